@@ -1,0 +1,75 @@
+"""nasforge: modular neural architecture search for PyTorch.
+
+Public names are imported when first used, so that ``import nasforge`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nasforge.arch import Arch, Choice
+    from nasforge.component import Component, Context
+    from nasforge.config import PluginConfig
+    from nasforge.data import DataModule
+    from nasforge.distiller import Distiller
+    from nasforge.errors import NasforgeError
+    from nasforge.evaluator import Evaluation, Evaluator
+    from nasforge.plugins import Plugin, Registry, hookimpl
+    from nasforge.searcher import AskTellSearcher, Searcher
+    from nasforge.space import NetworkSpace, SearchSpace, Task
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "Arch": "arch",
+    "AskTellSearcher": "searcher",
+    "Choice": "arch",
+    "Component": "component",
+    "Context": "component",
+    "DataModule": "data",
+    "Distiller": "distiller",
+    "Evaluation": "evaluator",
+    "Evaluator": "evaluator",
+    "NasforgeError": "errors",
+    "NetworkSpace": "space",
+    "Plugin": "plugins",
+    "PluginConfig": "config",
+    "Registry": "plugins",
+    "SearchSpace": "space",
+    "Searcher": "searcher",
+    "Task": "space",
+    "hookimpl": "plugins",
+}
+
+__all__ = [
+    "Arch",
+    "AskTellSearcher",
+    "Choice",
+    "Component",
+    "Context",
+    "DataModule",
+    "Distiller",
+    "Evaluation",
+    "Evaluator",
+    "NasforgeError",
+    "NetworkSpace",
+    "Plugin",
+    "PluginConfig",
+    "Registry",
+    "SearchSpace",
+    "Searcher",
+    "Task",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nasforge' has no attribute {name!r}")
+    return getattr(import_module(f"nasforge.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,83 @@
+"""Architectures as plain data: named choices and the options picked for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nasforge.errors import ArchError
+
+__all__ = ["Arch", "Choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision of a search space: pick ``k`` of ``options``.
+
+    Attributes:
+        name: Unique in its space, readable, without dots: ``"normal/node2/in0"``, ``"layer3"``.
+        options: The names to pick from, in the order of the option weights.
+        k: How many of them an architecture picks.
+        kind: ``"op"`` picks an operation, ``"edge"`` picks the inputs of a node.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    k: int = 1
+    kind: Literal["op", "edge"] = "op"
+
+    def __post_init__(self) -> None:
+        if not self.name or "." in self.name:
+            raise ArchError(
+                f"choice {self.name!r}: a name is not empty and has no dot. Use '/' to group names."
+            )
+        if len(set(self.options)) != len(self.options):
+            raise ArchError(f"choice {self.name!r}: an option is listed twice in {self.options}.")
+        if not 1 <= self.k <= len(self.options):
+            raise ArchError(f"choice {self.name!r}: k must be 1 to {len(self.options)}, got {self.k}.")
+
+
+class Arch(Mapping[str, tuple[str, ...]]):
+    """An immutable, hashable answer to every `Choice` of a space.
+
+    The order inside one answer is kept, because the literature prints the stronger edge first, but it has
+    no meaning: two architectures that differ in nothing else are equal and share one ``key``.
+
+    Args:
+        picks: Option name, or list of option names, by choice name.
+    """
+
+    __slots__ = ("_picks", "key")
+
+    key: str
+    """A short, stable hash: names files and caches."""
+
+    def __init__(self, picks: Mapping[str, str | Sequence[str]]) -> None:
+        self._picks = {n: (p,) if isinstance(p, str) else tuple(p) for n, p in sorted(picks.items())}
+        unordered = {name: sorted(picked) for name, picked in self._picks.items()}
+        self.key = hashlib.sha256(json.dumps(unordered).encode()).hexdigest()[:12]
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self._picks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._picks)
+
+    def __len__(self) -> int:
+        return len(self._picks)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Arch) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Arch({self.key})"
+
+    def to_json(self) -> dict[str, str | list[str]]:
+        """Return plain data from which ``Arch(data)`` makes an equal architecture."""
+        return {n: p[0] if len(p) == 1 else list(p) for n, p in self._picks.items()}

@@ -1,0 +1,95 @@
+"""What every part of a run has in common: options, one set-up, and a state that can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+from nasforge.config import PluginConfig
+
+if TYPE_CHECKING:
+    from nasforge.data import DataModule
+    from nasforge.distiller import Distiller
+    from nasforge.evaluator import Evaluator
+    from nasforge.runtime import Runtime
+    from nasforge.space import SearchSpace
+
+__all__ = ["Component", "Context", "Slot", "Stage"]
+
+C = TypeVar("C", bound=PluginConfig)
+
+Stage = Literal["search", "derive", "train", "test"]
+
+
+class Slot(Protocol):
+    """A named place for a partial checkpoint, so that work inside one step survives a kill."""
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state`` atomically; the one before it is kept as a fall-back."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the last state that can be read, or None if there is none."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the engine lends a component for one stage of a run.
+
+    Attributes:
+        space: The search space.
+        data: A guarded view of the images: it gives only the splits this stage may read.
+        evaluator: Scores architectures, if the recipe has an ``[evaluator]`` table.
+        distiller: Compares two networks, if the recipe has the matching distiller table.
+        runtime: Device, precision and memory layout.
+        seed: The run's seed; derive others with `nasforge.seeding.derive_seed`.
+        stage: Which stage of the run this is.
+        slot: Opens a named partial checkpoint.
+        report: Tells the observers about progress inside a step; ``"done"`` is the share of it from 0 to 1.
+    """
+
+    space: SearchSpace[Any]
+    runtime: Runtime
+    seed: int
+    stage: Stage
+    slot: Callable[[str], Slot]
+    report: Callable[[Mapping[str, float]], None]
+    data: DataModule[Any] | None = None
+    evaluator: Evaluator[Any] | None = None
+    distiller: Distiller[Any] | None = None
+
+
+class Component(Generic[C]):
+    """A part of a run, made from its options.
+
+    Life cycle: ``__init__`` stores the options and does nothing else; `setup` is called once per run, when
+    every other part exists; after that the component works; `state_dict` may be called between steps, and
+    `load_state_dict` right after `setup` of a later process.
+
+    Args:
+        config: The options, already validated.
+    """
+
+    ctx: Context
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    def setup(self, ctx: Context) -> None:
+        """Build everything. Randomness comes from ``ctx.seed`` or the seeded global torch generator.
+
+        Args:
+            ctx: The parts of the run and where it happens.
+        """
+        self.ctx = ctx
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what must survive a restart: tensors, numbers, text, lists and dicts of them."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`.
+
+        Args:
+            state: What `state_dict` returned in an earlier process.
+        """

@@ -1,0 +1,53 @@
+"""What a network costs: parameters and multiply-accumulate operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasforge.space import Task
+
+__all__ = ["Cost", "count_parameters", "measure"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of a network.
+
+    Attributes:
+        params: Number of parameters.
+        macs: Multiply-accumulate operations of convolutions and linear layers, for one image.
+    """
+
+    params: int
+    macs: int
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters; shared ones count once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def measure(network: nn.Module, task: Task) -> Cost:
+    """Count parameters and MACs by running one blank image.
+
+    The counter of torch counts a multiply-add as two operations, hence the half. Networks on the meta device
+    cost no time and no memory.
+
+    Args:
+        network: Called with images ``(1, C, S, S)``.
+        task: The image size.
+    """
+    device = next(network.parameters()).device
+    image = torch.zeros(1, task.in_channels, task.image_size, task.image_size, device=device)
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(image)
+    finally:
+        network.train(training)
+    return Cost(count_parameters(network), counter.get_total_flops() // 2)

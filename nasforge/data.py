@@ -1,0 +1,60 @@
+"""Where images come from, by what they are for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from nasforge.component import C, Component
+from nasforge.space import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["DataModule", "Split"]
+
+Split = Literal["weights", "arch", "select", "full", "test"]
+
+
+class DataModule(Component[C], ABC):
+    """Images and labels, divided by role.
+
+    ``weights`` trains the weights of a supernet or candidate, ``arch`` trains or scores architectures,
+    ``select`` (may be empty) picks among candidates, ``full`` is all three together for the final training,
+    ``test`` is read by the test stage alone. ``weights``, ``arch``, ``select`` and ``test`` are disjoint.
+    """
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """Input and output sizes; known after `setup`."""
+
+    @abstractmethod
+    def sizes(self) -> Mapping[Split, int]:
+        """Number of images per split; 0 for a split this data does not have. Known after `setup`."""
+
+    @abstractmethod
+    def batches(
+        self, split: Split, *, epoch: int = 0, augment: bool = True, batch_size: int | None = None
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        """Iterate once over a split.
+
+        Order and augmentation are a pure function of (seed, split, epoch): there is nothing to save.
+
+        Args:
+            split: The role.
+            epoch: Which pass this is; each has its own order.
+            augment: True for a training pass: shuffled and augmented. False: in stored order, plain.
+            batch_size: Images per batch; None takes the data's own option.
+
+        Returns:
+            Pairs of float images ``(B, C, S, S)``, normalised, and int64 labels ``(B,)``, on the run's device.
+
+        Raises:
+            DataError: The batch is larger than the split, the split is empty, or files cannot be read.
+        """
+
+    @abstractmethod
+    def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
+        """Return how many batches one pass over ``split`` has."""

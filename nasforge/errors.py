@@ -1,0 +1,84 @@
+"""Every error nasforge raises on purpose, and the one function that words suggestions.
+
+A message reads ``where: what is wrong. What to do.`` and quotes the user's own words. The command line
+prints a `NasforgeError` without a traceback and exits with its ``exit_code``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+__all__ = [
+    "ArchError",
+    "CheckpointError",
+    "DataError",
+    "NasforgeError",
+    "PluginError",
+    "RecipeError",
+    "RunError",
+    "suggest",
+]
+
+
+class NasforgeError(Exception):
+    """Parent of all errors that a user can act on."""
+
+    exit_code: int = 2
+    """Exit status of the command line: 2 for a wrong recipe or argument, 1 for a run that failed."""
+
+
+class ArchError(NasforgeError):
+    """An architecture does not belong to its search space, or its notation cannot be read."""
+
+
+class PluginError(NasforgeError):
+    """A plugin is missing, claimed twice, or cannot be loaded."""
+
+
+class RecipeError(NasforgeError):
+    """A recipe is wrong; ``problems`` lists everything found, not only the first.
+
+    Args:
+        source: Path or other name of the recipe.
+        problems: One sentence each, in the order of the file.
+    """
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        head = f"{source}: {len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in problems)]))
+
+
+class DataError(NasforgeError):
+    """Images or labels are missing, unreadable, or do not fit the recipe."""
+
+    exit_code = 1
+
+
+class CheckpointError(NasforgeError):
+    """A checkpoint or weights file is unreadable, or does not fit what it is loaded into."""
+
+    exit_code = 1
+
+
+class RunError(NasforgeError):
+    """A run cannot go on: not-a-number loss, a run folder of another recipe, a device that is missing."""
+
+    exit_code = 1
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Word a suggestion for a name that does not exist.
+
+    Args:
+        word: What the user wrote; empty if nothing was written.
+        known: The names that exist.
+
+    Returns:
+        ``" Did you mean 'x'?"``, else ``" Known: a, b."``, else an empty string; starts with a space.
+    """
+    names = sorted(known)
+    if word and (close := get_close_matches(word, names, n=1, cutoff=0.6)):
+        return f" Did you mean {close[0]!r}?"
+    return f" Known: {', '.join(names)}." if names else ""

@@ -1,0 +1,65 @@
+"""How good an architecture is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasforge.arch import Arch
+from nasforge.component import C, Component
+
+__all__ = ["Evaluation", "Evaluator"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known about an architecture after evaluating it.
+
+    Attributes:
+        arch: The architecture.
+        score: Higher is better.
+        cost: Seconds the evaluation took, or that a table says it would have taken.
+        metrics: Anything else by name: accuracies in percent, ``params``, ``macs``, ``latency_ms``.
+    """
+
+    arch: Arch
+    score: float
+    cost: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `from_json`."""
+        return {
+            "arch": self.arch.to_json(),
+            "score": self.score,
+            "cost": self.cost,
+            "metrics": dict(self.metrics),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Restore what `to_json` returned."""
+        return cls(Arch(data["arch"]), data["score"], data["cost"], data["metrics"])
+
+
+class Evaluator(Component[C], ABC):
+    """Scores architectures during a search, or trains the derived one at the end.
+
+    `evaluate` never reads the test split, `test` reads nothing else. Long evaluations save their progress
+    in ``ctx.slot(arch.key)`` and go on from there after a restart.
+    """
+
+    @abstractmethod
+    def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
+        """Score one architecture.
+
+        Args:
+            arch: A valid architecture of ``ctx.space``.
+            budget: How much effort, in the evaluator's own unit (epochs); None takes its default.
+        """
+
+    def test(self, arch: Arch) -> Mapping[str, float]:
+        """Measure an evaluated architecture on the test split. Called by the test stage alone."""
+        raise NotImplementedError(f"{type(self).__name__} has no test metrics.")

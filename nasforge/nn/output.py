@@ -1,0 +1,57 @@
+"""What networks take and return."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+__all__ = ["FeatureInfo", "Network", "OptionWeights", "Output"]
+
+OptionWeights = Mapping[str, Tensor | int]
+"""Per choice name: one weight per option, shape ``(options,)``, or the index of the only option to run."""
+
+
+class FeatureInfo(NamedTuple):
+    """Shape of a stage's feature map.
+
+    Attributes:
+        channels: Its channels.
+        stride: Image side divided by feature side.
+    """
+
+    channels: int
+    stride: int
+
+
+class Output(NamedTuple):
+    """What every network returns.
+
+    Attributes:
+        logits: Shape ``(B, classes)``.
+        features: One map per stage, shallow to deep, each ``(B, channels, side, side)``.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...] = ()
+
+
+class Network(nn.Module):
+    """A network or supernet of a space.
+
+    Attributes:
+        feature_info: Describes each entry of ``Output.features``.
+    """
+
+    feature_info: tuple[FeatureInfo, ...] = ()
+
+    @abstractmethod
+    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:
+        """Classify images.
+
+        Args:
+            x: Images, ``(B, C, S, S)``.
+            weights: Option weights by choice name; a missing name means every option with weight 1.
+        """

@@ -1,0 +1,64 @@
+"""Weights by name: one-hot option weights, copying between networks, sharing submodules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from nasforge.arch import Arch, Choice
+
+__all__ = ["copy_shared", "one_hot", "tie"]
+
+
+def one_hot(
+    choices: Iterable[Choice],
+    arch: Arch,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Return the option weights under which a supernet computes the network of ``arch``.
+
+    Args:
+        choices: The choices of the space.
+        arch: One of its architectures.
+        device: Where the weights live.
+        dtype: Their type.
+
+    Returns:
+        Per choice a vector of zeros with a one at each picked option.
+    """
+    return {
+        c.name: torch.tensor([float(o in arch[c.name]) for o in c.options], device=device, dtype=dtype)
+        for c in choices
+    }
+
+
+@torch.no_grad()
+def copy_shared(target: nn.Module, source: nn.Module) -> None:
+    """Copy every tensor (parameters and buffers) that both modules have under the same name and shape.
+
+    Args:
+        target: Receives the values.
+        source: Gives them; may live on another device.
+
+    Raises:
+        RuntimeError: A shared name has two shapes.
+    """
+    theirs = source.state_dict()
+    target.load_state_dict({n: theirs[n] for n in target.state_dict() if n in theirs}, strict=False)
+
+
+def tie(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:
+    """Make ``target`` use ``source``'s own submodules, so that they are trained together.
+
+    Args:
+        target: Its submodules of these names are replaced.
+        source: Owns the submodules.
+        names: Dotted names, such as `NetworkSpace.tied`.
+    """
+    for name in names:
+        parent, _, leaf = name.rpartition(".")
+        setattr(target.get_submodule(parent), leaf, source.get_submodule(name))

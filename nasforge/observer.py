@@ -1,0 +1,64 @@
+"""Who watches a run: progress bars, logs, guards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasforge.component import Stage
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """Told about a run as it goes; override what is of interest. An observer that raises is dropped.
+
+    Calls come in this order: `run_start`, then per stage `stage_start`, any number of `progress` and `step`,
+    `stage_end`, and at last `run_end`.
+    """
+
+    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
+        """A run begins or goes on.
+
+        Args:
+            name: The run's name.
+            resolved: The whole recipe, defaults included.
+        """
+
+    def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
+        """A stage begins or goes on.
+
+        Args:
+            stage: Its name.
+            done: Steps made before, in an earlier process.
+            total: Steps in all, if known.
+        """
+
+    def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
+        """Something happened inside a step; ``values["done"]`` is the share of it that is over."""
+
+    def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
+        """A step has ended and is checkpointed.
+
+        Args:
+            stage: Its stage.
+            step: How many steps of this stage are over, from 1.
+            metrics: What the step measured.
+            arch: Notation of the current architecture, if there is one.
+        """
+
+    def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
+        """A stage has its result.
+
+        Args:
+            stage: Its name.
+            result: What it stored.
+            skipped: Whether an earlier process had done it already.
+        """
+
+    def run_end(self, result: Mapping[str, Any]) -> None:
+        """The run is over.
+
+        Args:
+            result: The last stage's result.
+        """

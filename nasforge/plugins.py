@@ -1,0 +1,160 @@
+"""Find plugins: one hook, one entry-point group, and no import of what a plugin implements."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, cast, get_args
+
+import pluggy
+
+from nasforge.config import PluginConfig
+from nasforge.errors import PluginError, suggest
+
+__all__ = ["KINDS", "Kind", "Plugin", "Registry", "hookimpl"]
+
+GROUP = "nasforge"
+Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a plugin says about itself; light, so that listing and checking import nothing heavy.
+
+    Attributes:
+        kind: What it is.
+        name: How recipes call it: lower case, hyphens.
+        target: ``"module:Class"``, imported only when used; called with an instance of ``config``.
+        config: The class of its options.
+        summary: One line for listings.
+        needs: What else a recipe must have: a kind (``"data"``), or a capability of one
+            (``"space:supernet"``).
+        provides: Capabilities that others may need, such as ``"supernet"``.
+        tiny: Options for small, quick runs: conformance checks use them.
+        origin: The distribution it comes from; filled in by the registry.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    config: type[PluginConfig] = PluginConfig
+    summary: str = ""
+    needs: frozenset[str] = frozenset()
+    provides: frozenset[str] = frozenset()
+    tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    origin: str = field(default="?", compare=False)
+
+    def load(self) -> Callable[[Any], Any]:
+        """Import and return the target.
+
+        Raises:
+            PluginError: The import failed, or the module has no such class.
+        """
+        try:
+            return pkgutil.resolve_name(self.target)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} ({self.origin}): cannot be loaded from {self.target!r}: "
+                f"{type(error).__name__}: {error}. Reinstall or update that distribution."
+            ) from error
+
+
+class Hooks:
+    """The hooks a plugin module may implement."""
+
+    @hookspec
+    def nasforge_plugins(self) -> Iterable[Plugin]:  # type: ignore[empty-body]
+        """Describe the plugins of this module. Called once at start-up: import nothing heavy here."""
+
+
+class Registry:
+    """Plugins by kind and name.
+
+    Args:
+        plugins: Their descriptions.
+        broken: Pairs of (entry point, reason) of plugins that could not be described.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin] = (), broken: Iterable[tuple[str, str]] = ()) -> None:
+        self._claims: dict[tuple[str, str], list[Plugin]] = {}
+        self.broken = list(broken)
+        for plugin in plugins:
+            self._claims.setdefault((plugin.kind, plugin.name), []).append(plugin)
+
+    @classmethod
+    def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
+        """Ask every installed plugin module to describe itself; keep the reason of those that fail.
+
+        The environment variable ``NASFORGE_DISABLE`` names entry points to skip, separated by commas.
+
+        Args:
+            points: Entry points to use instead of the installed ones.
+        """
+        manager = pluggy.PluginManager(GROUP)
+        manager.add_hookspecs(Hooks)
+        disabled = {name.strip() for name in os.environ.get("NASFORGE_DISABLE", "").split(",")}
+        found: list[Plugin] = []
+        broken: list[tuple[str, str]] = []
+        for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
+            if point.name in disabled:
+                continue
+            origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            try:
+                found += [replace(plugin, origin=origin) for plugin in _describe(manager, point, origin)]
+            except Exception as error:
+                broken.append(
+                    (f"{point.name} = {point.value} ({origin})", f"{type(error).__name__}: {error}")
+                )
+        return cls(found, broken)
+
+    def __iter__(self) -> Iterator[Plugin]:
+        order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
+        for key in order:
+            yield from self._claims[key]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of one kind, sorted."""
+        return sorted(name for known, name in self._claims if known == kind)
+
+    def of(self, kind: str) -> list[Plugin]:
+        """Return the plugins of one kind whose name is not claimed twice, sorted by name."""
+        return [
+            p for (known, _), ps in sorted(self._claims.items()) if known == kind and len(ps) == 1 for p in ps
+        ]
+
+    def get(self, kind: str, name: str) -> Plugin:
+        """Return one plugin.
+
+        Raises:
+            PluginError: There is none of that name, or two distributions claim it.
+        """
+        claims = self._claims.get((kind, name), [])
+        if len(claims) == 1:
+            return claims[0]
+        if claims:
+            raise PluginError(
+                f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. "
+                "Uninstall one, or name an entry point to skip in NASFORGE_DISABLE."
+            )
+        if others := [known for known, other in self._claims if other == name]:
+            raise PluginError(f"{name!r} is a {others[0]}, not a {kind}.{suggest('', self.names(kind))}")
+        raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}")
+
+
+def _describe(manager: pluggy.PluginManager, point: EntryPoint, origin: str) -> list[Plugin]:
+    module = point.load()
+    manager.register(module, name=f"{origin} {point.name}")
+    try:
+        manager.check_pending()  # a misspelt hook is an error, not silence
+        implementations = [i for i in manager.hook.nasforge_plugins.get_hookimpls() if i.plugin is module]
+        return [plugin for i in implementations for plugin in cast("Iterable[Plugin]", i.function())]
+    except Exception:
+        manager.unregister(module)  # or every later check_pending() would fail too
+        raise

@@ -1,0 +1,178 @@
+"""What a search space must offer. Torch-free: only `NetworkSpace.build` makes modules."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+from nasforge.arch import Arch, Choice
+from nasforge.component import C, Component
+from nasforge.errors import ArchError, suggest
+
+if TYPE_CHECKING:
+    from nasforge.nn.output import Network
+
+__all__ = ["NetworkSpace", "Scale", "SearchSpace", "Task"]
+
+Scale = Literal["search", "eval", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a network must accept and predict.
+
+    Attributes:
+        in_channels: Channels of the input images.
+        image_size: Side of the square input images, in pixels.
+        num_classes: Width of the logits.
+    """
+
+    in_channels: int = 3
+    image_size: int = 32
+    num_classes: int = 10
+
+
+class SearchSpace(Component[C], ABC):
+    """A set of architectures, described by named choices.
+
+    Only `choices` must be written. Override `canonical` when different answers mean the same network,
+    `discretize` when the derive rule is not "the ``k`` heaviest options of every choice", `parse` and
+    `notation` when the literature has a notation. All methods are pure functions of the options.
+    """
+
+    @property
+    @abstractmethod
+    def choices(self) -> tuple[Choice, ...]:
+        """Every decision, in a fixed order."""
+
+    def sample(self, rng: Random) -> Arch:
+        """Draw an architecture; uniform over the answers to `choices`.
+
+        Args:
+            rng: The only source of randomness.
+        """
+        return self.canonical(Arch({c.name: _draw(c, rng) for c in self.choices}))
+
+    def mutate(self, arch: Arch, rng: Random) -> Arch:
+        """Return a different architecture: one random choice answered anew.
+
+        Args:
+            arch: The architecture to start from.
+            rng: The only source of randomness.
+
+        Raises:
+            ArchError: The space holds no other architecture.
+        """
+        for _ in range(1000):
+            choice = rng.choice(self.choices)
+            child = self.canonical(Arch({**arch, choice.name: _draw(choice, rng)}))
+            if child != arch:
+                return child
+        raise ArchError(f"{type(self).__name__}: found no neighbour of {self.notation(arch)} in 1000 draws.")
+
+    def validate(self, arch: Arch) -> None:
+        """Check that ``arch`` answers every choice of this space.
+
+        Raises:
+            ArchError: Lists every wrong answer, with the nearest valid name.
+        """
+        known = {c.name: c for c in self.choices}
+        problems = [f"no choice {name!r}.{suggest(name, known)}" for name in arch if name not in known]
+        for name, choice in known.items():
+            if name not in arch:
+                problems.append(f"choice {name!r} is not answered.")
+                continue
+            if len(arch[name]) != choice.k or len(set(arch[name])) != choice.k:
+                problems.append(f"choice {name!r} takes {choice.k} different option(s), got {arch[name]}.")
+            problems += [
+                f"choice {name!r} has no option {option!r}.{suggest(option, choice.options)}"
+                for option in arch[name]
+                if option not in choice.options
+            ]
+        if problems:
+            raise ArchError(f"architecture does not fit {type(self).__name__}: {' '.join(problems)}")
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Map architectures that mean the same network to one of them. Default: each is its own."""
+        return arch
+
+    def discretize(self, weights: Mapping[str, Sequence[float]]) -> Arch:
+        """Turn option weights into an architecture.
+
+        Args:
+            weights: One number per option, by choice name. A choice left out counts as uniform.
+
+        Returns:
+            The ``k`` heaviest options of every choice, heaviest first; ties go to the earlier option.
+        """
+        picks = {}
+        for choice in self.choices:
+            values = weights.get(choice.name, [1.0] * len(choice.options))
+            ranked = sorted(range(len(choice.options)), key=lambda i, v=values: (-v[i], i))  # type: ignore[misc]
+            picks[choice.name] = tuple(choice.options[i] for i in ranked[: choice.k])
+        return self.canonical(Arch(picks))
+
+    def size(self) -> int:
+        """Return the number of different answers to `choices`."""
+        return math.prod(math.comb(len(c.options), c.k) for c in self.choices)
+
+    def parse(self, text: str) -> Arch:
+        """Read an architecture from its name or from a notation. Default: JSON as `notation` prints it.
+
+        Raises:
+            ArchError: The text cannot be read, or is no architecture of this space.
+        """
+        try:
+            picks = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ArchError(
+                f"{text!r} is no architecture of {type(self).__name__}: not JSON ({error}). "
+                'Write {"choice": "option", …}.'
+            ) from None
+        if not isinstance(picks, dict):
+            raise ArchError(f"{text!r}: an architecture is a JSON object of choice names and options.")
+        arch = Arch(picks)
+        self.validate(arch)
+        return self.canonical(arch)
+
+    def notation(self, arch: Arch) -> str:
+        """Write an architecture so that `parse` reads it back. Default: JSON."""
+        return json.dumps(arch.to_json())
+
+
+class NetworkSpace(SearchSpace[C]):
+    """A space whose architectures can be built, and so can the supernet that holds them all.
+
+    Laws, checked by `nasforge.testing`: at every scale the parameter names of a network are a subset of its
+    supernet's, and after `nasforge.nn.copy_shared` the network of an architecture computes what the
+    supernet computes under that architecture's one-hot weights.
+    """
+
+    parameter_free: frozenset[str] = frozenset()
+    """Options that pass their input on without weights (pooling, skip): a searcher may regularise them."""
+
+    tied: tuple[str, ...] = ()
+    """Submodules that networks of all scales may share, such as ``"stem"``."""
+
+    @abstractmethod
+    def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
+        """Build the network of ``arch``, or without one the supernet of all architectures.
+
+        Args:
+            task: Input and output sizes.
+            arch: The architecture; None builds every option of every choice.
+            scale: ``"search"`` is the shallow, thin network of a search, ``"eval"`` the evaluation network
+                inside a search (CDARTS), ``"final"`` the one that is trained from scratch.
+
+        Returns:
+            A module that maps ``(images, weights=None)`` to an `Output` and has ``feature_info``.
+        """
+
+
+def _draw(choice: Choice, rng: Random) -> tuple[str, ...]:
+    return tuple(sorted(rng.sample(choice.options, choice.k), key=choice.options.index))

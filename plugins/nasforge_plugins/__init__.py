@@ -1,0 +1,1 @@
+"""The plugins that ship with nasforge: found through entry points, as anybody's are."""

@@ -1,0 +1,5 @@
+"""Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on their number."""
+
+import torch
+
+torch.set_num_threads(1)
