@@ -1,4 +1,4 @@
-"""Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on their number."""
+"""Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on them."""
 
 import torch
 
