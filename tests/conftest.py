@@ -1,5 +1,19 @@
 """Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on them."""
 
+import os
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real images and tables (``cifar10/``, ``nb201/``); tests that need it skip without it."""
+    named = os.environ.get("NASFORGE_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no reference data: set NASFORGE_TEST_DATA to its folder")
+    return folder
