@@ -49,7 +49,7 @@ class DataModule(Component[C], ABC):
             batch_size: Images per batch; None takes the data's own option.
 
         Returns:
-            Pairs of float images ``(B, C, S, S)``, normalised, and int64 labels ``(B,)``, on the run's device.
+            Pairs of normalised float images ``(B, C, S, S)`` and int64 labels ``(B,)``, on the run's device.
 
         Raises:
             DataError: The batch is larger than the split, the split is empty, or files cannot be read.
