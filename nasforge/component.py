@@ -31,6 +31,9 @@ class Slot(Protocol):
     def load(self) -> dict[str, Any] | None:
         """Return the last state that can be read, or None if there is none."""
 
+    def delete(self) -> None:
+        """Remove what was saved."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -46,6 +49,8 @@ class Context:
         stage: Which stage of the run this is.
         slot: Opens a named partial checkpoint.
         report: Tells the observers about progress inside a step; ``"done"`` is the share of it from 0 to 1.
+        record: Stores the metrics of a finished epoch inside a long step, numbered from 1. An epoch that is
+            repeated after a restart replaces its record.
     """
 
     space: SearchSpace[Any]
@@ -54,6 +59,7 @@ class Context:
     stage: Stage
     slot: Callable[[str], Slot]
     report: Callable[[Mapping[str, float]], None]
+    record: Callable[[int, Mapping[str, float]], None]
     data: DataModule[Any] | None = None
     evaluator: Evaluator[Any] | None = None
     distiller: Distiller[Any] | None = None

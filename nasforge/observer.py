@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nasforge.component import Stage
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "Observers"]
 
 
 class Observer:
@@ -62,3 +63,47 @@ class Observer:
         Args:
             result: The last stage's result.
         """
+
+
+class Observers(Observer):
+    """Passes every call on; an observer that raises is reported once and dropped, the run goes on.
+
+    Args:
+        observers: Whom to tell.
+    """
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = list(observers)
+
+    def _tell(self, event: str, *args: Any) -> None:
+        for observer in tuple(self._observers):
+            try:
+                getattr(observer, event)(*args)
+            except Exception as error:
+                self._observers.remove(observer)
+                name = type(observer).__name__
+                warnings.warn(f"observer {name} failed and is dropped: {error!r}", stacklevel=3)
+
+    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
+        """Pass on."""
+        self._tell("run_start", name, resolved)
+
+    def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
+        """Pass on."""
+        self._tell("stage_start", stage, done, total)
+
+    def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
+        """Pass on."""
+        self._tell("progress", stage, values)
+
+    def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
+        """Pass on."""
+        self._tell("step", stage, step, metrics, arch)
+
+    def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
+        """Pass on."""
+        self._tell("stage_end", stage, result, skipped)
+
+    def run_end(self, result: Mapping[str, Any]) -> None:
+        """Pass on."""
+        self._tell("run_end", result)
