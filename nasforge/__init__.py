@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasforge.api import create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import PluginConfig
@@ -40,7 +41,10 @@ _HOMES = {
     "SearchSpace": "space",
     "Searcher": "searcher",
     "Task": "space",
+    "create_network": "api",
     "hookimpl": "plugins",
+    "load_network": "api",
+    "run": "api",
 }
 
 __all__ = [
@@ -61,7 +65,10 @@ __all__ = [
     "SearchSpace",
     "Searcher",
     "Task",
+    "create_network",
     "hookimpl",
+    "load_network",
+    "run",
 ]
 
 

@@ -59,10 +59,10 @@ class Context:
     stage: Stage
     slot: Callable[[str], Slot]
     report: Callable[[Mapping[str, float]], None]
-    record: Callable[[int, Mapping[str, float]], None]
     data: DataModule[Any] | None = None
     evaluator: Evaluator[Any] | None = None
     distiller: Distiller[Any] | None = None
+    record: Callable[[int, Mapping[str, float]], None] = lambda epoch, metrics: None
 
 
 class Component(Generic[C]):

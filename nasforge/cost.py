@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasforge.space import Task
+from nasforge.arch import Arch
+from nasforge.space import NetworkSpace, Scale, Task
 
-__all__ = ["Cost", "count_parameters", "measure"]
+__all__ = ["Cost", "count_parameters", "measure", "measure_arch"]
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,19 @@ def measure(network: nn.Module, task: Task) -> Cost:
     finally:
         network.train(training)
     return Cost(count_parameters(network), counter.get_total_flops() // 2)
+
+
+def measure_arch(
+    space: NetworkSpace[Any], task: Task, arch: Arch | None = None, scale: Scale = "final"
+) -> Cost:
+    """Count parameters and MACs of an architecture's network, or of the supernet, without its weights.
+
+    Args:
+        space: Builds the network, on the meta device.
+        task: Input and output sizes.
+        arch: The architecture; None measures the supernet.
+        scale: Which network; see `NetworkSpace.build`.
+    """
+    with torch.device("meta"):
+        network = space.build(task, arch, scale)
+    return measure(network, task)

@@ -1,0 +1,227 @@
+"""nasforge from Python: make a network, load a found one, run a recipe."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasforge.arch import Arch
+from nasforge.build import build
+from nasforge.component import Stage
+from nasforge.errors import CheckpointError, PluginError, RunError
+from nasforge.observer import Observer, Observers
+from nasforge.plugins import Registry
+from nasforge.recipe import Part, Recipe, check, load, parse_options
+from nasforge.runfolder import RunFolder, read_json
+from nasforge.space import NetworkSpace, Scale, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nasforge.nn.output import Network, Output
+
+__all__ = ["RunResult", "create_network", "load_network", "run"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a run is and what its stages found.
+
+    Attributes:
+        folder: The run folder.
+        results: Each stage's result, as its ``result.json`` holds it.
+    """
+
+    folder: Path
+    results: Mapping[Stage, Mapping[str, Any]]
+
+
+def create_network(
+    space: str,
+    arch: Arch | Mapping[str, Any] | str | None = None,
+    *,
+    num_classes: int = 10,
+    image_size: int = 32,
+    in_channels: int = 3,
+    scale: Scale = "final",
+    features: bool = False,
+    **options: Any,
+) -> nn.Module:
+    """Build a network of a search space, with fresh weights.
+
+    Example:
+        >>> network = create_network("darts", arch="DARTS_V2", num_classes=100)
+
+    Args:
+        space: Name of a space plugin.
+        arch: A published name, a notation, an `Arch`; None builds the supernet.
+        num_classes: Width of the logits.
+        image_size: Side of the square input images, in pixels.
+        in_channels: Channels of the input images.
+        scale: See `NetworkSpace.build`.
+        features: Return an `Output` with logits and stage features instead of the logits alone.
+        **options: Options of the space, as in a recipe's ``[space]`` table.
+
+    Returns:
+        A module that maps images ``(B, in_channels, S, S)`` to logits ``(B, num_classes)``.
+
+    Raises:
+        PluginError: There is no such space, or it has no networks.
+        RecipeError: An option is wrong.
+        ArchError: The architecture cannot be read or does not fit.
+    """
+    plugin = Registry.discover().get("space", space)
+    config = parse_options(plugin, options)
+    built = _network_space(build(Part("space", plugin, config)), space)
+    if isinstance(arch, str):
+        arch = built.parse(arch)
+    elif arch is not None:
+        arch = arch if isinstance(arch, Arch) else Arch(arch)
+        built.validate(arch)
+    network = built.build(Task(in_channels, image_size, num_classes), arch, scale)
+    return network if features else _logits_only(network)
+
+
+def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
+    """Load the trained network of a finished run, in `eval` mode, on the CPU.
+
+    Args:
+        folder: The run folder.
+        features: Return an `Output` with logits and stage features instead of the logits alone.
+
+    Raises:
+        RunError: The folder is no run, or its network has not been trained.
+        CheckpointError: The weights cannot be read or do not fit.
+    """
+    from nasforge import checkpoint
+
+    run_folder = RunFolder(Path(folder))
+    resolved = run_folder.resolved
+    if resolved is None:
+        raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
+    weights = run_folder.stage("train") / "weights.safetensors"
+    if not weights.exists():
+        raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
+    recipe = check(resolved, Registry.discover(), source=str(run_folder.path / "resolved.json"))
+    space = _network_space(build(recipe.parts["space"]), resolved["space"]["use"])
+    derived = read_json(run_folder.stage("derive") / "arch.json")
+    network = space.build(Task(**derived["task"]), Arch(derived["arch"]))
+    tensors, _ = checkpoint.load_weights(weights)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights}: does not fit the architecture: {error}") from None
+    network.eval()
+    return network if features else _logits_only(network)
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    profile: str | None = None,
+    out: str | Path = "runs",
+    device: str | None = None,
+    seed: int | None = None,
+    update: bool = False,
+    observers: Sequence[Observer] = (),
+) -> RunResult:
+    """Do everything a recipe says, or go on where an earlier process stopped.
+
+    Args:
+        recipe: A TOML file, the name of a shipped recipe, a run folder to go on with, or the tables.
+        overrides: ``"table.key=value"`` strings, or values by dotted key.
+        profile: Which ``[profiles.*]`` of the recipe to use.
+        out: Folder that holds the run folder.
+        device: Overrides ``run.device``.
+        seed: Overrides ``run.seed``.
+        update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
+        observers: Told about the run as it goes.
+
+    Raises:
+        RecipeError: The recipe is wrong; nothing has been written.
+        RunError: The run failed; what was finished is kept.
+    """
+    registry = Registry.discover()
+    loaded, folder = _load(recipe, _with_arguments(overrides, device, seed), profile, Path(out), registry)
+
+    import torch
+
+    from nasforge.environment import describe_environment
+    from nasforge.runtime import Runtime
+    from nasforge.stages import Stages
+
+    options = loaded.run
+    runtime = Runtime.create(options.device, options.precision, options.channels_last)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    watched = Observers(observers)
+    with folder.locked():
+        folder.claim(loaded.resolved(), loaded.text, update=update)
+        origins = [part.plugin.origin for part in loaded.parts.values()]
+        _note_environment(folder, describe_environment(runtime, origins, options.seed))
+        watched.run_start(folder.path.name, loaded.resolved())
+        results = Stages(loaded, folder, runtime, watched).run()
+        watched.run_end(list(results.values())[-1])
+    return RunResult(folder.path, results)
+
+
+def _load(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: list[str],
+    profile: str | None,
+    out: Path,
+    registry: Registry,
+) -> tuple[Recipe, RunFolder]:
+    if isinstance(recipe, Mapping):
+        loaded = check(recipe, registry, overrides=overrides, profile=profile)
+        return loaded, RunFolder(out / (loaded.run.name or "run"))
+    folder = RunFolder(Path(recipe))
+    if (resolved := folder.resolved) is not None:
+        source = str(folder.path / "resolved.json")
+        loaded = check(resolved, registry, source=source, overrides=overrides)
+        written = folder.path / "recipe.toml"
+        text = written.read_text(encoding="utf8") if written.exists() else ""
+        return Recipe(loaded.source, text, loaded.run, loaded.parts), folder
+    loaded = load(recipe, registry, profile=profile, overrides=overrides)
+    return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
+
+
+def _with_arguments(
+    overrides: Sequence[str] | Mapping[str, Any], device: str | None, seed: int | None
+) -> list[str]:
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    extra = [] if device is None else [f'run.device="{device}"']
+    return [*overrides, *extra, *([] if seed is None else [f"run.seed={seed}"])]
+
+
+def _note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
+    path = folder.path / "environment.json"
+    earlier = read_json(path)["processes"] if path.exists() else []
+    if earlier and earlier[-1]["threads"] != now["threads"]:
+        warnings.warn(
+            f"{folder.path}: was run with {earlier[-1]['threads']} threads before and {now['threads']} now: "
+            "results may differ in the last bits. Set run.threads to keep them equal.",
+            stacklevel=2,
+        )
+    folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
+
+
+def _network_space(space: Any, name: str) -> NetworkSpace[Any]:
+    if not isinstance(space, NetworkSpace):
+        raise PluginError(f"space {name!r} describes architectures only, it builds no networks.")
+    return space
+
+
+def _logits_only(network: Network) -> nn.Module:
+    network.register_forward_hook(_take_logits)
+    return network
+
+
+def _take_logits(network: nn.Module, inputs: Any, output: Output) -> Any:
+    return output.logits

@@ -1,0 +1,243 @@
+"""The stages of a run: they meet through files, so each can be skipped, repeated or resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasforge import checkpoint
+from nasforge.arch import Arch
+from nasforge.build import build
+from nasforge.component import Context, Slot, Stage
+from nasforge.cost import measure_arch
+from nasforge.data import DataModule
+from nasforge.engine import Engine, StageClock
+from nasforge.errors import RunError
+from nasforge.evaluator import Evaluator
+from nasforge.guard import GuardedData
+from nasforge.observer import Observer
+from nasforge.recipe import Recipe
+from nasforge.runfolder import RunFolder, fingerprint, inputs_of
+from nasforge.runtime import Runtime
+from nasforge.searcher import Searcher
+from nasforge.seeding import derive_seed
+from nasforge.space import NetworkSpace, SearchSpace
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """Does the stages of one run in order; a stage whose inputs have not changed is skipped.
+
+    Args:
+        recipe: What to do.
+        folder: Where results are.
+        runtime: Where to compute.
+        observer: Told about everything.
+    """
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer) -> None:
+        self.recipe, self.folder, self.runtime, self.observer = recipe, folder, runtime, observer
+        self.resolved = recipe.resolved()
+        self.seed = recipe.run.seed
+
+    def run(self) -> dict[Stage, dict[str, Any]]:
+        """Do or skip every stage and return their results."""
+        results: dict[Stage, dict[str, Any]] = {"search": self.search()}
+        results["derive"] = self.derive(results["search"])
+        if "train" in self.recipe.parts:
+            results["train"] = self.train(results["derive"])
+            results["test"] = self.test(results)
+        return results
+
+    def search(self) -> dict[str, Any]:
+        """Run the searcher; the result holds its architecture and Pareto front."""
+        inputs = inputs_of(self.resolved, "data", "space", "searcher", "distiller", "evaluator")
+        if done := self._skip("search", mark := fingerprint(inputs)):
+            return done
+        clock = self._begin("search", mark)
+        torch.manual_seed(derive_seed(self.seed, "search"))
+        evaluator: Evaluator[Any] | None = None
+        if "evaluator" in self.recipe.parts:
+            evaluator = self._built("evaluator")
+            evaluator.setup(self._context("search", "evaluator"))
+        searcher: Searcher[Any] = self._built("searcher")
+        distiller = self._built("distiller") if "distiller" in self.recipe.parts else None
+        searcher.setup(self._context("search", "searcher", evaluator=evaluator, distiller=distiller))
+        path = self.folder.stage("search") / "checkpoint.safetensors"
+        engine = Engine(searcher, evaluator, path, self.folder.metrics, self.observer, clock)
+        engine.run()
+        front = [arch.to_json() for arch in searcher.front()]
+        result = {"steps": engine.steps, "arch": searcher.best().to_json(), "front": front}
+        return self._finish("search", mark, clock, result)
+
+    def derive(self, searched: Mapping[str, Any]) -> dict[str, Any]:
+        """Write down the architecture: notation, size, and what a table knows about it."""
+        mark = fingerprint({"arch": searched["arch"], **inputs_of(self.resolved, "space", "data")})
+        if done := self._skip("derive", mark):
+            return done
+        clock = self._begin("derive", mark)
+        self.observer.stage_start("derive", 0, None)
+        result = self._describe(Arch(searched["arch"]))
+        front = [self._describe(Arch(arch)) for arch in searched["front"]]
+        self.folder.store_file("derive", "arch.json", result)
+        self.folder.store_file("derive", "front.json", {"front": front})
+        return self._finish("derive", mark, clock, result)
+
+    def train(self, derived: Mapping[str, Any]) -> dict[str, Any]:
+        """Train the architecture from scratch and store its weights."""
+        mark = self._train_fingerprint(derived)
+        if done := self._skip("train", mark):
+            return done
+        clock = self._begin("train", mark)
+        self.observer.stage_start("train", 0, None)
+        evaluator = self._trainer("train", clock)
+        arch = Arch(derived["arch"])
+        evaluation = evaluator.evaluate(arch)
+        if "weights" in self.recipe.parts["train"].plugin.provides:
+            network = evaluator.network(arch)  # type: ignore[attr-defined]
+            metadata = {"arch": json.dumps(arch.to_json()), "format": "pt"}
+            path = self.folder.stage("train") / "weights.safetensors"
+            checkpoint.save_weights(path, network.state_dict(), metadata)
+        return self._finish("train", mark, clock, evaluation.to_json())
+
+    def test(self, before: Mapping[Stage, Mapping[str, Any]]) -> dict[str, Any]:
+        """Measure the trained network on the test images: the only place that reads them."""
+        derived, trained = before["derive"], before["train"]
+        mark = fingerprint({"train": trained["fingerprint"]})
+        if done := self._skip("test", mark):
+            return done
+        clock = self._begin("test", mark)
+        self.observer.stage_start("test", 0, None)
+        metrics = self._trainer("test", clock).test(Arch(derived["arch"]))
+        described = {k: v for k, v in derived.items() if k not in ("fingerprint", "seconds", "stage")}
+        seconds = {stage: result["seconds"] for stage, result in before.items()}
+        result = {**described, **metrics, "seconds_per_stage": {**seconds, "test": round(clock.seconds(), 3)}}
+        return self._finish("test", mark, clock, result)
+
+    @cached_property
+    def space(self) -> SearchSpace[Any]:
+        """The search space, shared by all stages."""
+        space: SearchSpace[Any] = self._built("space")
+        return space
+
+    @cached_property
+    def data(self) -> DataModule[Any]:
+        """The images, loaded when first needed and shared by all stages; never lent unguarded."""
+        data: DataModule[Any] = self._built("data")
+        data.setup(Context(self.space, self.runtime, self.seed, "search", _no_slot, lambda values: None))
+        return data
+
+    def _built(self, table: str) -> Any:
+        return build(self.recipe.parts[table])
+
+    def _trainer(self, stage: Stage, clock: StageClock) -> Evaluator[Any]:
+        evaluator: Evaluator[Any] = self._built("train")
+        distiller = self._built("train.distiller") if "train.distiller" in self.recipe.parts else None
+        evaluator.setup(self._context(stage, "train", distiller=distiller, clock=clock))
+        return evaluator
+
+    def _context(self, stage: Stage, table: str, clock: StageClock | None = None, **parts: Any) -> Context:
+        reader = f"{table} {self.recipe.parts[table].plugin.name!r}"
+
+        def log(split: str) -> None:
+            self.folder.log_access({"stage": stage, "reader": reader, "split": split})
+
+        def record(epoch: int, metrics: Mapping[str, float]) -> None:
+            if stage == "search":  # the searcher's steps are what a search counts
+                return
+            rows = self.folder.metrics
+            rows.forget(lambda row: row.get("stage") != stage or row["step"] < epoch)
+            rows.append({"stage": stage, "step": epoch, **metrics})
+            self.observer.step(stage, epoch, metrics, None)
+
+        # The test stage reads what the train stage kept.
+        slots = self.folder.stage("train" if stage == "test" else stage) / "slots"
+        return Context(
+            space=self.space,
+            runtime=self.runtime,
+            seed=self.seed,
+            stage=stage,
+            slot=lambda name: FileSlot(slots, name, clock),
+            report=lambda values: self.observer.progress(stage, values),
+            record=record,
+            data=GuardedData(self.data, stage, reader, log),
+            **parts,
+        )
+
+    def _train_fingerprint(self, derived: Mapping[str, Any]) -> str:
+        return fingerprint({"arch": derived["arch"], **inputs_of(self.resolved, "data", "space", "train")})
+
+    def _describe(self, arch: Arch) -> dict[str, Any]:
+        described: dict[str, Any] = {"architecture": arch.key, "notation": self.space.notation(arch)}
+        if isinstance(self.space, NetworkSpace):
+            task = self.data.task
+            cost = measure_arch(self.space, task, arch)
+            described |= {"params": cost.params, "macs": cost.macs}
+            described["task"] = {
+                "in_channels": task.in_channels,
+                "image_size": task.image_size,
+                "num_classes": task.num_classes,
+            }
+        if lookup := getattr(self.space, "lookup", None):
+            described["looked_up"] = lookup(arch)
+        return {**described, "arch": arch.to_json()}
+
+    def _skip(self, stage: Stage, mark: str) -> dict[str, Any] | None:
+        done = self.folder.result(stage, mark)
+        if done is not None:
+            self.observer.stage_end(stage, done, True)
+        return done
+
+    def _begin(self, stage: Stage, mark: str) -> StageClock:
+        self.folder.begin(stage, mark)
+        return StageClock(self.folder.stage(stage) / "clock.json")
+
+    def _finish(
+        self, stage: Stage, mark: str, clock: StageClock, result: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        stored = {"stage": stage, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
+        self.folder.store(stage, stored)
+        self.observer.stage_end(stage, stored, False)
+        return stored
+
+
+class FileSlot:
+    """A partial checkpoint of a stage, in a file of its own.
+
+    Args:
+        folder: Holds the slots of a stage.
+        name: The slot's name.
+        clock: Saved along, so that a restart knows the seconds spent.
+    """
+
+    def __init__(self, folder: Path, name: str, clock: StageClock | None = None) -> None:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise RunError(f"slot {name!r}: a name has letters, digits, '.', '_' and '-' only.")
+        self._path = folder / f"{name}.safetensors"
+        self._clock = clock
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state``; the one before is kept as a fall-back."""
+        checkpoint.save(self._path, state)
+        if self._clock:
+            self._clock.save()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest state that can be read."""
+        return checkpoint.load(self._path)
+
+    def delete(self) -> None:
+        """Remove every generation."""
+        for path in (self._path, checkpoint.previous(self._path)):
+            path.unlink(missing_ok=True)
+
+
+def _no_slot(name: str) -> Slot:
+    raise RunError(f"slot {name!r}: data modules have nothing to save.")
