@@ -3,7 +3,7 @@
 from nasforge.nn.choice import ChoiceBlock, EdgeSum
 from nasforge.nn.droppath import DropPath, set_drop_path
 from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output
-from nasforge.nn.relax import ArchParameters
+from nasforge.nn.relax import ArchParameters, uniform_weights
 from nasforge.nn.weights import copy_shared, one_hot, tie
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "one_hot",
     "set_drop_path",
     "tie",
+    "uniform_weights",
 ]

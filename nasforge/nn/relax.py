@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasforge.arch import Choice
 
-__all__ = ["ArchParameters"]
+__all__ = ["ArchParameters", "uniform_weights"]
 
 
 class ArchParameters(nn.Module):
@@ -42,3 +42,21 @@ class ArchParameters(nn.Module):
             if w.numel() > 1
         ]
         return sum(shares) / max(len(shares), 1)
+
+    @torch.no_grad()
+    def confidence(self) -> float:
+        """Return the mean over the choices of the heaviest option's weight; 1 is decided."""
+        heaviest = [float(w.max()) for w in self.weights().values() if w.numel() > 1]
+        return sum(heaviest) / max(len(heaviest), 1)
+
+
+def uniform_weights(
+    choices: Iterable[Choice], *, device: torch.device | str | None = None
+) -> dict[str, Tensor]:
+    """Return constant option weights that average: a node then takes the mean of its inputs.
+
+    Args:
+        choices: The choices that are not learned.
+        device: Where the weights live.
+    """
+    return {c.name: torch.full((len(c.options),), 1.0 / len(c.options), device=device) for c in choices}

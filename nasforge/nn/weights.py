@@ -37,18 +37,20 @@ def one_hot(
 
 
 @torch.no_grad()
-def copy_shared(target: nn.Module, source: nn.Module) -> None:
+def copy_shared(target: nn.Module, source: nn.Module, skip: Iterable[str] = ()) -> None:
     """Copy every tensor (parameters and buffers) that both modules have under the same name and shape.
 
     Args:
         target: Receives the values.
         source: Gives them; may live on another device.
+        skip: Beginnings of names that are left alone.
 
     Raises:
         RuntimeError: A shared name has two shapes.
     """
-    theirs = source.state_dict()
-    target.load_state_dict({n: theirs[n] for n in target.state_dict() if n in theirs}, strict=False)
+    theirs, skipped = source.state_dict(), tuple(skip)
+    shared = [n for n in target.state_dict() if n in theirs and not n.startswith(skipped)]
+    target.load_state_dict({n: theirs[n] for n in shared}, strict=False)
 
 
 def tie(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:

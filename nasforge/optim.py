@@ -1,0 +1,74 @@
+"""Optimisers between steps and between runs: what rests, what is carried over, what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+__all__ = ["frozen", "gradients", "load_gradients", "load_optimizer", "resembling"]
+
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Compute no gradients of ``parameters`` for graphs built inside the block.
+
+    Args:
+        parameters: Switched off, and on again at the end; those already off stay off.
+    """
+    resting = [p for p in parameters if p.requires_grad]
+    for parameter in resting:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in resting:
+            parameter.requires_grad_(True)
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Restore an optimiser so that it goes on with the same bits.
+
+    Stored tensors are plain NCHW. An elementwise update of operands in two layouts takes another path through
+    the processor and may round differently, so every buffer gets its parameter's layout back.
+
+    Args:
+        optimizer: Made for the same parameters as the stored one.
+        state: What ``state_dict`` returned.
+    """
+    optimizer.load_state_dict(dict(state))
+    for parameter, values in optimizer.state.items():
+        values.update(resembling(parameter, values))
+
+
+def resembling(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an optimiser's values of one parameter with buffers of its device and layout.
+
+    Args:
+        parameter: The parameter the values belong to.
+        values: Momentum and other buffers by name; anything not of the parameter's shape is kept as it is.
+    """
+    return {
+        name: torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+        if isinstance(value, Tensor) and value.shape == parameter.shape
+        else value
+        for name, value in values.items()
+    }
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    """Return the gradients that exist, by parameter name: state, where a later step reads them."""
+    return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+
+
+def load_gradients(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Restore what `gradients` returned; parameters it does not name have none."""
+    for name, parameter in module.named_parameters():
+        parameter.grad = None
+        if name in state:
+            # In the parameter's layout, as autograd leaves it: norms depend on the order of summation.
+            parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(state[name])
