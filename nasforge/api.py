@@ -109,7 +109,7 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     recipe = check(resolved, Registry.discover(), source=str(run_folder.path / "resolved.json"))
     space = _network_space(build(recipe.parts["space"]), resolved["space"]["use"])
     derived = read_json(run_folder.stage("derive") / "arch.json")
-    network = space.build(Task(**derived["task"]), Arch(derived["arch"]))
+    network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
     tensors, _ = checkpoint.load_weights(weights)
     try:
         network.load_state_dict(tensors)

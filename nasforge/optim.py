@@ -1,4 +1,4 @@
-"""Optimisers between steps and between runs: what rests, what is carried over, what is stored."""
+"""Gradients and momentum between steps and between runs: what rests, what is carried over, what is stored."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-__all__ = ["frozen", "gradients", "load_gradients", "load_optimizer", "resembling"]
+__all__ = ["frozen", "gradients", "load_gradients", "resembling"]
 
 
 @contextmanager
@@ -30,23 +29,8 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restore an optimiser so that it goes on with the same bits.
-
-    Stored tensors are plain NCHW. An elementwise update of operands in two layouts takes another path through
-    the processor and may round differently, so every buffer gets its parameter's layout back.
-
-    Args:
-        optimizer: Made for the same parameters as the stored one.
-        state: What ``state_dict`` returned.
-    """
-    optimizer.load_state_dict(dict(state))
-    for parameter, values in optimizer.state.items():
-        values.update(resembling(parameter, values))
-
-
 def resembling(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an optimiser's values of one parameter with buffers of its device and layout.
+    """Return an optimiser's values of one parameter, with buffers of its device and layout.
 
     Args:
         parameter: The parameter the values belong to.

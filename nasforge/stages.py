@@ -74,17 +74,17 @@ class Stages:
         engine = Engine(searcher, evaluator, path, self.folder.metrics, self.observer, clock)
         engine.run()
         front = [arch.to_json() for arch in searcher.front()]
-        result = {"steps": engine.steps, "arch": searcher.best().to_json(), "front": front}
+        result = {"steps": engine.steps, "architecture": searcher.best().to_json(), "front": front}
         return self._finish("search", mark, clock, result)
 
     def derive(self, searched: Mapping[str, Any]) -> dict[str, Any]:
         """Write down the architecture: notation, size, and what a table knows about it."""
-        mark = fingerprint({"arch": searched["arch"], **inputs_of(self.resolved, "space", "data")})
+        mark = fingerprint({"architecture": searched["architecture"], **inputs_of(self.resolved, "space", "data")})
         if done := self._skip("derive", mark):
             return done
         clock = self._begin("derive", mark)
         self.observer.stage_start("derive", 0, None)
-        result = self._describe(Arch(searched["arch"]))
+        result = self._describe(Arch(searched["architecture"]))
         front = [self._describe(Arch(arch)) for arch in searched["front"]]
         self.folder.store_file("derive", "arch.json", result)
         self.folder.store_file("derive", "front.json", {"front": front})
@@ -98,7 +98,7 @@ class Stages:
         clock = self._begin("train", mark)
         self.observer.stage_start("train", 0, None)
         evaluator = self._trainer("train", clock)
-        arch = Arch(derived["arch"])
+        arch = Arch(derived["architecture"])
         evaluation = evaluator.evaluate(arch)
         if "weights" in self.recipe.parts["train"].plugin.provides:
             network = evaluator.network(arch)  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ class Stages:
             return done
         clock = self._begin("test", mark)
         self.observer.stage_start("test", 0, None)
-        metrics = self._trainer("test", clock).test(Arch(derived["arch"]))
+        metrics = self._trainer("test", clock).test(Arch(derived["architecture"]))
         described = {k: v for k, v in derived.items() if k not in ("fingerprint", "seconds", "stage")}
         seconds = {stage: result["seconds"] for stage, result in before.items()}
         result = {**described, **metrics, "seconds_per_stage": {**seconds, "test": round(clock.seconds(), 3)}}
@@ -172,10 +172,14 @@ class Stages:
         )
 
     def _train_fingerprint(self, derived: Mapping[str, Any]) -> str:
-        return fingerprint({"arch": derived["arch"], **inputs_of(self.resolved, "data", "space", "train")})
+        return fingerprint({"architecture": derived["architecture"], **inputs_of(self.resolved, "data", "space", "train")})
 
     def _describe(self, arch: Arch) -> dict[str, Any]:
-        described: dict[str, Any] = {"architecture": arch.key, "notation": self.space.notation(arch)}
+        described: dict[str, Any] = {
+            "architecture": arch.to_json(),
+            "key": arch.key,
+            "notation": self.space.notation(arch),
+        }
         if isinstance(self.space, NetworkSpace):
             task = self.data.task
             cost = measure_arch(self.space, task, arch)
@@ -187,7 +191,7 @@ class Stages:
             }
         if lookup := getattr(self.space, "lookup", None):
             described["looked_up"] = lookup(arch)
-        return {**described, "arch": arch.to_json()}
+        return described
 
     def _skip(self, stage: Stage, mark: str) -> dict[str, Any] | None:
         done = self.folder.result(stage, mark)

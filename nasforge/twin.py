@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 from nasforge.arch import Arch
 from nasforge.distiller import Distiller
 from nasforge.nn import Network, Output, copy_shared, tie
-from nasforge.optim import load_optimizer, resembling
+from nasforge.optim import resembling
 from nasforge.runtime import Runtime
 from nasforge.space import NetworkSpace, Task
+from nasforge.train import load_optimizer
 
 __all__ = ["Twin", "TwinLoss"]
 
