@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -49,7 +50,8 @@ class AskTellSearcher(Searcher[C]):
     """A black-box searcher: write `ask` and `tell`, get `step`, `best` and exact resume.
 
     Resume replays `tell` with the stored evaluations, so whatever `tell` builds is rebuilt; draw random
-    numbers from ``self.rng`` in `ask` only.
+    numbers from ``self.rng`` in `ask` only. A proposal that was evaluated before is not evaluated again: it
+    counts as a step, with its score and a cost of 0.
     """
 
     evaluations: int
@@ -60,6 +62,7 @@ class AskTellSearcher(Searcher[C]):
         super().setup(ctx)
         self.rng = Random(derive_seed(ctx.seed, "searcher"))
         self.history: list[Evaluation] = []
+        self._known: dict[Arch, Evaluation] = {}
 
     @abstractmethod
     def ask(self) -> Arch:
@@ -81,9 +84,17 @@ class AskTellSearcher(Searcher[C]):
     def step(self) -> Mapping[str, float]:
         """Evaluate one proposal."""
         assert self.ctx.evaluator is not None, "the recipe check requires an [evaluator] table"
-        self._learn(self.ctx.evaluator.evaluate(self.ask()))
+        arch = self.ask()
+        known = self.known(arch)
+        self._learn(
+            self.ctx.evaluator.evaluate(arch) if known is None else replace(known, arch=arch, cost=0.0)
+        )
         last = self.history[-1]
         return {**last.metrics, "score": last.score, "best_score": max(e.score for e in self.history)}
+
+    def known(self, arch: Arch) -> Evaluation | None:
+        """Return the first evaluation of an architecture, or of one that means the same; None if new."""
+        return self._known.get(self.ctx.space.canonical(arch))
 
     def best(self) -> Arch:
         """Return the architecture with the highest score; the earliest of equals."""
@@ -101,4 +112,5 @@ class AskTellSearcher(Searcher[C]):
 
     def _learn(self, result: Evaluation) -> None:
         self.history.append(result)
+        self._known.setdefault(self.ctx.space.canonical(result.arch), result)
         self.tell(result)

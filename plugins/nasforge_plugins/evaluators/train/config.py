@@ -1,0 +1,85 @@
+"""Options of the ``train`` evaluator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from nasforge.config import PluginConfig
+
+__all__ = ["TrainConfig"]
+
+
+class TrainConfig(PluginConfig):
+    """How a network is trained from scratch. The defaults suit small images and a short training."""
+
+    epochs: PositiveInt = 50
+    """Passes over the training images. The published CIFAR training makes 600, ImageNet 250."""
+
+    batch_size: PositiveInt = 64
+    """Images per batch."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """What updates the weights."""
+
+    lr: PositiveFloat = 0.025
+    """Learning rate the schedule starts from. AdamW wants about 0.001."""
+
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD."""
+
+    nesterov: bool = False
+    """Whether SGD looks ahead (Nesterov momentum)."""
+
+    weight_decay: NonNegativeFloat | Literal["by_size"] = 3e-4
+    """Decay of all weights. "by_size" is CDARTS's rule for CIFAR: 3e-4 below 3.5 million parameters (and not
+    exactly 3.0 million), else 5e-4."""
+
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate changes from epoch to epoch."""
+
+    min_lr: NonNegativeFloat = 0.0
+    """Where the cosine schedule ends."""
+
+    warmup_epochs: NonNegativeInt = 0
+    """Epochs at the start whose learning rate rises linearly to the schedule's."""
+
+    clip: NonNegativeFloat = 5.0
+    """Largest norm of all gradients together; larger ones are scaled down. 0 switches clipping off."""
+
+    drop_path: float | Literal["by_size"] = Field(0.0)
+    """Share of images for which a path is dropped at the end of training; it rises linearly from 0. "by_size"
+    is CDARTS's rule for CIFAR: 0.2 below 3 million parameters, else 0.3."""
+
+    auxiliary_weight: NonNegativeFloat = 0.0
+    """Weight of the loss of an auxiliary classifier on an inner feature map (published: 0.4). 0 builds none;
+    otherwise the space must have one."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that is spread over all classes (published for ImageNet: 0.1)."""
+
+    cutout: NonNegativeInt = 0
+    """Side in pixels of the square that is blanked in every training image (published for CIFAR: 16)."""
+
+    keep_epochs: PositiveInt = 5
+    """How many of the last epochs keep their weights. The test stage measures all of them: it reports the
+    last epoch as `accuracy`, and the best of these, chosen on the test images, as `accuracy_best`."""
+
+    teacher: str = ""
+    """Folder of a finished run whose network teaches this one; needs a distiller table beside this one."""
+
+    distill_weight: float = Field(0.5, ge=0, le=1)
+    """Share of the teacher's loss; the rest goes to the labels."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if isinstance(self.drop_path, float) and not 0 <= self.drop_path < 1:
+            raise ValueError(f"drop_path must be 0 to below 1, or 'by_size' (got {self.drop_path:g})")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov needs optimizer 'sgd' and a momentum above 0")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not be above epochs ({self.epochs})")
+        return self

@@ -1,0 +1,233 @@
+"""The ``train`` evaluator: what an architecture is worth when trained from scratch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from nasforge.arch import Arch
+from nasforge.component import Context
+from nasforge.cost import measure
+from nasforge.data import Split
+from nasforge.errors import RecipeError, RunError
+from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.nn import Network
+from nasforge.seeding import derive_seed
+from nasforge.space import NetworkSpace
+from nasforge.train import Scores, isolated_random, score
+from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.training import Training, load_teacher
+
+__all__ = ["Train"]
+
+
+class Train(Evaluator[TrainConfig]):
+    """Trains the network of an architecture from scratch.
+
+    In the train stage it trains on all images but the test ones, and the score is the training accuracy of
+    the last epoch. As the evaluator of a search it trains on split ``weights`` and the score is the accuracy
+    on ``select``, or on ``arch`` where ``select`` is empty; a budget replaces ``epochs``.
+
+    Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
+    The initial weights are a function of seed and architecture, whatever was evaluated before.
+
+    Papers in this field report the best test epoch, which chooses on the test images. Here nothing is: the
+    result is the last epoch. For comparison the last ``keep_epochs`` epochs keep their weights, and `test`
+    reports the best of them under a name of its own.
+    """
+
+    def setup(self, ctx: Context) -> None:
+        """Check that space, distiller and teacher can give what the options ask for.
+
+        Raises:
+            RecipeError: They cannot.
+            RunError: The teacher's network does not fit the data.
+        """
+        super().setup(ctx)
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        self._data = ctx.data
+        self._teacher: Network | None = None
+        table = "evaluator" if ctx.stage == "search" else "train"
+        if problems := [f"{table}.{problem}" for problem in self._problems()]:
+            raise RecipeError("recipe", problems)
+        if self.config.teacher and ctx.stage != "test":
+            self._teacher = load_teacher(self.config.teacher, ctx.data.task, ctx.runtime)
+
+    def _problems(self) -> list[str]:
+        config, ctx = self.config, self.ctx
+        problems = []
+        if config.auxiliary_weight and getattr(ctx.space, "build_auxiliary", None) is None:
+            problems.append(
+                f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
+                "auxiliary head. Set it to 0."
+            )
+        if config.teacher and ctx.distiller is None and ctx.stage != "test":
+            problems.append(
+                f"teacher: {config.teacher!r}, but there is no distiller to compare the networks. "
+                "Add the table [train.distiller]."
+            )
+        if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
+            problems.append(
+                "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
+            )
+        return problems
+
+    def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
+        """Train one architecture, or go on where a killed process stopped.
+
+        Args:
+            arch: The architecture.
+            budget: Epochs; None takes the option ``epochs``.
+
+        Returns:
+            See the class for the score. Metrics: ``params``, ``macs``, ``epochs``, ``train_loss`` (what was
+            minimised) and ``train_accuracy`` of the last epoch, in a search also ``select_loss`` and
+            ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together.
+
+        Raises:
+            RunError: The loss is infinite or not a number.
+            DataError: The images cannot be read, or the batch is larger than the split.
+        """
+        epochs = self.config.epochs if budget is None else budget
+        settings = {"epochs": epochs, "options": self.config.to_json()}
+        state = self.ctx.slot(arch.key).load()
+        if state is not None and state["settings"] != settings:
+            self._forget(arch, state)
+            state = None
+        if state is None or state["epoch"] < epochs:
+            # Restored afterwards: a searcher's own draws must not depend on what is trained in between.
+            with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, "train", arch.key)):
+                state = self._train(arch, settings, state)
+        return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
+
+    def _train(self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:
+        epochs, searching = settings["epochs"], self.ctx.stage == "search"
+        distiller = self.ctx.distiller if self._teacher is not None else None
+        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher)
+        cost = measure(training.network, self._data.task)
+        slot, first, seconds = self.ctx.slot(arch.key), 0, 0.0
+        if state is not None:
+            training.load_state_dict(state["training"])
+            first, seconds = state["epoch"], state["seconds"]
+        started = time.perf_counter() - seconds
+        for epoch in range(first, epochs):
+            scores = training.run_epoch(epoch, "weights" if searching else "full", self.ctx.report)
+            metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
+            done = epoch + 1
+            self._announce(training, epoch, scores)
+            state = {
+                "settings": settings,
+                "epoch": done,
+                "score": scores.accuracy,
+                "seconds": time.perf_counter() - started,
+                "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
+            }
+            if searching and done == epochs:
+                # A candidate's weights are of no further use, and a search has thousands of candidates.
+                split, held_out = self._score_held_out(training.network)
+                state["score"] = held_out.accuracy
+                state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
+                slot.delete()
+                slot.save(state)
+                break
+            if not searching and epochs - self.config.keep_epochs < done < epochs:
+                self._kept(arch, done).save({"network": training.network.state_dict()})
+            state["training"] = training.state_dict()
+            slot.save(state)
+        assert state is not None
+        return dict(state)
+
+    def _announce(self, training: Training, epoch: int, scores: Scores) -> None:
+        values = {**scores._asdict(), "lr": training.lr(epoch), "drop_path": training.drop_path_rate(epoch)}
+        self.ctx.report({"done": (epoch + 1) / training.epochs, "epoch": epoch + 1, **values})
+        if self.ctx.stage == "train":
+            self.ctx.record(epoch + 1, values)
+
+    def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
+        split: Split = "select" if self._data.sizes()["select"] else "arch"
+        return split, self._score(network, split)
+
+    def _score(self, network: Network, split: Split) -> Scores:
+        size = min(self.config.batch_size, self._data.sizes()[split])
+        batches = self._data.batches(split, augment=False, batch_size=size)
+        return score(network, batches, self.ctx.runtime, where=f"{self.ctx.stage}, {split} images")
+
+    def _kept(self, arch: Arch, epoch: int) -> Any:
+        return self.ctx.slot(f"{arch.key}-epoch{epoch}")
+
+    def _forget(self, arch: Arch, state: Mapping[str, Any]) -> None:
+        """Remove the weights of a training with other options."""
+        for epoch in _last(state["settings"]):
+            self._kept(arch, epoch).delete()
+        self.ctx.slot(arch.key).delete()
+
+    def _finished(self, arch: Arch) -> dict[str, Any]:
+        state = self.ctx.slot(arch.key).load()
+        if state is None or state["epoch"] < state["settings"]["epochs"] or "training" not in state:
+            raise RunError(
+                f"{self.ctx.stage}: architecture {arch.key} is not trained yet. Run the train stage first."
+            )
+        return state
+
+    def _load(self, arch: Arch, weights: Mapping[str, Any]) -> Network:
+        space = cast("NetworkSpace[Any]", self.ctx.space)
+        with isolated_random(self.ctx.runtime.device, 0):
+            network = space.build(self._data.task, arch, scale="final")
+        network.load_state_dict(weights)
+        return self.ctx.runtime.prepare(network).eval()
+
+    def network(self, arch: Arch) -> Network:
+        """Return the trained network of the last epoch, on the run's device, in `eval` mode.
+
+        Args:
+            arch: An architecture that `evaluate` has trained in the train stage.
+
+        Raises:
+            RunError: It is not trained yet.
+        """
+        return self._load(arch, self._finished(arch)["training"]["network"])
+
+    def test(self, arch: Arch) -> Mapping[str, float]:
+        """Measure the last epochs on the test split.
+
+        Args:
+            arch: An architecture that `evaluate` has trained in the train stage.
+
+        Returns:
+            ``accuracy`` and ``loss`` of the last epoch: the honest result, nothing was chosen by it.
+            ``accuracy_best`` and ``best_epoch``: the best of the last ``epochs_tested`` epochs, *chosen on
+            the test split*; too good by construction, and given only to compare with papers that report
+            their best epoch (over all epochs, so theirs is better still).
+
+        Raises:
+            RunError: The architecture is not trained yet.
+        """
+        state = self._finished(arch)
+        network = self._load(arch, state["training"]["network"])
+        results = {}
+        for epoch in _last(state["settings"]):
+            if epoch < state["epoch"]:
+                kept = self._kept(arch, epoch).load()
+                if kept is None:
+                    continue
+                network.load_state_dict(kept["network"])
+            else:
+                network.load_state_dict(state["training"]["network"])
+            results[epoch] = self._score(network, "test")
+            self.ctx.report({"done": len(results) / len(_last(state["settings"])), "epoch": epoch})
+        best = max(results, key=lambda epoch: results[epoch].accuracy)
+        last = results[state["epoch"]]
+        return {
+            "accuracy": last.accuracy,
+            "loss": last.loss,
+            "accuracy_best": results[best].accuracy,
+            "best_epoch": best,
+            "epochs_tested": len(results),
+        }
+
+
+def _last(settings: Mapping[str, Any]) -> range:
+    """Return the epochs, from 1, whose weights are kept."""
+    epochs = settings["epochs"]
+    return range(max(1, epochs - settings["options"]["keep_epochs"] + 1), epochs + 1)

@@ -1,0 +1,21 @@
+"""Announces the ``train`` evaluator."""
+
+from nasforge.plugins import Plugin, hookimpl
+from nasforge_plugins.evaluators.train.config import TrainConfig
+
+
+@hookimpl
+def nasforge_plugins() -> list[Plugin]:
+    """Describe the plugin."""
+    return [
+        Plugin(
+            "evaluator",
+            "train",
+            "nasforge_plugins.evaluators.train.evaluator:Train",
+            TrainConfig,
+            "Trains the network of an architecture from scratch",
+            needs=frozenset({"data", "space:supernet"}),
+            provides=frozenset({"weights"}),
+            tiny={"epochs": 3, "batch_size": 8, "keep_epochs": 2},
+        )
+    ]

@@ -1,0 +1,228 @@
+"""One network on its way through its epochs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD, AdamW, Optimizer
+
+from nasforge.arch import Arch
+from nasforge.component import Context
+from nasforge.cost import count_parameters
+from nasforge.data import Split
+from nasforge.distiller import Distiller
+from nasforge.errors import RunError
+from nasforge.images import cutout
+from nasforge.nn import Network, Output, set_drop_path
+from nasforge.runtime import Runtime
+from nasforge.seeding import derive_seed
+from nasforge.space import NetworkSpace, Task
+from nasforge.train import (
+    Scores,
+    cosine_lr,
+    load_optimizer,
+    random_state,
+    set_lr,
+    set_random_state,
+    train_epoch,
+)
+from nasforge_plugins.evaluators.train.config import TrainConfig
+
+__all__ = ["Training", "load_teacher", "size_rule"]
+
+
+def size_rule(params: int) -> tuple[float, float]:
+    """Return weight decay and final drop-path rate for a CIFAR network of this size.
+
+    This is the rule of CDARTS's published training, with its strict limits: a network of exactly 3.0 or 3.5
+    million parameters gets the stronger pair.
+
+    Args:
+        params: Parameters without auxiliary head.
+    """
+    millions = params / 1e6
+    if millions < 3.0:
+        return 3e-4, 0.2
+    return (3e-4, 0.3) if 3.0 < millions < 3.5 else (5e-4, 0.3)
+
+
+def load_teacher(path: str, task: Task, runtime: Runtime) -> Network:
+    """Load the network of a finished run, frozen.
+
+    Args:
+        path: Folder of the run.
+        task: What the student learns; the teacher must accept and predict the same.
+        runtime: Where it computes.
+
+    Raises:
+        RunError: There is no such folder, or its network does not fit the task.
+    """
+    from nasforge.api import load_network
+
+    try:
+        loaded = load_network(path, features=True)
+    except RunError as error:
+        raise RunError(f"teacher: {error}") from None
+    teacher = cast("Network", runtime.prepare(loaded).eval().requires_grad_(False))
+    image = torch.zeros(1, task.in_channels, task.image_size, task.image_size)
+    try:
+        with torch.no_grad():
+            classes = teacher(runtime.prepare_images(image)).logits.shape[1]
+    except RuntimeError as error:
+        raise RunError(
+            f"teacher: the network of {path!r} cannot read images of {task.in_channels} channels and "
+            f"{task.image_size} pixels ({str(error).splitlines()[0]}). Use a teacher of the same data."
+        ) from None
+    if classes != task.num_classes:
+        raise RunError(
+            f"teacher: the network of {path!r} knows {classes} classes, the data has {task.num_classes}. "
+            "Use a teacher of the same classes."
+        )
+    return teacher
+
+
+class Training:
+    """A network with all that trains it: auxiliary head, optimiser, teacher's loss.
+
+    Build it with the global torch generator seeded: the network is initialised first, so that its weights do
+    not depend on what trains it.
+
+    Args:
+        config: How to train.
+        ctx: Space, data and device.
+        arch: The architecture.
+        epochs: Length of the training.
+        distiller: Not yet bound; copied, so that the next training starts from the same state. None: no
+            teacher.
+        teacher: Frozen network, with ``distiller``.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        ctx: Context,
+        arch: Arch,
+        epochs: int,
+        distiller: Distiller[Any] | None = None,
+        teacher: Network | None = None,
+    ) -> None:
+        assert ctx.data is not None
+        self.config, self.ctx, self.data, self.epochs = config, ctx, ctx.data, epochs
+        space, task, runtime = cast("NetworkSpace[Any]", ctx.space), self.data.task, ctx.runtime
+        self.network = runtime.prepare(space.build(task, arch, scale="final")).train()
+        parts: dict[str, nn.Module] = {"network": self.network}
+        self.auxiliary: nn.Module | None = None
+        if config.auxiliary_weight:
+            head, self.feature = cast("Any", space).build_auxiliary(task)
+            self.auxiliary = parts["auxiliary"] = runtime.prepare(head).train()
+        self.teacher, self.distiller = teacher, None
+        if distiller is not None and teacher is not None:
+            self.distiller = copy.deepcopy(distiller)
+            self.distiller.bind(self.network.feature_info, teacher.feature_info, task)
+            parts["distiller"] = runtime.prepare(self.distiller).train()
+        self.modules = nn.ModuleDict(parts)
+
+        decay, drop_path = size_rule(count_parameters(self.network))
+        self.drop_path = drop_path if config.drop_path == "by_size" else config.drop_path
+        self.optimizer = self._optimizer(decay if config.weight_decay == "by_size" else config.weight_decay)
+
+    def _optimizer(self, weight_decay: float) -> Optimizer:
+        config = self.config
+        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
+        if config.optimizer == "adamw":
+            return AdamW(self.parameters, lr=config.lr, weight_decay=weight_decay)
+        return SGD(
+            self.parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=weight_decay,
+            nesterov=config.nesterov,
+        )
+
+    def lr(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        config = self.config
+        min_lr = config.lr if config.schedule == "constant" else config.min_lr
+        return cosine_lr(epoch, self.epochs, config.lr, min_lr, config.warmup_epochs)
+
+    def drop_path_rate(self, epoch: int) -> float:
+        """Return the drop-path rate of an epoch, counted from 0: ``rate · epoch / epochs``."""
+        return self.drop_path * epoch / self.epochs
+
+    def run_epoch(self, epoch: int, split: Split, report: Callable[[Mapping[str, float]], None]) -> Scores:
+        """Train for one epoch.
+
+        Args:
+            epoch: From 0.
+            split: The images to train on.
+            report: Told of progress about ten times.
+
+        Raises:
+            RunError: The loss is infinite or not a number; names epoch and batch.
+        """
+        lr, size = self.lr(epoch), self.config.batch_size
+        set_lr(self.optimizer, lr)
+        set_drop_path(self.network, self.drop_path_rate(epoch))
+        seed = derive_seed(self.ctx.seed, "cutout", epoch)
+        self._cutout = torch.Generator(self.ctx.runtime.device).manual_seed(seed)
+        batches = self.data.num_batches(split, batch_size=size)
+
+        def progress(count: int, scores: Scores) -> None:
+            done = (epoch + min(count / batches, 1.0)) / self.epochs
+            report({"done": done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
+
+        images = self.data.batches(split, epoch=epoch, batch_size=size)
+        every = max(1, batches // 10)
+        where = f"{self.ctx.stage}, epoch {epoch + 1}"
+        return train_epoch(images, self._step, where, every=every, progress=progress)
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.cutout:
+            images = cutout(images, self.config.cutout, self._cutout)
+        images = self.ctx.runtime.prepare_images(images)
+        self.optimizer.zero_grad()
+        with self.ctx.runtime.autocast():
+            output = self.network(images)
+            loss = self._loss(output, images, labels)
+        loss.backward()
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self.optimizer.step()
+        return loss, output.logits
+
+    def _loss(self, output: Output, images: Tensor, labels: Tensor) -> Tensor:
+        config = self.config
+        output = Output(output.logits.float(), output.features)
+        loss = self._cross_entropy(output.logits, labels)
+        if self.distiller is not None and self.teacher is not None:
+            with torch.no_grad():
+                lesson = self.teacher(images)
+            taught = self.distiller(output, Output(lesson.logits.float(), lesson.features), labels)
+            loss = (1.0 - config.distill_weight) * loss + config.distill_weight * taught
+        if self.auxiliary is not None:
+            logits = self.auxiliary(output.features[self.feature]).float()
+            loss = loss + config.auxiliary_weight * self._cross_entropy(logits, labels)
+        return loss
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next epochs depend on, the global generators included."""
+        return {
+            **{name: module.state_dict() for name, module in self.modules.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "random": random_state(self.ctx.runtime.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        for name, module in self.modules.items():
+            module.load_state_dict(state[name])
+        load_optimizer(self.optimizer, state["optimizer"])
+        set_random_state(self.ctx.runtime.device, state["random"])

@@ -1,0 +1,32 @@
+"""Options of the ``evolution`` searcher."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt, model_validator
+
+from nasforge.config import PluginConfig
+
+__all__ = ["EvolutionConfig"]
+
+
+class EvolutionConfig(PluginConfig):
+    """Size of the population and length of the search."""
+
+    evaluations: PositiveInt = 500
+    """How many architectures to propose, the first population included. One that was proposed before keeps
+    its score and costs nothing."""
+
+    population: int = Field(50, ge=2)
+    """How many architectures live at a time (published: 100)."""
+
+    tournament: int = Field(10, ge=1)
+    """How many of them are drawn, with replacement, to choose a parent from (published: 25). More is
+    greedier."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EvolutionConfig:
+        if self.population > self.evaluations:
+            raise ValueError(
+                f"population ({self.population}) must not be above evaluations ({self.evaluations})"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Takes a given architecture: no search at all."""
