@@ -1,0 +1,46 @@
+"""Options of the NAS-Bench-201 space."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from nasforge.config import PluginConfig
+
+
+class NasBench201Config(PluginConfig):
+    """Sizes of the three networks, and how architectures are read from weights."""
+
+    channels: PositiveInt = 16
+    """Width of the first stage of the network that is trained at the end; the benchmark uses 16."""
+
+    cells: PositiveInt = 5
+    """Cells per stage of that network; the benchmark uses 5."""
+
+    search_channels: PositiveInt = 16
+    """Width of the first stage of the search network."""
+
+    search_cells: PositiveInt = 5
+    """Cells per stage of the search network."""
+
+    eval_channels: PositiveInt = 16
+    """Width of the first stage of the evaluation network inside a search."""
+
+    eval_cells: PositiveInt = 5
+    """Cells per stage of the evaluation network inside a search."""
+
+    skeleton: Literal["benchmark", "official"] = "benchmark"
+    """What ends the two networks of a search before the pooling: "benchmark" normalises and rectifies, as the
+    benchmark's own networks do; "official" does neither, as the published CDARTS code. The network that is
+    trained at the end always follows the benchmark."""
+
+    allow_none: bool = True
+    """Whether an edge may be read from the weights as "none"; false takes the heaviest other operation."""
+
+    execution: Literal["fast", "reference"] = "fast"
+    """How cells compute: "fast" shares work between the edges that leave one node, "reference" runs one module
+    per operation. The numbers and the parameters are the same."""
+
+    table: str = "nasbench201"
+    """The table in which found architectures are looked up, as `nasforge tables list` names it."""

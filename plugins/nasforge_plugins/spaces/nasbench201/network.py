@@ -1,0 +1,113 @@
+"""The skeleton of the benchmark: stem, three stages of cells, two residual reductions, classifier."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nasforge.arch import Arch
+from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output
+from nasforge.space import Task
+from nasforge_plugins.spaces.nasbench201.fast import run_fast
+from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
+from nasforge_plugins.spaces.nasbench201.operations import ResidualReduction, make_operation
+
+__all__ = ["Cell", "CellNetwork"]
+
+STAGES = 3
+
+
+class Cell(nn.Module):
+    """Four nodes, each the sum of its edges from all nodes before; the last one is the output.
+
+    Args:
+        channels: Channels of every node.
+        arch: The architecture; None makes every operation of every edge.
+        affine: Whether batch-norms learn scale and shift.
+        fast: Whether edges that leave one node share their work.
+    """
+
+    def __init__(self, channels: int, arch: Arch | None, affine: bool, fast: bool) -> None:
+        super().__init__()
+        self.edges = nn.ModuleDict(
+            {c.name: ChoiceBlock(c, lambda name: make_operation(name, channels, affine), arch) for c in CHOICES}
+        )
+        self.fast = fast
+
+    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
+        """Map ``(B, C, H, W)`` to the same shape.
+
+        Args:
+            x: The first node.
+            weights: Operation weights by edge name.
+        """
+        if self.fast:
+            return run_fast(list(self.edges.values()), x, weights, self.training)
+        nodes: list[Tensor] = [x]
+        for (node, source), edge in zip(EDGES, self.edges.values(), strict=True):
+            value = edge(nodes[source], weights)
+            if node == len(nodes):
+                nodes.append(value)
+            else:
+                nodes[node] = nodes[node] + value
+        return nodes[-1]
+
+
+class CellNetwork(Network):
+    """A network of equal cells (NAS-Bench-201, figure 1).
+
+    Features are the outputs of the two residual blocks and the map that is pooled for the classifier.
+
+    Args:
+        task: Input and output sizes.
+        arch: The architecture; None builds the supernet.
+        channels: Width of the first stage; doubles with every stage.
+        cells: Cells per stage.
+        affine: Whether the batch-norms in the cells learn scale and shift.
+        final_norm: Whether batch-norm and ReLU precede the pooling.
+        fast: Whether cells share work between edges.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        arch: Arch | None,
+        *,
+        channels: int,
+        cells: int,
+        affine: bool,
+        final_norm: bool,
+        fast: bool,
+    ) -> None:
+        super().__init__()
+        widths = [channels * 2**stage for stage in range(STAGES)]
+        self.stem = nn.Sequential(
+            nn.Conv2d(task.in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Cell(width, arch, affine, fast) for _ in range(cells)) for width in widths
+        )
+        self.reductions = nn.ModuleList(
+            ResidualReduction(before, after) for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.norm = nn.BatchNorm2d(widths[-1]) if final_norm else None
+        self.classifier = nn.Linear(widths[-1], task.num_classes)
+        self.feature_info = (
+            FeatureInfo(widths[1], 2),
+            FeatureInfo(widths[2], 4),
+            FeatureInfo(widths[2], 4),
+        )
+
+    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:
+        """Classify images ``(B, C, S, S)``; see `Network`."""
+        x = self.stem(x)
+        features: list[Tensor] = []
+        for stage, cells in enumerate(self.stages):
+            if stage > 0:
+                x = self.reductions[stage - 1](x)
+                features.append(x)
+            for cell in cells:  # type: ignore[union-attr]
+                x = cell(x, weights)
+        if self.norm is not None:
+            x = self.norm(x).relu()
+        features.append(x)
+        return Output(self.classifier(x.mean((2, 3))), tuple(features))
