@@ -1,0 +1,322 @@
+"""From files, profiles and ``--set`` to one set of tables that remembers where each key was written."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nasforge.errors import RecipeError, suggest
+from nasforge.plugins import Kind
+from nasforge.shipped import find_recipe, find_shipped, shipped_recipes
+from nasforge.toml_text import key_lines
+
+__all__ = ["TABLES", "Draft", "Overrides", "draft_of_file", "draft_of_mapping"]
+
+TABLES: dict[str, Kind] = {
+    "data": "data",
+    "space": "space",
+    "searcher": "searcher",
+    "distiller": "distiller",
+    "evaluator": "evaluator",
+    "train": "evaluator",
+    "train.distiller": "distiller",
+}
+"""The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
+
+Overrides = Sequence[str] | Mapping[str, Any]
+"""``["table.key=value", …]`` with TOML values, or values by dotted key."""
+
+Keys = tuple[str, ...]
+_TOP = ["run", *(table for table in TABLES if "." not in table)]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of tables: a file, a mapping, or all ``--set`` together.
+
+    Attributes:
+        order: Where its problems are listed, after those of lower order.
+        label: Stands before a location: ``"base/cdarts.toml, "``, ``"--set "``, or nothing for the recipe.
+        body: Its content.
+        lines: Line numbers by path.
+    """
+
+    order: int
+    label: str
+    body: Mapping[str, Any]
+    lines: Mapping[Keys, int] = field(default_factory=dict)
+
+    def line(self, path: Keys) -> int:
+        """Return the line of ``path`` or of the nearest table around it; 0 if unknown."""
+        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
+
+
+class Draft:
+    """The merged tables of a recipe, and the problems found so far.
+
+    Args:
+        source: What the recipe is called in messages.
+        text: The file as written.
+    """
+
+    def __init__(self, source: str, text: str = "") -> None:
+        self.source, self.text = source, text
+        self.tables: dict[str, Any] = {}
+        self.profiles: tuple[str, ...] = ()
+        self._origins: dict[Keys, tuple[Layer, Keys]] = {}
+        self._problems: list[tuple[int, float, str]] = []
+
+    def table(self, name: str) -> Any:
+        """Return the content of a table, such as ``"train.distiller"``; None if it is not there."""
+        value: Any = self.tables
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def say(self, path: Sequence[str | int], message: str) -> None:
+        """Note a problem.
+
+        Args:
+            path: Where it is, such as ``("train", "epochs")``; told as the user wrote it.
+            message: What is wrong and what to do.
+        """
+        keys = tuple(map(str, path))
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self._origins:
+                layer, written = self._origins[keys[:length]]
+                self.say_in(layer, (*written, *keys[length:]), message)
+                return
+        self._problems.append((0, float("inf"), f"{'.'.join(keys)}: {message}"))
+
+    def say_in(self, layer: Layer, written: Keys, message: str) -> None:
+        """Note a problem at a place of one layer."""
+        line = layer.line(written)
+        place = f"line {line}: " if line else ""
+        text = f"{layer.label}{place}{'.'.join(written)}: {message}"
+        self._problems.append((layer.order, line or float("inf"), text))
+
+    def stop_if_wrong(self) -> None:
+        """Raise what was noted.
+
+        Raises:
+            RecipeError: Anything was noted; problems are sorted by file and line.
+        """
+        if self._problems:
+            ordered = sorted(self._problems, key=lambda problem: problem[:2])
+            raise RecipeError(self.source, list(dict.fromkeys(text for *_, text in ordered)))
+
+    def apply(self, layer: Layer, body: Mapping[str, Any], at: Keys = (), written: Keys = ()) -> None:
+        """Lay tables over those that are there: key by key, or whole where ``use`` changes.
+
+        Args:
+            layer: Where they come from.
+            body: The tables.
+            at: Path of the table they belong into.
+            written: Path under which the layer has them.
+        """
+        target = self.table(".".join(at)) if at else self.tables
+        for key, value in body.items():
+            path, place = (*at, str(key)), (*written, str(key))
+            if isinstance(value, Mapping) and (len(path) == 1 or ".".join(path) in TABLES):
+                old = target.get(key)
+                changes = (
+                    isinstance(old, dict) and "use" in old and value.get("use", old["use"]) != old["use"]
+                )
+                if changes or not isinstance(old, dict):
+                    self._forget(path)
+                    target[key] = {}
+                self._origins[path] = (layer, place)
+                self.apply(layer, value, path, place)
+            else:
+                self._forget(path)
+                target[key] = value
+                self._origins[path] = (layer, place)
+
+    def _forget(self, path: Keys) -> None:
+        for known in [p for p in self._origins if p[: len(path)] == path]:
+            del self._origins[known]
+
+
+def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides) -> Draft:
+    """Read a recipe, what it extends, a profile and overrides.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        profile: One of its profiles, or one of a recipe it extends.
+        overrides: What goes over everything else.
+
+    Raises:
+        RecipeError: A file is missing or no TOML. Other problems are left in the draft.
+    """
+    path = find_recipe(source)
+    reader = _Reader(_display(path))
+    layers = reader.chain(path, ())
+    reader.draft.stop_if_wrong()
+    reader.draft.text = reader.text
+    _stack(reader.draft, layers, profile, overrides)
+    return reader.draft
+
+
+def draft_of_mapping(raw: Mapping[str, Any], source: str, profile: str | None, overrides: Overrides) -> Draft:
+    """Do the same as `draft_of_file` for a recipe that is a mapping already.
+
+    Raises:
+        RecipeError: A file that it extends is missing or no TOML.
+    """
+    reader = _Reader(source)
+    layers = [*reader.bases(Layer(0, "", raw), Path.cwd() / "recipe", ()), Layer(0, "", raw)]
+    reader.draft.stop_if_wrong()
+    _stack(reader.draft, layers, profile, overrides)
+    return reader.draft
+
+
+class _Reader:
+    """Follows ``extends``; the layers come in the order in which they are laid over each other."""
+
+    def __init__(self, source: str) -> None:
+        self.draft = Draft(source)
+        self.text = ""
+        self.read = 0
+
+    def chain(self, path: Path, above: tuple[Path, ...]) -> list[Layer]:
+        order, self.read = self.read, self.read + 1
+        label = f"{_display(path)}, " if above else ""
+        try:
+            text = path.read_bytes().decode("utf-8")
+            layer = Layer(order, label, tomllib.loads(text), key_lines(text))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            self.draft._problems.append((order, 0, f"{label}{_unreadable(error)}"))
+            return []
+        if not above:
+            self.text = text
+        return [*self.bases(layer, path, (*above, path.resolve())), layer]
+
+    def bases(self, layer: Layer, path: Path, above: tuple[Path, ...]) -> list[Layer]:
+        written = layer.body.get("extends", [])
+        names = [written] if isinstance(written, str) else written
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            self.draft.say_in(
+                layer, ("extends",), "must be a file or recipe name in quotes, or a list of them."
+            )
+            return []
+        layers: list[Layer] = []
+        for name in names:
+            found = _extended(path, name)
+            if found is None:
+                known = [recipe.name for recipe in shipped_recipes()]
+                self.draft.say_in(
+                    layer,
+                    ("extends",),
+                    f"no file {name!r} beside it, nor a shipped recipe.{suggest(name, known)}",
+                )
+            elif found.resolve() in above:
+                circle = [p.name for p in (*above[above.index(found.resolve()) :], found)]
+                self.draft.say_in(layer, ("extends",), f"a circle: {' extends '.join(circle)}. Break it.")
+            else:
+                layers += self.chain(found, above or (path,))
+        return layers
+
+
+def _extended(path: Path, name: str) -> Path | None:
+    for beside in (path.parent / name, path.parent / f"{name}.toml"):
+        # A copy of a shipped recipe may extend the original, which has its own name.
+        itself = beside.resolve() == path.resolve() and find_shipped(name) not in (None, beside)
+        if beside.is_file() and not itself:
+            return beside
+    return find_shipped(name)
+
+
+def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides: Overrides) -> None:
+    chosen: list[tuple[Layer, Mapping[str, Any]]] = []
+    names: list[str] = []
+    for layer in layers:
+        draft.apply(layer, {k: v for k, v in layer.body.items() if k not in ("extends", "profiles")})
+        profiles = layer.body.get("profiles", {})
+        if not isinstance(profiles, Mapping):
+            draft.say_in(layer, ("profiles",), "must hold tables such as [profiles.smoke.data].")
+            continue
+        for name, body in profiles.items():
+            if not isinstance(body, Mapping):
+                draft.say_in(layer, ("profiles", name), f"must hold tables such as [profiles.{name}.data].")
+                continue
+            names.append(name)
+            if name == profile:
+                chosen.append((layer, body))
+            else:
+                for table in body:
+                    if table not in _TOP:
+                        place = ("profiles", name, table)
+                        draft.say_in(layer, place, f"no such table.{suggest(table, _TOP)}")
+    draft.profiles = tuple(dict.fromkeys(names))
+    for layer, body in chosen:
+        draft.apply(layer, body, written=("profiles", str(profile)))
+    last = len(layers) + 1000
+    if profile is not None and profile not in names:
+        known = suggest(profile, names) or " This recipe has no profiles."
+        draft.say_in(Layer(last, "--profile ", {}), (profile,), f"no such profile.{known}")
+    override = Layer(last + 1, "--set ", _nest(draft, overrides, last + 1))
+    draft.apply(override, override.body)
+
+
+def _nest(draft: Draft, overrides: Overrides, order: int) -> dict[str, Any]:
+    """Turn dotted keys into nested tables; the last of several for one key counts."""
+    nested: dict[str, Any] = {}
+    pairs: list[tuple[str, Any]]
+    if isinstance(overrides, Mapping):
+        pairs = list(overrides.items())
+    else:
+        pairs = [(text, _value(text)) for text in overrides]
+    for text, value in pairs:
+        keys = tuple(key.strip() for key in text.partition("=")[0].split("."))
+        is_pair = isinstance(overrides, Mapping) or "=" in text
+        if not is_pair or not all(keys) or (len(keys) == 1 and not isinstance(value, Mapping)):
+            layer = Layer(order, "--set ", {})
+            draft.say_in(layer, (text,), "write table.key=value, such as searcher.epochs=2.")
+            continue
+        if len(keys) == 1:
+            nested[keys[0]] = {**nested.get(keys[0], {}), **value}
+            continue
+        inner = nested
+        for key in keys[:-1]:
+            if not isinstance(inner.get(key), dict):
+                inner[key] = {}
+            inner = inner[key]
+        inner[keys[-1]] = value
+    return nested
+
+
+def _value(text: str) -> Any:
+    """Read what stands behind ``=`` as TOML; what is none is text, so that quotes may be left out."""
+    written = text.partition("=")[2].strip()
+    try:
+        parsed = tomllib.loads(f"value = {written}")
+    except tomllib.TOMLDecodeError:
+        return written
+    return parsed["value"] if len(parsed) == 1 else written
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, tomllib.TOMLDecodeError):
+        match = re.fullmatch(
+            r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL
+        )
+        what = match[1] if match else str(error)
+        place = f"line {match[2]}, column {match[3]}" if match and match[2] else "end of the file"
+        return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}."
+    if isinstance(error, UnicodeDecodeError):
+        return f"not valid TOML: byte {error.start} is no UTF-8. Save the file as UTF-8."
+    return f"cannot be read: {error.strerror if isinstance(error, OSError) else error}."
+
+
+def _display(path: Path) -> str:
+    """Name a file the short way: relative to the working directory where that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return min(str(path), relative, key=len)

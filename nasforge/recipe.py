@@ -1,0 +1,278 @@
+"""Recipes: TOML tables that say which plugins to use and how, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from nasforge.config import PluginConfig
+from nasforge.errors import PluginError, suggest
+from nasforge.layers import TABLES, Draft, Overrides, draft_of_file, draft_of_mapping
+from nasforge.plugins import Plugin, Registry
+from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
+from nasforge.wording import word_errors
+
+__all__ = [
+    "TABLES",
+    "Part",
+    "Recipe",
+    "RunConfig",
+    "ShippedRecipe",
+    "check",
+    "find_recipe",
+    "load",
+    "parse_options",
+    "shipped_recipes",
+]
+
+REQUIRED = ("data", "space", "searcher")
+
+
+class RunConfig(PluginConfig):
+    """Options of the ``[run]`` table: what concerns the run as a whole."""
+
+    name: str | None = None
+    """Names the folder under the output folder; default: the recipe file's name."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seeds every random number generator; the same seed on the same machine gives the same run."""
+
+    device: str = "auto"
+    """Where networks compute: "auto" takes a GPU if there is one, else "cpu", "cuda", "cuda:1" and so on."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of activations: "bf16" is faster on recent GPUs; weights stay in fp32."""
+
+    channels_last: bool = True
+    """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads torch may use; None leaves torch's own choice."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str | None) -> str | None:
+        if name is not None and (not name.strip() or name.startswith(".") or re.search(r"[/\\\0]", name)):
+            raise ValueError("must be the name of a folder, without slashes and leading dots")
+        return name
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_form(cls, device: str) -> str:
+        if not re.fullmatch(r"[a-z]+(:\d+)?", device):
+            raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
+        return device
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of a recipe, checked.
+
+    Attributes:
+        table: Its name, such as ``"train.distiller"``.
+        plugin: The plugin that its ``use`` names.
+        config: The plugin's options.
+    """
+
+    table: str
+    plugin: Plugin
+    config: PluginConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete, valid recipe.
+
+    Two recipes are equal if they ask for the same run, however they were written.
+
+    Attributes:
+        source: Path or other name, for messages.
+        text: The file as written; empty if the recipe was made from a mapping.
+        run: The ``[run]`` table.
+        parts: The other tables, by name; see `TABLES`.
+        profiles: Names of the profiles that could have been chosen.
+    """
+
+    source: str = field(compare=False)
+    text: str = field(compare=False)
+    run: RunConfig
+    parts: Mapping[str, Part]
+    profiles: tuple[str, ...] = field(default=(), compare=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole recipe as plain JSON data, defaults included; `check` accepts it."""
+        tables: dict[str, Any] = {"run": self.run.to_json()}
+        for name in TABLES:
+            if name in self.parts:
+                part = self.parts[name]
+                parent, _, nested = name.rpartition(".")
+                home = tables[parent] if parent else tables
+                home[nested] = {"use": part.plugin.name, **part.config.to_json()}
+        return tables
+
+
+def load(
+    source: str | Path, registry: Registry, *, profile: str | None = None, overrides: Overrides = ()
+) -> Recipe:
+    """Read a recipe file and check it.
+
+    Later sources win: the recipes it extends, the file, the profile, the overrides. Tables merge key by key,
+    except that a source which changes ``use`` replaces the table.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        registry: The plugins there are.
+        profile: Name of a ``[profiles.<name>.…]`` group to lay over the recipe.
+        overrides: ``"table.key=value"``, each value in TOML; what is not valid TOML counts as text.
+
+    Raises:
+        RecipeError: Lists everything that is wrong, sorted by file and line.
+    """
+    draft = draft_of_file(source, profile, overrides)
+    recipe = _check(draft, registry)
+    name = recipe.run.name or find_recipe(source).stem
+    return Recipe(
+        recipe.source,
+        recipe.text,
+        recipe.run.model_copy(update={"name": name}),
+        recipe.parts,
+        recipe.profiles,
+    )
+
+
+def check(
+    raw: Mapping[str, Any],
+    registry: Registry,
+    *,
+    source: str = "recipe",
+    profile: str | None = None,
+    overrides: Overrides = (),
+) -> Recipe:
+    """Check a recipe that is a mapping, such as `Recipe.resolved` returns.
+
+    Args:
+        raw: Tables by name.
+        registry: The plugins there are.
+        source: What to call it in messages.
+        profile: As in `load`.
+        overrides: As in `load`.
+
+    Raises:
+        RecipeError: Lists everything that is wrong.
+    """
+    return _check(draft_of_mapping(raw, source, profile, overrides), registry)
+
+
+def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = None) -> PluginConfig:
+    """Check options of one plugin outside a recipe.
+
+    Args:
+        plugin: The plugin.
+        options: Values by name; or ``"option=value"``, each value in TOML or else text.
+        source: What to call them in messages; default: kind and name of the plugin.
+
+    Raises:
+        RecipeError: Lists every wrong option.
+    """
+    source = source or f"{plugin.kind} {plugin.name}"
+    prefix = f"{plugin.kind}."
+    if isinstance(options, Mapping):
+        draft = draft_of_mapping({plugin.kind: dict(options)}, source, None, ())
+    else:
+        draft = draft_of_mapping({}, source, None, [prefix + text.removeprefix(prefix) for text in options])
+    config = _options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
+    draft.stop_if_wrong()
+    assert config is not None, "no problem was noted"
+    return config
+
+
+def _check(draft: Draft, registry: Registry) -> Recipe:
+    top = ["run", *(table for table in TABLES if "." not in table)]
+    for name in draft.tables:
+        if name not in top:
+            draft.say((name,), f"no such table.{suggest(name, [*top, 'extends', 'profiles'])}")
+    run: PluginConfig | None = None
+    run_table = draft.table("run")
+    if isinstance(run_table, dict | None):
+        run = _options(draft, "run", RunConfig, None, run_table or {})
+    else:
+        draft.say(("run",), "must be a table: write [run] and its options below.")
+    plugins: dict[str, Plugin] = {}
+    parts: dict[str, Part] = {}
+    for name in TABLES:
+        if (plugin := _plugin(draft, name, registry)) is None:
+            continue
+        plugins[name] = plugin
+        inside = {child.rpartition(".")[2] for child in TABLES if child.startswith(f"{name}.")}
+        body = {key: value for key, value in draft.table(name).items() if key not in {"use", *inside}}
+        if (config := _options(draft, name, plugin.config, plugin, body)) is not None:
+            parts[name] = Part(name, plugin, config)
+    _check_needs(draft, plugins, registry)
+    draft.stop_if_wrong()
+    assert isinstance(run, RunConfig), "no problem was noted"
+    return Recipe(draft.source, draft.text, run, MappingProxyType(parts), draft.profiles)
+
+
+def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:
+    body, kind, path = draft.table(name), TABLES[name], tuple(name.split("."))
+    if body is None:
+        if name in REQUIRED:
+            draft.say(path, f'this table is missing. Write [{name}] and use = "…".{_known(registry, kind)}')
+        return None
+    if not isinstance(body, Mapping):
+        draft.say(path, f'must be a table: write [{name}] and use = "…" below.')
+        return None
+    if not isinstance(body.get("use"), str):
+        where, wrong = (path, "has no plugin") if "use" not in body else ((*path, "use"), "must be text")
+        draft.say(where, f'{wrong}. Write use = "…".{_known(registry, kind)}')
+        return None
+    try:
+        return registry.get(kind, body["use"])
+    except PluginError as error:
+        draft.say((*path, "use"), str(error))
+        return None
+
+
+def _known(registry: Registry, kind: str) -> str:
+    return suggest("", registry.names(kind))
+
+
+def _options(
+    draft: Draft, table: str, model: type[PluginConfig], plugin: Plugin | None, body: Mapping[str, Any]
+) -> PluginConfig | None:
+    path = table.split(".")
+    text = json.dumps(body, default=str)
+    try:
+        # Strict as JSON: no number is made of text, yet lists become tuples and text becomes a path.
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        for where, message in word_errors(error, model, json.loads(text)):
+            draft.say((*path, *where), message)
+    except Exception as error:  # a validator of somebody else's plugin
+        origin = f" of {plugin.origin}" if plugin else ""
+        draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
+    return None
+
+
+def _check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry) -> None:
+    for table, plugin in plugins.items():
+        use = (*table.split("."), "use")
+        for need in sorted(plugin.needs):
+            kind, _, capability = need.partition(":")
+            # What trains the derived architecture has its own distiller, inside its table.
+            needed = f"{table}.{kind}" if f"{table}.{kind}" in TABLES else kind
+            able = [p.name for p in registry.of(kind) if not capability or capability in p.provides]
+            if draft.table(needed) is None:
+                if needed not in REQUIRED:
+                    draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{suggest('', able)}")
+            elif capability and needed in plugins and capability not in plugins[needed].provides:
+                other = plugins[needed].name
+                lacks = f"{plugin.name!r} needs a {kind} with {capability}, which {other!r} lacks."
+                draft.say((*needed.split("."), "use"), lacks + suggest("", able))

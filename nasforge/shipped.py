@@ -1,0 +1,88 @@
+"""The recipes that come with nasforge."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasforge.errors import RecipeError, suggest
+
+__all__ = ["ShippedRecipe", "find_recipe", "find_shipped", "shipped_recipes"]
+
+
+@dataclass(frozen=True)
+class ShippedRecipe:
+    """A recipe that is installed with nasforge.
+
+    Attributes:
+        name: How ``nasforge run`` and ``extends`` call it.
+        path: Its file.
+        summary: The first line of its opening comment.
+        profiles: Names of its profiles, without those of the recipes it extends.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    profiles: tuple[str, ...]
+
+
+def shipped_recipes() -> list[ShippedRecipe]:
+    """List the recipes that can be run; those in sub-folders are only there to be extended."""
+    return [_describe(path) for path in sorted(_folder().glob("*.toml"))]
+
+
+def find_shipped(name: str) -> Path | None:
+    """Return the file of a shipped recipe, or None if there is none of that name.
+
+    Args:
+        name: ``"quickstart"`` or ``"quickstart.toml"``, with its sub-folder if it has one.
+    """
+    folder = _folder()
+    path = folder / (name if name.endswith(".toml") else f"{name}.toml")
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path if inside and path.is_file() else None
+
+
+def find_recipe(name: str | Path) -> Path:
+    """Return the file of a recipe.
+
+    Args:
+        name: A path, or the name of a shipped recipe; a file of that name goes first.
+
+    Raises:
+        RecipeError: Neither exists.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise RecipeError(str(name), ["this is a folder, not a recipe. Name the TOML file in it."])
+    if shipped := find_shipped(str(name)):
+        return shipped
+    known = [recipe.name for recipe in shipped_recipes()]
+    near = suggest(path.stem, known).replace("Known:", "Shipped recipes:")
+    raise RecipeError(str(name), [f"no such file, and no shipped recipe of that name.{near}"])
+
+
+def _folder() -> Path:
+    package = Path(__file__).parent
+    # A wheel carries the recipes inside the package; an editable install leaves them beside it.
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def _describe(path: Path) -> ShippedRecipe:
+    text = path.read_text(encoding="utf-8")
+    first = text.lstrip().partition("\n")[0]
+    try:
+        profiles = tomllib.loads(text).get("profiles", {})
+    except tomllib.TOMLDecodeError:
+        profiles = {}
+    return ShippedRecipe(
+        path.stem,
+        path,
+        first.lstrip("# ").strip() if first.startswith("#") else "",
+        tuple(profiles) if isinstance(profiles, dict) else (),
+    )
