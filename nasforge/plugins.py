@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import pluggy
 
@@ -19,6 +20,10 @@ __all__ = ["KINDS", "Kind", "Plugin", "Registry", "hookimpl"]
 GROUP = "nasforge"
 Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_UNCLAIM = "Uninstall one, or name an entry point to skip in NASFORGE_DISABLE."
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -79,14 +84,22 @@ class Registry:
 
     Args:
         plugins: Their descriptions.
-        broken: Pairs of (entry point, reason) of plugins that could not be described.
+        broken: Pairs of (entry point, reason) of plugins that could not be described. Plugins whose
+            description is wrong are added to them, never raised: one bad plugin must not stop the others.
     """
 
     def __init__(self, plugins: Iterable[Plugin] = (), broken: Iterable[tuple[str, str]] = ()) -> None:
         self._claims: dict[tuple[str, str], list[Plugin]] = {}
         self.broken = list(broken)
         for plugin in plugins:
-            self._claims.setdefault((plugin.kind, plugin.name), []).append(plugin)
+            if reason := _fault(plugin):
+                self.broken.append(_blame(plugin, reason))
+                continue
+            claims = self._claims.setdefault((plugin.kind, plugin.name), [])
+            if plugin in claims and any(plugin.origin == other.origin for other in claims):
+                self.broken.append(_blame(plugin, "is described twice by the same distribution."))
+            else:
+                claims.append(plugin)
 
     @classmethod
     def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -106,18 +119,35 @@ class Registry:
             if point.name in disabled:
                 continue
             origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            at = f"{point.name} = {point.value} ({origin})"
             try:
-                found += [replace(plugin, origin=origin) for plugin in _describe(manager, point, origin)]
-            except Exception as error:
+                described = _describe(manager, point, origin)
+            except (Exception, SystemExit) as error:
+                reason = " ".join(str(error).split())
                 broken.append(
-                    (f"{point.name} = {point.value} ({origin})", f"{type(error).__name__}: {error}")
+                    (at, reason if isinstance(error, PluginError) else f"{type(error).__name__}: {reason}")
                 )
+                continue
+            for plugin in described:
+                if isinstance(plugin, Plugin):
+                    found.append(replace(plugin, origin=origin))
+                else:
+                    broken.append((at, f"the hook returned {plugin!r}, which is no Plugin."))
         return cls(found, broken)
 
     def __iter__(self) -> Iterator[Plugin]:
         order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
         for key in order:
             yield from self._claims[key]
+
+    @property
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Pairs like those of ``broken``, for every name that several distributions claim."""
+        return [
+            (f"{kind} {name!r}", f"is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}")
+            for (kind, name), claims in sorted(self._claims.items())
+            if len(claims) > 1
+        ]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind, sorted."""
@@ -140,21 +170,61 @@ class Registry:
             return claims[0]
         if claims:
             raise PluginError(
-                f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. "
-                "Uninstall one, or name an entry point to skip in NASFORGE_DISABLE."
+                f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}"
             )
         if others := [known for known, other in self._claims if other == name]:
             raise PluginError(f"{name!r} is a {others[0]}, not a {kind}.{suggest('', self.names(kind))}")
-        raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}")
+        count = len(self.broken)
+        hint = f" ({count} broken: see `nasforge plugins list`.)" if count else ""
+        raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}{hint}")
 
 
-def _describe(manager: pluggy.PluginManager, point: EntryPoint, origin: str) -> list[Plugin]:
+def _describe(manager: pluggy.PluginManager, point: EntryPoint, origin: str) -> list[object]:
     module = point.load()
+    if manager.is_registered(module):
+        raise PluginError(f"{point.value} is named by another entry point already.")
     manager.register(module, name=f"{origin} {point.name}")
     try:
         manager.check_pending()  # a misspelt hook is an error, not silence
         implementations = [i for i in manager.hook.nasforge_plugins.get_hookimpls() if i.plugin is module]
-        return [plugin for i in implementations for plugin in cast("Iterable[Plugin]", i.function())]
-    except Exception:
+        if not implementations:
+            raise PluginError("implements no hook. Decorate nasforge_plugins() with @hookimpl.")
+        described: list[object] = []
+        for implementation in implementations:
+            answer = implementation.function()
+            if not isinstance(answer, Iterable):
+                raise PluginError(f"nasforge_plugins() returned {answer!r}. Return a list of Plugin.")
+            described += answer
+        return described
+    except (Exception, SystemExit):
         manager.unregister(module)  # or every later check_pending() would fail too
         raise
+
+
+def _fault(plugin: Plugin) -> str | None:
+    """Say what is wrong with a description, if anything is."""
+    if plugin.kind not in KINDS:
+        return f"no kind {plugin.kind!r}.{suggest(str(plugin.kind), KINDS)}"
+    if not isinstance(plugin.name, str) or not _NAME.fullmatch(plugin.name):
+        return "a name has lower-case letters, digits and hyphens only."
+    if not isinstance(plugin.target, str) or not _TARGET.fullmatch(plugin.target):
+        return f"the target {plugin.target!r} is not of the form 'module:Class'."
+    if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
+        return f"its config {plugin.config!r} is no subclass of PluginConfig."
+    # A recipe's table holds these beside the options.
+    for reserved in ("use", *(("distiller",) if plugin.kind == "evaluator" else ())):
+        if reserved in plugin.config.model_fields:
+            return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
+    for need in plugin.needs:
+        kind = need.partition(":")[0]
+        if kind not in KINDS:
+            return f"it needs {need!r}, and there is no kind {kind!r}.{suggest(kind, KINDS)}"
+    if unknown := sorted(set(plugin.tiny) - set(plugin.config.model_fields)):
+        return (
+            f"tiny sets {unknown[0]!r}, which is no option.{suggest(unknown[0], plugin.config.model_fields)}"
+        )
+    return None
+
+
+def _blame(plugin: Plugin, reason: str) -> tuple[str, str]:
+    return f"{plugin.kind} {plugin.name!r} ({plugin.origin})", reason
