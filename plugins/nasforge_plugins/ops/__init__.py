@@ -1,0 +1,1 @@
+"""Operations that several spaces are made of."""

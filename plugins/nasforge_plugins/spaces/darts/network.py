@@ -1,0 +1,151 @@
+"""Cells stacked into networks, at the three scales of CDARTS."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from nasforge.arch import Arch
+from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
+from nasforge.space import Scale, Task
+from nasforge_plugins.spaces.darts.cell import Cell, CellPlan
+from nasforge_plugins.spaces.darts.config import DartsConfig
+from nasforge_plugins.spaces.darts.genotype import NODES
+from nasforge_plugins.spaces.darts.space import DartsSpace
+
+__all__ = ["CellNetwork", "CifarStem", "ImageNetStem", "Layout", "plan"]
+
+
+class CifarStem(nn.Module):
+    """A 3x3 convolution and a batch norm, which feed both inputs of the first cell.
+
+    Args:
+        channels_in: Channels of the images.
+        channels: Channels of the output.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two inputs of the first cell, here the same ``(B, channels, S, S)``."""
+        y = self.norm(self.conv(x))
+        return y, y
+
+
+class ImageNetStem(nn.Module):
+    """Three convolutions of stride 2: the second one gives the first input of the first cell.
+
+    Args:
+        channels_in: Channels of the images.
+        channels: Channels of both outputs.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.quarter = nn.Sequential(
+            nn.Conv2d(channels_in, half, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(),
+            nn.Conv2d(half, channels, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.eighth = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maps of a quarter and of an eighth of the images' side."""
+        quarter = self.quarter(x)
+        return quarter, self.eighth(quarter)
+
+
+class Layout(NamedTuple):
+    """The cells of a network and what they leave for others to see.
+
+    Attributes:
+        stem_channels: Channels behind the stem.
+        cells: One plan per cell.
+        taps: Index of the last cell of each stage; the first two are the reduction cells.
+        features: Channels and stride behind these cells.
+        sides: Side of the maps behind these cells, in pixels.
+    """
+
+    stem_channels: int
+    cells: tuple[CellPlan, ...]
+    taps: tuple[int, ...]
+    features: tuple[FeatureInfo, ...]
+    sides: tuple[int, ...]
+
+
+def plan(config: DartsConfig, task: Task, scale: Scale) -> Layout:
+    """Lay out the network of a scale: cells at one and two thirds of the depth halve the side.
+
+    Args:
+        config: The space's options.
+        task: Input and output sizes.
+        scale: Which network.
+    """
+    channels, count = {
+        "search": (config.search_channels, config.search_cells),
+        "eval": (config.eval_channels, config.eval_cells),
+        "final": (config.channels, config.cells),
+    }[scale]
+    imagenet = config.stem == "imagenet"
+    stem_channels = channels if imagenet else config.stem_multiplier * channels
+    before = previous = stem_channels
+    stride, shrink = (8, True) if imagenet else (1, False)
+    reductions = (count // 3, 2 * count // 3)
+    taps = (*reductions, count - 1)
+    cells, behind = [], []
+    for index in range(count):
+        reduces = index in reductions
+        if reduces:
+            channels, stride = 2 * channels, 2 * stride
+        cells.append(CellPlan("reduce" if reduces else "normal", before, previous, channels, shrink))
+        before, previous, shrink = previous, NODES * channels, reduces
+        behind.append(FeatureInfo(previous, stride))
+    features = tuple(behind[tap] for tap in taps)
+    sides = tuple(-(-task.image_size // feature.stride) for feature in features)
+    return Layout(stem_channels, tuple(cells), taps, features, sides)
+
+
+class CellNetwork(Network):
+    """A stem, cells, and a linear classifier on the average of the last map.
+
+    Args:
+        space: The space it belongs to.
+        task: Input and output sizes.
+        arch: The architecture; None makes the supernet.
+        scale: Which of the three networks; only the final one has batch norms with scale and shift in its
+            cells.
+    """
+
+    def __init__(self, space: DartsSpace, task: Task, arch: Arch | None, scale: Scale) -> None:
+        super().__init__()
+        config = space.config
+        layout = plan(config, task, scale)
+        choices = {choice.name: choice for choice in space.choices}
+        stem = ImageNetStem if config.stem == "imagenet" else CifarStem
+        self.stem = stem(task.in_channels, layout.stem_channels)
+        pool_norm = config.pool_batch_norm and scale == "search"
+        self.cells = nn.ModuleList(
+            [Cell(cell, choices, arch, scale == "final", pool_norm) for cell in layout.cells]
+        )
+        self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
+        self.taps = layout.taps
+        self.feature_info = layout.features
+
+    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:
+        """Classify images; see `Network.forward`."""
+        before, previous = self.stem(x)
+        outputs = []
+        for cell in self.cells:
+            before, previous = previous, cell(before, previous, weights)
+            outputs.append(previous)
+        logits = self.classifier(previous.mean((2, 3)))
+        return Output(logits, tuple(outputs[tap] for tap in self.taps))

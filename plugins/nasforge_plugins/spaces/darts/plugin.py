@@ -1,0 +1,28 @@
+"""Describes the space to nasforge."""
+
+from nasforge.plugins import Plugin, hookimpl
+from nasforge_plugins.spaces.darts.config import DartsConfig
+
+
+@hookimpl
+def nasforge_plugins() -> list[Plugin]:
+    """Return the space of this folder."""
+    return [
+        Plugin(
+            "space",
+            "darts",
+            "nasforge_plugins.spaces.darts.space:DartsSpace",
+            DartsConfig,
+            "Normal and reduction cells of DARTS, with the genotypes of the literature",
+            provides=frozenset({"supernet"}),
+            tiny={
+                "channels": 4,
+                "cells": 4,
+                "search_channels": 4,
+                "search_cells": 3,
+                "eval_channels": 4,
+                "eval_cells": 4,
+                "stem_multiplier": 1,
+            },
+        )
+    ]
