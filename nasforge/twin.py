@@ -55,7 +55,7 @@ class Twin:
         distiller: Compares both networks; bound and prepared here.
         inherit: Take weights from the bank and bring them back; False starts every network anew.
         renew_optimizer: Start every network without momentum; False carries it over by parameter name.
-        skip: Given a new network and its architecture, begins of names that are not copied to or from the bank.
+        skip: Given a network and its architecture, beginnings of names that never go to or from the bank.
 
     Attributes:
         bank: Weights of all operations.
@@ -78,12 +78,8 @@ class Twin:
         skip: Callable[[Network, Arch], Iterable[str]] = lambda network, arch: (),
     ) -> None:
         self._space, self._task, self._runtime, self._search_net = space, task, runtime, search_net
-        self._make_optimizer, self._inherit, self._renew, self._skip = (
-            make_optimizer,
-            inherit,
-            renew_optimizer,
-            skip,
-        )
+        self._make_optimizer, self._skip = make_optimizer, skip
+        self._inherit, self._renew = inherit, renew_optimizer
         self.bank = space.build(task, scale="eval")
         self.distiller = distiller
         if distiller is not None:

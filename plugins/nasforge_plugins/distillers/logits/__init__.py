@@ -1,0 +1,1 @@
+"""Plain knowledge distillation: a student matches the softened predictions of a teacher."""

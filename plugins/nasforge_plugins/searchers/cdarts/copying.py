@@ -1,0 +1,40 @@
+"""A fault of the published code, kept as an option because it changes numbers."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from nasforge.arch import Arch
+from nasforge.nn import EdgeSum
+
+__all__ = ["left_behind"]
+
+
+def left_behind(network: nn.Module, arch: Arch) -> list[str]:
+    """Return what the published weight transfer does not reach.
+
+    It goes through a node's edges from the strongest to the weakest, and ends at the first identity instead
+    of passing over it: the edges after it keep the random weights they were built with.
+
+    Args:
+        network: The evaluation network of ``arch``.
+        arch: Answers the edge choices in order of strength.
+
+    Returns:
+        Beginnings of the parameter names of these edges.
+    """
+    return [
+        f"{name}.edges.{edge}."
+        for name, node in network.named_modules()
+        if isinstance(node, EdgeSum)
+        for edge in _after_identity(node, arch[node.choice.name])
+    ]
+
+
+def _after_identity(node: EdgeSum, ranked: tuple[str, ...]) -> tuple[str, ...]:
+    for rank, edge in enumerate(ranked):
+        module = node.edges[edge]
+        identity = any(isinstance(part, nn.Identity) for part in module.modules())
+        if identity and not any(True for _ in module.parameters()):
+            return ranked[rank + 1 :]
+    return ()

@@ -1,0 +1,20 @@
+"""Describes the searcher to nasforge."""
+
+from nasforge.plugins import Plugin, hookimpl
+from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+
+
+@hookimpl
+def nasforge_plugins() -> list[Plugin]:
+    """Return the searcher of this folder."""
+    return [
+        Plugin(
+            "searcher",
+            "cdarts",
+            "nasforge_plugins.searchers.cdarts.searcher:Cdarts",
+            CdartsConfig,
+            "Search and evaluation networks that teach each other",
+            needs=frozenset({"data", "distiller", "space:supernet"}),
+            tiny={"iterations": 3, "warmup_epochs": 1},
+        )
+    ]

@@ -1,0 +1,73 @@
+"""Means over the batches of one cycle, and word of them while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from nasforge.train import check_finite
+
+__all__ = ["CycleProgress"]
+
+
+class CycleProgress:
+    """Collects losses and accuracies of a cycle; nothing leaves the device before a report is due.
+
+    Args:
+        report: Tells the observers; see `nasforge.component.Context.report`.
+        cycle: Number of the cycle, from 1, for messages.
+        batches: How many batches the cycle has in all.
+        reports: How many reports to make.
+    """
+
+    def __init__(
+        self, report: Callable[[Mapping[str, float]], None], cycle: int, batches: int, reports: int = 20
+    ) -> None:
+        self._report, self._cycle, self._batches = report, cycle, max(1, batches)
+        self._every = max(1, batches // reports)
+        self._done = self._in_phase = 0
+        self._phase = ""
+        self._pending: list[tuple[str, int, dict[str, Tensor]]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, phase: str, images: int, values: Mapping[str, Tensor]) -> None:
+        """Count one batch.
+
+        Args:
+            phase: What was trained, for messages.
+            images: Size of the batch.
+            values: Scalars by metric name, means over the batch; ``"…_loss"`` must be finite.
+
+        Raises:
+            RunError: A loss is not finite; on a GPU a few batches late, but with the batch it happened in.
+        """
+        self._in_phase = self._in_phase + 1 if phase == self._phase else 1
+        self._phase = phase
+        self._done += 1
+        where = f"search, cycle {self._cycle}, {phase}, batch {self._in_phase}"
+        self._pending.append((where, images, {name: v.detach().float() for name, v in values.items()}))
+        due = self._done % self._every == 0
+        if due or all(v.device.type == "cpu" for v in values.values()):
+            self._fetch()
+        if due:
+            self._report({"done": min(1.0, self._done / self._batches), **self.means()})
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every metric, each image weighing the same."""
+        self._fetch()
+        return {name: total / images for name, (total, images) in self._sums.items()}
+
+    def _fetch(self) -> None:
+        for where, images, values in self._pending:
+            for name, value in zip(values, torch.stack([*map(_on_cpu, values.values())]), strict=True):
+                if name.endswith("_loss"):
+                    check_finite(value, where)
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + float(value) * images, count + images)
+        self._pending.clear()
+
+
+def _on_cpu(value: Tensor) -> Tensor:
+    return value.cpu()

@@ -1,0 +1,288 @@
+"""Cyclic differentiable architecture search (Yu et al., 2020, arXiv 2006.10724)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nasforge.arch import Arch
+from nasforge.component import Context
+from nasforge.data import Split
+from nasforge.nn import ArchParameters, Output, uniform_weights
+from nasforge.optim import frozen, gradients, load_gradients
+from nasforge.searcher import Searcher
+from nasforge.space import NetworkSpace
+from nasforge.train import load_optimizer
+from nasforge.twin import Twin
+from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+from nasforge_plugins.searchers.cdarts.copying import left_behind
+from nasforge_plugins.searchers.cdarts.penalty import L1Penalty, l1_strength
+from nasforge_plugins.searchers.cdarts.progress import CycleProgress
+from nasforge_plugins.searchers.cdarts.update import UpdateRule
+
+__all__ = ["Cdarts"]
+
+
+class Cdarts(Searcher[CdartsConfig]):
+    """A shallow search network and a deep evaluation network learn from each other, in cycles.
+
+    One step is one cycle: build the evaluation network of the latest architecture, with the weights its
+    operations had before; train it alone; then train architecture and evaluation network on the ``arch``
+    split and the search network on the ``weights`` split, in turns; derive the next architecture. It names
+    no operation, edge or cell, so it searches any space with a supernet.
+    """
+
+    def setup(self, ctx: Context) -> None:
+        """Build both networks' supernets, the architecture parameters and the optimisers."""
+        super().setup(ctx)
+        cfg, space = self.config, ctx.space
+        assert isinstance(space, NetworkSpace), "the recipe check requires a space with a supernet"
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        self.space, self.data, self.runtime = space, ctx.data, ctx.runtime
+        relaxed = [c for c in space.choices if c.kind == "op" or cfg.edge_weights == "learned"]
+        edges = [c for c in space.choices if c.kind == "edge" and cfg.edge_weights == "mean"]
+        self.alpha = self.runtime.prepare(ArchParameters(relaxed, cfg.arch_init_std))
+        self.constant_weights = uniform_weights(edges, device=self.runtime.device)
+        self.penalty = self._make_penalty()
+        self.search_net = self.runtime.prepare(space.build(self.data.task, scale="search"))
+        self.twin = Twin(
+            space,
+            self.data.task,
+            self.runtime,
+            self.search_net,
+            partial(self._sgd, lr=cfg.eval_lr),
+            ctx.distiller,
+            inherit=cfg.inherit,
+            renew_optimizer=cfg.renew_optimizers,
+            skip=left_behind if cfg.copy_bug else lambda network, arch: (),
+        )
+        self.rule = UpdateRule(cfg.clip, cfg.clip_scope, cfg.stale_gradients, cfg.zero_gradients)
+        self.cycle = 0
+        self.arch = space.discretize(self.alpha.as_lists())
+        self._renew_optimizers()
+
+    @property
+    def done(self) -> bool:
+        """Whether every cycle has been made."""
+        return self.cycle >= self.config.iterations
+
+    @property
+    def total_steps(self) -> int:
+        """The number of cycles."""
+        return self.config.iterations
+
+    def best(self) -> Arch:
+        """Return the architecture derived last: nothing is selected by accuracy."""
+        return self.arch
+
+    def step(self) -> Mapping[str, float]:
+        """Make one cycle.
+
+        Returns:
+            Means over the cycle: ``search_loss`` and ``search_accuracy`` on the ``weights`` split,
+            ``arch_loss`` (search network), ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``penalty``
+            on the ``arch`` split, ``eval_warmup_loss``; and of the architecture parameters at its end
+            ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean weight of the heaviest option).
+        """
+        cfg = self.config
+        warm = self.cycle < cfg.warmup_epochs
+        pairs = min(self._batches("weights"), self._batches("arch"))
+        batches = (
+            self._batches("weights")
+            if warm
+            else cfg.eval_warmup_epochs * self._batches("arch") + cfg.joint_epochs * pairs
+        )
+        progress = CycleProgress(self.ctx.report, self.cycle + 1, batches)
+        if warm:
+            self._warm_search(progress)
+        else:
+            if cfg.renew_optimizers and self.cycle > 0:
+                self._renew_optimizers()
+            self.twin.rebuild(self.arch)
+            for epoch in range(cfg.eval_warmup_epochs):
+                self._warm_eval(progress, epoch)
+            for epoch in range(cfg.joint_epochs):
+                self._train_jointly(progress, epoch)
+            self.arch = self.space.discretize(self.alpha.as_lists())
+            self.twin.remember()
+        self.cycle += 1
+        return {
+            **progress.means(),
+            "arch_entropy": self.alpha.entropy(),
+            "arch_confidence": self.alpha.confidence(),
+        }
+
+    def step_arch(self, images: Tensor, labels: Tensor, strength: float) -> dict[str, Tensor]:
+        """Step A: train architecture parameters, evaluation network and distiller; the stem with them.
+
+        Args:
+            images: From the ``arch`` split, ``(B, C, S, S)``.
+            labels: ``(B,)``.
+            strength: Of the penalty.
+
+        Returns:
+            Scalars by metric name.
+        """
+        cfg = self.config
+        self.search_net.train()
+        with frozen(() if self.rule.needs_all_gradients else self.twin.resting()):
+            student = self._search(images)
+            arch_loss = cross_entropy(student.logits.float(), labels)
+            eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
+            penalty = strength * self.penalty(dict(self.alpha.logits.items()))
+            mutual = cfg.loss_alpha * cfg.distill_weight * distill_loss
+            loss = (arch_loss + eval_loss) / cfg.loss_alpha + mutual + penalty
+        assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
+        optimizers = (self.twin.optimizer, self.arch_optimizer)
+        self.rule.apply(loss, optimizers, self.twin.parameters(), self._everything().parameters())
+        return {
+            "arch_loss": arch_loss,
+            "eval_loss": eval_loss,
+            "distill_loss": distill_loss,
+            "penalty": penalty,
+            "eval_accuracy": _accuracy(teacher, labels),
+        }
+
+    def step_search(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Step B and search warm-up: train the search network's weights; the stem is one of them.
+
+        Args:
+            images: From the ``weights`` split, ``(B, C, S, S)``.
+            labels: ``(B,)``.
+
+        Returns:
+            Scalars by metric name.
+        """
+        self.search_net.train()
+        with frozen(() if self.rule.needs_all_gradients else self.alpha.parameters()):
+            output = self._search(images)
+            loss = cross_entropy(output.logits.float(), labels)
+        optimizers = (self.search_optimizer,)
+        self.rule.apply(loss, optimizers, self.search_net.parameters(), self._everything().parameters())
+        return {"search_loss": loss, "search_accuracy": _accuracy(output, labels)}
+
+    def step_eval(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Evaluation warm-up: train the evaluation network's weights; the stem is one of them.
+
+        Args:
+            images: From the ``arch`` split, ``(B, C, S, S)``.
+            labels: ``(B,)``.
+
+        Returns:
+            Scalars by metric name.
+        """
+        loss, _, output = self.twin.loss(images, labels)
+        assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
+        optimizers = (self.twin.optimizer,)
+        self.rule.apply(loss, optimizers, self.twin.parameters(), self._everything().parameters())
+        return {"eval_warmup_loss": loss, "eval_warmup_accuracy": _accuracy(output, labels)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next cycle depends on."""
+        state = {
+            "cycle": self.cycle,
+            "arch": self.arch.to_json(),
+            "alpha": self.alpha.state_dict(),
+            "search_net": self.search_net.state_dict(),
+            "search_optimizer": self.search_optimizer.state_dict(),
+            "arch_optimizer": self.arch_optimizer.state_dict(),
+            "twin": self.twin.state_dict(),
+        }
+        if self.rule.leaves_gradients:
+            state["gradients"] = gradients(self._everything())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`.
+
+        Args:
+            state: What `state_dict` returned in an earlier process.
+        """
+        self.twin.load_state_dict(state["twin"])
+        self.alpha.load_state_dict(state["alpha"])
+        self.search_net.load_state_dict(state["search_net"])
+        load_optimizer(self.search_optimizer, state["search_optimizer"])
+        load_optimizer(self.arch_optimizer, state["arch_optimizer"])
+        load_gradients(self._everything(), state.get("gradients", {}))
+        self.cycle, self.arch = state["cycle"], Arch(state["arch"])
+
+    def _warm_search(self, progress: CycleProgress) -> None:
+        for images, labels in self._read("weights", self.cycle):
+            progress.add("search warm-up", len(labels), self.step_search(images, labels))
+
+    def _warm_eval(self, progress: CycleProgress, epoch: int) -> None:
+        cfg = self.config
+        cycle = self.cycle - cfg.warmup_epochs
+        passes = cycle * (cfg.eval_warmup_epochs + cfg.joint_epochs) + epoch
+        for images, labels in self._read("arch", passes):
+            progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
+
+    def _train_jointly(self, progress: CycleProgress, epoch: int) -> None:
+        cfg = self.config
+        cycle = self.cycle - cfg.warmup_epochs
+        search_epoch = cfg.warmup_epochs + cycle * cfg.joint_epochs + epoch
+        arch_passes = cycle * (cfg.eval_warmup_epochs + cfg.joint_epochs) + cfg.eval_warmup_epochs + epoch
+        strength = l1_strength(
+            search_epoch,
+            coefficient=cfg.l1_coefficient,
+            ratio=cfg.l1_ratio,
+            start=cfg.warmup_epochs,
+            epochs=(cfg.iterations - cfg.warmup_epochs) * cfg.joint_epochs,
+        )
+        pairs = zip(self._read("weights", search_epoch), self._read("arch", arch_passes), strict=False)
+        for (images, labels), (arch_images, arch_labels) in pairs:
+            values = self.step_arch(arch_images, arch_labels, strength)
+            progress.add("joint training", len(labels), {**values, **self.step_search(images, labels)})
+
+    def _search(self, images: Tensor) -> Output:
+        with self.runtime.autocast():
+            return self.search_net(images, {**self.constant_weights, **self.alpha.weights()})
+
+    def _read(self, split: Split, passes: int) -> Iterable[tuple[Tensor, Tensor]]:
+        pairs = islice(self.data.batches(split, epoch=passes), self._batches(split))
+        return ((self.runtime.prepare_images(images), labels) for images, labels in pairs)
+
+    def _batches(self, split: Split) -> int:
+        return math.ceil(self.data.num_batches(split) * self.config.sample_ratio)
+
+    def _everything(self) -> nn.ModuleDict:
+        parts = {
+            "alpha": self.alpha,
+            "search": self.search_net,
+            "eval": self.twin.network,
+            "distiller": self.twin.distiller,
+        }
+        return nn.ModuleDict({name: module for name, module in parts.items() if module is not None})
+
+    def _renew_optimizers(self) -> None:
+        cfg = self.config
+        shared = self.twin.distiller if cfg.distiller_in_both else None
+        searched = [*self.search_net.parameters(), *(() if shared is None else shared.parameters())]
+        self.search_optimizer = self._sgd(searched, lr=cfg.lr)
+        self.arch_optimizer = torch.optim.Adam(
+            self.alpha.parameters(), cfg.arch_lr, betas=cfg.arch_betas, weight_decay=cfg.arch_weight_decay
+        )
+
+    def _sgd(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        cfg = self.config
+        return torch.optim.SGD(parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+
+    def _make_penalty(self) -> L1Penalty:
+        cfg = self.config
+        operations = [c for c in self.space.choices if c.kind == "op"]
+        present = {option for choice in operations for option in choice.options}
+        options = self.space.parameter_free & present if cfg.l1_options is None else cfg.l1_options
+        return L1Penalty(operations, options, cfg.l1_multiplier, cfg.l1_reduction == "mean")
+
+
+@torch.no_grad()
+def _accuracy(output: Output, labels: Tensor) -> Tensor:
+    """Return the share of right predictions in percent, as a scalar on the device."""
+    return 100.0 * (output.logits.argmax(1) == labels).float().mean()
