@@ -1,0 +1,117 @@
+"""Image files in folders named after their classes: list and decode them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nasforge.errors import DataError
+
+__all__ = ["SUFFIXES", "Folder", "compare_classes", "decode", "list_folder"]
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The image files below a folder with one sub-folder per class.
+
+    Attributes:
+        path: The folder.
+        classes: Names of the sub-folders, sorted.
+        files: Paths relative to ``path``, sorted by class, then by name.
+        labels: Position of each file's class in ``classes``.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+def list_folder(path: Path, where: str) -> Folder:
+    """List ``path/<class>/**/*.jpg`` (jpeg, png, bmp, webp; in any case), without opening a file.
+
+    Hidden files and folders, and files of other types, are passed over.
+
+    Args:
+        path: The folder of the classes.
+        where: Name of the option that points there, for messages.
+
+    Raises:
+        DataError: The folder is missing, has fewer than two classes, or a class has no image.
+    """
+    if not path.is_dir():
+        raise DataError(f"{where}: there is no folder '{path}'. It must hold one sub-folder per class.")
+    classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(classes) < 2:
+        raise DataError(
+            f"{where}: '{path}' has {len(classes)} sub-folder(s). It must hold one per class, and two or "
+            "more classes."
+        )
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = _images_below(path, name)
+        if not found:
+            raise DataError(
+                f"{where}: class folder '{path / name}' has no image. Put images "
+                f"({', '.join(SUFFIXES)}) into it or remove it."
+            )
+        files += found
+        labels += [label] * len(found)
+    return Folder(path, tuple(classes), tuple(files), tuple(labels))
+
+
+def compare_classes(train: Folder, test: Folder, where: str) -> None:
+    """Check that two folders have the same classes.
+
+    Raises:
+        DataError: Names the classes that only one of them has.
+    """
+    problems = [
+        f"'{has.path}' has {', '.join(map(repr, extra))}, which '{lacks.path}' lacks."
+        for has, lacks in ((train, test), (test, train))
+        if (extra := sorted(set(has.classes) - set(lacks.classes)))
+    ]
+    if problems:
+        raise DataError(f"{where}: {' '.join(problems)} Training and test images need the same classes.")
+
+
+def decode(path: Path, where: str) -> np.ndarray:
+    """Read one image file as RGB.
+
+    Args:
+        path: The file.
+        where: Name of the option that points there, for the message.
+
+    Returns:
+        uint8 ``(H, W, 3)``, a copy that may be written to.
+
+    Raises:
+        DataError: The file is missing, truncated or no image; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{where}: image '{path}' cannot be read ({error}). Replace it or remove it."
+        ) from None
+
+
+def _images_below(path: Path, name: str) -> list[str]:
+    found = []
+    for folder, below, files in os.walk(path / name):
+        below[:] = [n for n in below if not n.startswith(".")]
+        place = Path(folder).relative_to(path).as_posix()
+        found += [
+            f"{place}/{file}"
+            for file in files
+            if not file.startswith(".") and file.lower().endswith(SUFFIXES)
+        ]
+    return sorted(found)

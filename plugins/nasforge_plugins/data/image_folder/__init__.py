@@ -1,0 +1,1 @@
+"""Any images in folders named after their classes, held in memory."""

@@ -1,0 +1,78 @@
+"""Decoded images on disk, so that a folder is decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from nasforge.checkpoint import load_weights, save_weights
+from nasforge.errors import CheckpointError
+from nasforge.image_files import Folder
+
+__all__ = ["cache_path", "load", "store"]
+
+FORMAT = 1
+"""Part of every name: raise it when decoding changes."""
+
+
+def cache_path(folder: Folder, size: int | None) -> Path:
+    """Return where the decoded images of a folder belong.
+
+    The name depends on names, sizes and times of change of all files, so a changed folder gets a new cache.
+
+    Args:
+        folder: The files.
+        size: The side they are scaled to.
+    """
+    listing = []
+    for file in folder.files:
+        status = (folder.path / file).stat()
+        listing.append((file, status.st_size, status.st_mtime_ns))
+    key = json.dumps([FORMAT, str(folder.path.resolve()), size, listing])
+    base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
+    return base / "image-folder" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+
+
+def load(path: Path, count: int) -> Tensor | None:
+    """Return cached images, or None if there are none that can be used.
+
+    Args:
+        path: What `cache_path` returned.
+        count: How many images there must be.
+    """
+    if not path.exists():
+        return None
+    try:
+        images = load_weights(path)[0]["images"]
+    except (CheckpointError, KeyError) as error:
+        warnings.warn(f"The image cache is damaged and is made anew ({error})", stacklevel=2)
+        return None
+    return images if images.dtype == torch.uint8 and len(images) == count else None
+
+
+def store(path: Path, images: Tensor) -> None:
+    """Write images to the cache; where that is impossible, say so and go on without.
+
+    Args:
+        path: What `cache_path` returned.
+        images: uint8 ``(N, S, S, 3)``.
+    """
+    # Runs that start together must not write into one file.
+    own = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        save_weights(own, {"images": images}, {})
+        own.replace(path)
+    except (OSError, SafetensorError) as error:
+        own.unlink(missing_ok=True)
+        warnings.warn(
+            f"The decoded images cannot be kept in '{path.parent}' ({error}): every run decodes them. Set "
+            "NASFORGE_CACHE to a folder that can be written to.",
+            stacklevel=2,
+        )

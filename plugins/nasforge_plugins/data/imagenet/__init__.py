@@ -1,0 +1,1 @@
+"""ImageNet, and other image folders that do not fit into memory."""

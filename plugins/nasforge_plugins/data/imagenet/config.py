@@ -1,0 +1,51 @@
+"""Options of ImageNet."""
+
+from pydantic import Field
+
+from nasforge.image_config import SplitConfig, UserPath
+
+__all__ = ["ImagenetConfig"]
+
+
+class ImagenetConfig(SplitConfig):
+    """Options of ImageNet and other image folders that do not fit into memory."""
+
+    root: UserPath
+    """Folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also jpg, png, bmp, webp). The images in
+    `val` are the test split."""
+
+    batch_size: int = Field(128, ge=1)
+    """Images per batch, unless whoever reads the batches asks for another number."""
+
+    image_size: int = Field(224, ge=8)
+    """Side of the images in pixels."""
+
+    resize_size: int = Field(256, ge=8)
+    """Side to which the shorter side of a plain (not augmented) image is scaled before the middle square of
+    `image_size` is cut out."""
+
+    min_crop_share: float = Field(0.08, gt=0, le=1)
+    """A training image is a random part of the photo; the smallest share of its area."""
+
+    flip: bool = True
+    """Mirror every second training image, at random."""
+
+    color_jitter: float = Field(0.4, ge=0)
+    """Range by which brightness, contrast and saturation of a training image vary; 0: not at all."""
+
+    hue_jitter: float = Field(0.2, ge=0, le=0.5)
+    """Range by which the hue of a training image varies, as a share of the colour circle; 0: not at all."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of every channel, for pixel values from 0 to 1, that is subtracted from all images."""
+
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Standard deviation of every channel, by which all images are divided."""
+
+    sample_share: float = Field(1.0, gt=0, le=1)
+    """Share of the images of `weights`, `arch` and `select` that one pass reads, others in every pass: makes
+    the epochs of a search shorter (0.2 in the official CDARTS). `full` and `test` are always read whole."""
+
+    workers: int = Field(4, ge=0)
+    """Processes that decode and augment, per split being read; 0: the run does it itself. The images do not
+    depend on it."""

@@ -1,0 +1,109 @@
+"""ImageNet read from disk by loader processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from nasforge.component import Context
+from nasforge.data import DataModule, Split
+from nasforge.errors import DataError
+from nasforge.image_files import compare_classes, list_folder
+from nasforge.seeding import derive_seed
+from nasforge.space import Task
+from nasforge.splits import Splits, limited
+from nasforge_plugins.data.imagenet.config import ImagenetConfig
+from nasforge_plugins.data.imagenet.photos import Photos, collate, plain_transform, training_transform
+
+__all__ = ["Imagenet"]
+
+
+class Imagenet(DataModule[ImagenetConfig]):
+    """Photos below ``root/train/<class>/`` and ``root/val/<class>/``, decoded when they are needed.
+
+    Every image of a pass is augmented from a seed of its own, so the batches do not depend on the number of
+    loader processes.
+    """
+
+    def setup(self, ctx: Context) -> None:
+        """List the files and divide them by role; no image is opened.
+
+        Raises:
+            DataError: A folder is missing or empty, or the classes of the two folders differ.
+        """
+        super().setup(ctx)
+        config = self.config
+        self._train = list_folder(config.root / "train", "data.root")
+        self._test = list_folder(config.root / "val", "data.root")
+        compare_classes(self._train, self._test, "data.root")
+        labels = torch.tensor(self._train.labels)
+        self._kept_train = limited(labels, config.limit_train)
+        self._kept_test = limited(torch.tensor(self._test.labels), config.limit_test)
+        self._splits = Splits(config, labels[self._kept_train], len(self._kept_test), ctx.seed)
+        self.classes = self._train.classes
+        self._mean = torch.tensor(config.mean).mul(255).view(3, 1, 1).to(ctx.runtime.device)
+        self._std = torch.tensor(config.std).mul(255).view(3, 1, 1).to(ctx.runtime.device)
+
+    @property
+    def task(self) -> Task:
+        """RGB images of ``image_size``, one class per folder."""
+        return Task(3, self.config.image_size, len(self.classes))
+
+    def sizes(self) -> Mapping[Split, int]:
+        """Return the number of images per split; a pass may read fewer, see ``sample_share``."""
+        return self._splits.sizes()
+
+    def split_indices(self, split: Split) -> Tensor:
+        """Return which images a split has ``(N,)``: positions in the sorted list of files."""
+        return (self._kept_test if split == "test" else self._kept_train)[self._splits.indices(split)]
+
+    def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
+        """Return how many batches a training pass has; for split ``test``, a plain one."""
+        training = split != "test"
+        return len(self._splits.bounds(split, batch_size, training=training, share=self._share(split)))
+
+    def batches(
+        self, split: Split, *, epoch: int = 0, augment: bool = True, batch_size: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once over a split; see `DataModule.batches`.
+
+        A plain pass reads the whole split in stored order, a training pass the share ``sample_share``.
+        """
+        share = self._share(split) if augment else 1.0
+        bounds = self._splits.bounds(split, batch_size, training=augment, share=share)
+        positions = self.split_indices(split)
+        if augment:
+            generator = self._splits.generator(split, epoch)
+            positions = positions[torch.randperm(len(positions), generator=generator)]
+        return self._read(split, positions, bounds, epoch, augment)
+
+    def _share(self, split: Split) -> float:
+        return 1.0 if split in ("full", "test") else self.config.sample_share
+
+    def _read(
+        self, split: Split, positions: Tensor, bounds: range, epoch: int, augment: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        config, runtime = self.config, self.ctx.runtime
+        folder = self._test if split == "test" else self._train
+        transform = training_transform(config) if augment else plain_transform(config)
+        seed = derive_seed(self.ctx.seed, "data", split, epoch, "image") if augment else None
+        loader = DataLoader(
+            Photos(folder.path, folder.files, folder.labels, transform, seed),
+            batch_sampler=[
+                positions[start : min(start + bounds.step, bounds.stop)].tolist() for start in bounds
+            ],
+            num_workers=config.workers,
+            collate_fn=collate,
+            pin_memory=runtime.device.type == "cuda",
+            # Without it, making the loader would draw a number from the run's global generator.
+            generator=torch.Generator().manual_seed(0),
+        )
+        for batch in loader:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            images, labels = batch
+            values = images.to(runtime.device, non_blocking=True).float().sub_(self._mean).div_(self._std)
+            yield runtime.prepare_images(values), labels.to(runtime.device, non_blocking=True)

@@ -1,0 +1,13 @@
+"""Options of NumPy archives."""
+
+from nasforge.image_config import ImageConfig, UserPath
+
+__all__ = ["NpzConfig"]
+
+
+class NpzConfig(ImageConfig):
+    """Options of a data set in one NumPy archive."""
+
+    path: UserPath
+    """The `.npz` file. Arrays: `x_train` and `x_test`, uint8, N x height x width (grey) or N x height x
+    width x channels; `y_train` and `y_test`, integers from 0; if wanted `classes`, names as text."""

@@ -1,0 +1,1 @@
+"""Made-up images that can be learned."""
