@@ -16,7 +16,7 @@ __all__ = ["word_errors"]
 
 Location = tuple[str | int, ...]
 
-# What was expected, by pydantic's error type. With "or" between them they word a union of types.
+# What was expected, by pydantic's error type; several are joined for a union of types.
 _EXPECTED: dict[str, str] = {
     **dict.fromkeys(
         ("int_type", "int_parsing", "int_from_float", "int_parsing_size"),
@@ -45,9 +45,9 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda ctx: f"text of at least {ctx['min_length']} characters",
     "string_too_long": lambda ctx: f"text of at most {ctx['max_length']} characters",
     "string_pattern_mismatch": lambda ctx: f"text of the form {ctx['pattern']}",
-    "literal_error": lambda ctx: f"one of {ctx['expected']}",
-    "enum": lambda ctx: f"one of {ctx['expected']}",
 }
+
+_NAMES = frozenset({"literal_error", "enum"})
 
 
 def word_errors(
@@ -88,10 +88,10 @@ def _locate(details: ErrorDetails, model: type[BaseModel], body: Any) -> Locatio
 
 
 def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
-    # Where a union fits by type, only the complaint about the value is of interest.
-    of_interest = [d for d in found if d["type"] not in _EXPECTED] or list(found)
+    # Where a value fits one member of a union by type, only the complaint about its size is of interest.
+    of_interest = [d for d in found if d["type"] not in {*_EXPECTED, *_NAMES}] or list(found)
     details = of_interest[0]
-    kind, value, ctx = details["type"], details["input"], details.get("ctx", {})
+    kind, value = details["type"], details["input"]
     if kind == "extra_forbidden":
         return f"no such option.{suggest(str(where[-1]), _options(model, where[:-1]))}"
     if kind == "missing":
@@ -100,19 +100,20 @@ def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]
         message = re.sub(r"^(Value|Assertion) error, ", "", details["msg"]).rstrip(".")
         # A complaint about several options together comes with the whole table as its input.
         return f"{message}." if isinstance(value, Mapping) else f"{message}, got {_quote(value)}."
-    if all(d["type"] in _EXPECTED for d in of_interest):
-        expected = " or ".join(dict.fromkeys(_EXPECTED[d["type"]] for d in of_interest))
-        return f"must be {expected}, got {_quote(value)}.{_advise(of_interest, value)}"
     if kind in _LIMITS:
-        near = suggest(value, re.findall(r"'([^']*)'", ctx["expected"])) if _names(kind, value) else ""
-        near = near if near.startswith(" Did you mean") else ""
-        return f"must be {_LIMITS[kind](ctx)}, got {_quote(value)}.{near}"
+        return f"must be {_LIMITS[kind](details['ctx'])}, got {_quote(value)}."
+    if kind in _EXPECTED or kind in _NAMES:
+        expected = " or ".join(dict.fromkeys(map(_expected, of_interest)))
+        return f"must be {expected}, got {_quote(value)}.{_advise(of_interest, value)}"
     message = details["msg"].rstrip(".")
     return f"{message[:1].lower()}{message[1:]}, got {_quote(value)}."
 
 
-def _names(kind: str, value: Any) -> bool:
-    return kind in ("literal_error", "enum") and isinstance(value, str)
+def _expected(details: ErrorDetails) -> str:
+    if details["type"] in _EXPECTED:
+        return _EXPECTED[details["type"]]
+    names: str = details["ctx"]["expected"]
+    return f"one of {names}" if " or " in names else names
 
 
 def _quote(value: Any) -> str:
@@ -121,9 +122,13 @@ def _quote(value: Any) -> str:
 
 
 def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
-    """Point at the commonest reason of a wrong type: quotes where none belong, or the reverse."""
+    """Point at the commonest reasons: a misspelt name, quotes where none belong."""
     kinds = {d["type"].partition("_")[0] for d in found}
     if isinstance(value, str):
+        listed = " ".join(d["ctx"]["expected"] for d in found if d["type"] in _NAMES)
+        near = suggest(value, re.findall(r"'([^']*)'", listed))
+        if near.startswith(" Did you mean"):
+            return near
         word = value.strip().lower()
         if kinds & {"int", "float"} and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word):
             return " Leave out the quotes."

@@ -1,0 +1,79 @@
+"""The ``nasforge`` command; the only place that imports typer and rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main", "run_command"]
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its status."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What stands behind ``nasforge``.
+
+    Returns:
+        The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 130
+        if it was interrupted.
+    """
+    from nasforge.cli.output import one_line_warnings, say_error
+    from nasforge.errors import NasforgeError
+
+    # Accepted before and behind the name of a command.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    with one_line_warnings():
+        try:
+            return _dispatch(arguments)
+        except NasforgeError as error:
+            if debug:
+                raise
+            say_error(str(error))
+            return error.exit_code
+        except BrokenPipeError:
+            # Whoever read our output has gone (`nasforge plugins list | head -1`): nobody is left to tell.
+            sys.stderr.close()
+            return 1
+        except KeyboardInterrupt:
+            say_error("interrupted.")
+            return 130
+        except Exception as error:
+            if debug:
+                raise
+            say_error(
+                f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
+                "run the same command with --debug for the traceback)"
+            )
+            return 1
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    import typer.main
+
+    from nasforge.cli.app import app
+    from nasforge.cli.output import say_error
+
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(list(arguments), prog_name="nasforge", standalone_mode=False)
+    except Exception as error:
+        # typer's own errors about arguments; their class has moved between versions.
+        if not hasattr(error, "format_message"):
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "nasforge"
+        message = error.format_message().rstrip()
+        if type(error).__name__ == "NoArgsIsHelpError" or not message:
+            return 2
+        end = "" if message[-1:] in ".?!)" else "."
+        say_error(f"{message}{end} See {path} --help.")
+        return int(getattr(error, "exit_code", 2))
+    return status if isinstance(status, int) else 0

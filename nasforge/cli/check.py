@@ -1,0 +1,42 @@
+"""``nasforge check``: is a recipe right?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nasforge.cli.options import Json, Profile, Recipe, Sets
+
+if TYPE_CHECKING:
+    from nasforge.config import PluginConfig
+
+__all__ = ["check"]
+
+
+def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: Json = False) -> None:
+    """Check a recipe without running it: every problem at once, with its line."""
+    from nasforge.cli.output import print_json, print_table
+    from nasforge.plugins import Registry
+    from nasforge.recipe import load
+
+    loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
+    if as_json:
+        print_json(loaded.resolved())
+        return
+    print(f"ok: {loaded.source} is a valid recipe{f' with profile {profile!r}' if profile else ''}.")
+    rows = [("[run]", loaded.run.name or "", _changed(loaded.run, without="name"))]
+    rows += [(f"[{table}]", part.plugin.name, _changed(part.config)) for table, part in loaded.parts.items()]
+    print_table(rows, indent="  ")
+    if loaded.profiles and profile is None:
+        print(f"Profiles: {', '.join(loaded.profiles)}.")
+
+
+def _changed(config: PluginConfig, *, without: str = "") -> str:
+    """List the options that differ from their defaults."""
+    from nasforge.toml_text import to_toml
+
+    changed = []
+    for name, value in config.to_json().items():
+        default = type(config).model_fields[name].get_default(call_default_factory=True)
+        if name != without and getattr(config, name) != default:
+            changed.append(f"{name} = {to_toml(value)}")
+    return ", ".join(changed) or "(defaults)"

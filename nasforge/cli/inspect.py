@@ -1,0 +1,136 @@
+"""``nasforge inspect``: what a space holds, and what one of its architectures costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasforge.cli.options import Json
+
+if TYPE_CHECKING:
+    from nasforge.space import SearchSpace, Task
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="Name of a space.", show_default=False)],
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", "-a", metavar="NAME|TEXT|@FILE", help="Published name or notation of an architecture."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="OPTION=VALUE",
+            help="Set an option of the space. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    num_classes: Annotated[int, typer.Option("--num-classes", min=1, help="Classes to tell apart.")] = 10,
+    image_size: Annotated[
+        int, typer.Option("--image-size", min=1, help="Side of the images, in pixels.")
+    ] = 32,
+    as_json: Json = False,
+) -> None:
+    """Show the choices of a space, or parameters and MACs of one architecture's final network."""
+    from nasforge.build import build
+    from nasforge.cli.output import print_json
+    from nasforge.plugins import Registry
+    from nasforge.recipe import Part, parse_options
+    from nasforge.space import Task
+
+    plugin = Registry.discover().get("space", space)
+    config = parse_options(plugin, sets or [], source=f"inspect {space}")
+    built: SearchSpace[Any] = build(Part("space", plugin, config))
+    report: dict[str, Any] = {
+        "space": space,
+        "options": config.to_json(),
+        "num_classes": num_classes,
+        "image_size": image_size,
+    }
+    task = Task(image_size=image_size, num_classes=num_classes)
+    report |= _describe_space(built, task) if arch is None else _describe_arch(built, task, _read(arch))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _read(arch: str) -> str:
+    if not arch.startswith("@"):
+        return arch
+    from nasforge.errors import ArchError
+
+    try:
+        return Path(arch[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ArchError(f"--arch {arch}: the file cannot be read: {reason}.") from None
+
+
+def _describe_space(space: SearchSpace[Any], task: Task) -> dict[str, Any]:
+    from nasforge.space import NetworkSpace
+
+    params = None
+    if isinstance(space, NetworkSpace):
+        import torch
+
+        from nasforge.cost import count_parameters
+
+        with torch.device("meta"):
+            params = count_parameters(space.build(task, scale="search"))
+    choices = [{"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind} for c in space.choices]
+    return {"size": space.size(), "choices": choices, "supernet_params": params}
+
+
+def _describe_arch(space: SearchSpace[Any], task: Task, text: str) -> dict[str, Any]:
+    from nasforge.space import NetworkSpace
+
+    arch = space.parse(text)
+    params = macs = None
+    if isinstance(space, NetworkSpace):
+        from nasforge.cost import measure_arch
+
+        cost = measure_arch(space, task, arch)
+        params, macs = cost.params, cost.macs
+    return {"arch": arch.to_json(), "notation": space.notation(arch), "params": params, "macs": macs}
+
+
+def _print(report: dict[str, Any]) -> None:
+    from nasforge.cli.output import print_table
+    from nasforge.toml_text import to_toml
+
+    options = ", ".join(f"{k} = {to_toml(v)}" for k, v in report["options"].items() if v is not None)
+    print(f"space {report['space']}" + (f": {options}" if options else ""))
+    print(f"for {report['num_classes']} classes, images of {report['image_size']} pixels")
+    if "arch" in report:
+        print()
+        print_table(
+            [
+                ("notation", report["notation"]),
+                ("parameters", _count(report["params"])),
+                ("MACs", _count(report["macs"])),
+            ]
+        )
+        return
+    print(
+        f"{report['size']:,} architectures; search supernet: {_count(report['supernet_params'])} parameters"
+    )
+    print()
+    rows = [
+        (c["name"], f"{c['k']} of {len(c['options'])}", ", ".join(c["options"])) for c in report["choices"]
+    ]
+    print_table(rows, head=("choice", "pick", "options"))
+
+
+def _count(number: int | None) -> str:
+    if number is None:
+        return "none (this space builds no networks)"
+    return f"{number:,} ({number / 1e6:.3f} M)" if number >= 10_000 else f"{number:,}"

@@ -1,0 +1,87 @@
+"""``nasforge plugins``: what is installed, and which options it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasforge.cli.options import Json
+
+if TYPE_CHECKING:
+    from nasforge.plugins import Plugin, Registry
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List plugins and show their options.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_plugins(as_json: Json = False) -> None:
+    """List every installed plugin, then those that are broken, with the reason."""
+    from nasforge.cli.output import print_json, print_table
+    from nasforge.plugins import Registry
+
+    registry = Registry.discover()
+    broken = [*registry.broken, *registry.conflicts]
+    if as_json:
+        listed = [
+            {"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in registry
+        ]
+        wrong = [{"plugin": plugin, "reason": reason} for plugin, reason in broken]
+        print_json({"plugins": listed, "broken": wrong})
+        return
+    rows = [(p.kind, p.name, p.origin, p.summary) for p in registry]
+    print_table(rows, head=("kind", "name", "from", "summary"))
+    if broken:
+        print("\nbroken:")
+        for plugin, reason in broken:
+            print(f"  {plugin}: {reason}")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a plugin.", show_default=False)],
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", "-k", metavar="KIND", help="Its kind, where several have that name."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a plugin's options as a TOML table, ready to paste into a recipe."""
+    from nasforge.cli.option_text import describe_options, table_text
+    from nasforge.cli.output import print_json
+    from nasforge.plugins import Registry
+
+    plugin = _find(Registry.discover(), name, kind)
+    if not as_json:
+        print(table_text(plugin))
+        return
+    report: dict[str, Any] = {
+        "kind": plugin.kind,
+        "name": plugin.name,
+        "origin": plugin.origin,
+        "summary": plugin.summary,
+        "target": plugin.target,
+        "needs": sorted(plugin.needs),
+        "provides": sorted(plugin.provides),
+        "options": describe_options(plugin.config),
+    }
+    print_json(report)
+
+
+def _find(registry: Registry, name: str, kind: str | None) -> Plugin:
+    from nasforge.errors import PluginError, suggest
+    from nasforge.plugins import KINDS
+
+    if kind is not None:
+        if kind not in KINDS:
+            raise PluginError(f"--kind {kind}: no such kind.{suggest(kind, KINDS)}")
+        return registry.get(kind, name)
+    kinds = [known for known in KINDS if name in registry.names(known)]
+    if len(kinds) > 1:
+        raise PluginError(f"{name!r} is a {' and a '.join(kinds)}. Say which with --kind.")
+    if not kinds:
+        known = sorted({plugin.name for plugin in registry})
+        raise PluginError(f"no plugin named {name!r}.{suggest(name, known)}")
+    return registry.get(kinds[0], name)

@@ -1,0 +1,231 @@
+"""What a run shows while it goes: bars in a terminal, one line per step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nasforge.component import Stage
+from nasforge.observer import Observer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["Bars", "Lines", "ProgressDisplay", "describe_duration", "describe_metrics", "progress_observer"]
+
+
+class ProgressDisplay(Observer):
+    """Keeps track of a stage; the subclasses show it.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._steps = 0
+        self._total: int | None = None
+        self._share = 0.0
+        self._first = 0.0
+
+    def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
+        """Begin to measure the stage."""
+        self._since = self._clock()
+        self._steps, self._total, self._share = done, total, 0.0
+        self._first = self._over
+
+    def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
+        """Take note of the share of the step that is over."""
+        share = float(values.get("done", self._share))
+        if self._total is None and self._share == 0.0 and not self._steps:
+            # A single long step that goes on from a slot starts in its middle.
+            self._first = min(self._first, share)
+        self._share = share
+
+    def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
+        """Take note of the step."""
+        self._steps = step
+        if self._total is not None:
+            self._share = 0.0
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    @property
+    def _over(self) -> float:
+        """The share of the stage that is over, from 0 to 1."""
+        if self._total is None:
+            return self._share
+        return min(1.0, (self._steps + self._share) / max(1, self._total))
+
+    @property
+    def _left(self) -> float | None:
+        """Seconds left at the pace of this process; None while that is unknown."""
+        advanced = self._over - self._first
+        if advanced <= 0 or self._over >= 1:
+            return None
+        return (self._clock() - self._since) / advanced * (1 - self._over)
+
+
+class Lines(ProgressDisplay):
+    """Writes a line when a stage begins, per step, when it ends, and now and then inside a long step.
+
+    Args:
+        clock: Seconds that only grow.
+        pause: Seconds between two lines inside a step.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, pause: float = 30.0) -> None:
+        super().__init__(clock)
+        self._pause = pause
+        self._last_line = clock()
+
+    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
+        """Name the run."""
+        self._say(f"run {name}")
+
+    def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
+        """Say that a stage begins or goes on."""
+        super().stage_start(stage, done, total)
+        of = f" of {total}" if total is not None else ""
+        self._say(f"{stage}: goes on after step {done}{of}" if done else f"{stage}: begins")
+
+    def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
+        """Say how far a long step is, if nothing was said for a while."""
+        super().progress(stage, values)
+        if self._clock() - self._last_line >= self._pause:
+            self._say(
+                _join(f"{stage}: {100 * self._over:.0f} %", describe_metrics(values), self._time_left())
+            )
+
+    def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
+        """Say what the step measured."""
+        super().step(stage, step, metrics, arch)
+        number = f"{step}/{self._total}" if self._total is not None else str(step)
+        self._say(_join(f"{stage} {number}", describe_metrics(metrics), self._time_left(), _shorten(arch)))
+
+    def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
+        """Say that the stage is over."""
+        self._say(_stage_end(stage, result, skipped))
+
+    def _time_left(self) -> str:
+        return f"{describe_duration(self._left)} left" if self._left is not None else ""
+
+    def _say(self, line: str) -> None:
+        self._last_line = self._clock()
+        print(line, flush=True)
+
+
+class Bars(ProgressDisplay):
+    """Draws a bar per stage, with the metrics of the last step and the current architecture below.
+
+    Args:
+        console: Where to draw; default: the terminal.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bars: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[number]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+        )
+        self._task = self._bars.add_task("", total=None, number="", left="", note="", visible=False)
+
+    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
+        """Name the run and begin to draw."""
+        self._bars.console.print(f"run {name}", markup=False, highlight=False)
+        self._bars.start()
+
+    def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
+        """Begin a new bar."""
+        super().stage_start(stage, done, total)
+        self._bars.reset(self._task, description=stage, total=1.0, visible=True, number="", left="", note="")
+        self._draw()
+
+    def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
+        """Move the bar."""
+        super().progress(stage, values)
+        self._draw(describe_metrics(values))
+
+    def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
+        """Move the bar, and write the step's line above it."""
+        super().step(stage, step, metrics, arch)
+        number = f"{step}/{self._total}" if self._total is not None else str(step)
+        self._print(_join(f"{stage} {number}", describe_metrics(metrics), _shorten(arch)))
+        self._draw()
+
+    def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
+        """Replace the bar by a line."""
+        self._bars.update(self._task, visible=False)
+        self._print(_stage_end(stage, result, skipped))
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self._bars.stop()
+
+    def _print(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _draw(self, note: str | None = None) -> None:
+        number = f"{self._steps}/{self._total}" if self._total is not None else f"{100 * self._over:.0f} %"
+        left = f"{describe_duration(self._left)} left" if self._left is not None else ""
+        fields: dict[str, Any] = {"number": number, "left": left, **({} if note is None else {"note": note})}
+        unknown = self._total is None and not self._share
+        self._bars.update(self._task, total=None if unknown else 1.0, completed=self._over, **fields)
+
+
+@contextmanager
+def progress_observer() -> Iterator[ProgressDisplay]:
+    """Show bars if standard output is a terminal, else lines."""
+    display: ProgressDisplay = Bars() if sys.stdout.isatty() else Lines()
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+def describe_metrics(values: Mapping[str, float]) -> str:
+    """Write metrics on one line: ``loss 1.23, accuracy 45.6``."""
+    return ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
+        for name, value in values.items()
+        if name != "done" and isinstance(value, int | float)
+    )
+
+
+def describe_duration(seconds: float) -> str:
+    """Write a duration as a person would: ``45 s``, ``3 min``, ``2 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _stage_end(stage: Stage, result: Mapping[str, Any], skipped: bool) -> str:
+    if skipped:
+        return f"{stage}: was done before"
+    seconds = result.get("seconds")
+    return (
+        f"{stage}: done in {describe_duration(float(seconds))}" if seconds is not None else f"{stage}: done"
+    )
+
+
+def _shorten(arch: str | None, width: int = 100) -> str:
+    text = arch or ""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _join(*texts: str) -> str:
+    return "  ".join(text for text in texts if text)

@@ -1,0 +1,75 @@
+"""``nasforge recipes``: the recipes that come with nasforge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nasforge.cli.options import Json
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, show and copy the recipes that come with nasforge.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped recipe.", show_default=False)]
+
+
+@app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """List the shipped recipes and their profiles."""
+    from nasforge.cli.output import print_json, print_table
+    from nasforge.shipped import shipped_recipes
+
+    recipes = shipped_recipes()
+    if as_json:
+        print_json(
+            [
+                {"name": r.name, "summary": r.summary, "profiles": list(r.profiles), "path": str(r.path)}
+                for r in recipes
+            ]
+        )
+        return
+    rows = [(r.name, ", ".join(r.profiles) or "-", r.summary) for r in recipes]
+    print_table(rows, head=("name", "profiles", "summary"))
+
+
+@app.command("show")
+def show(name: Name) -> None:
+    """Print a shipped recipe."""
+    print(_shipped(name).read_text(encoding="utf-8"), end="")
+
+
+@app.command("copy")
+def copy(
+    name: Name,
+    destination: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DEST]", help="File or folder; default: the working directory.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    from nasforge.errors import RecipeError
+
+    source = _shipped(name)
+    target = destination or Path(source.name)
+    if target.is_dir():
+        target = target / source.name
+    if target.exists():
+        raise RecipeError(str(target), ["exists already. Name another destination, or remove it."])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+    print(f"copied to {target}. Run it: nasforge run {target}")
+
+
+def _shipped(name: str) -> Path:
+    from nasforge.errors import RecipeError, suggest
+    from nasforge.shipped import find_shipped, shipped_recipes
+
+    if path := find_shipped(name):
+        return path
+    known = [recipe.name for recipe in shipped_recipes()]
+    raise RecipeError(name, [f"no shipped recipe of that name.{suggest(name, known)}"])
