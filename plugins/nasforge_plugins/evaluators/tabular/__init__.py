@@ -1,0 +1,1 @@
+"""Look architectures up in a table instead of training them."""

@@ -1,0 +1,27 @@
+"""Options of the tabular evaluator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from nasforge.config import PluginConfig
+
+
+class TabularConfig(PluginConfig):
+    """Which numbers of which table score an architecture."""
+
+    table: str = "nasbench201"
+    """Name of the table, as `nasforge tables list` prints it, or the path of a table file."""
+
+    dataset: Literal["cifar10", "cifar100", "imagenet16-120"] = "cifar10"
+    """The images that the architectures of the table were trained on."""
+
+    epochs: PositiveInt = 200
+    """Length of the training that is looked up when a search asks for no other. The table inside nasforge has
+    200 epochs; imported tables may have 12."""
+
+    seed: Literal["mean", "random", 777, 888, 999] = "mean"
+    """Which training run scores: "mean" averages all runs of an architecture, a number takes the run of that
+    seed, "random" draws one run per architecture from the seed of the search."""

@@ -1,0 +1,270 @@
+"""Read a NAS-Bench-201 table from CSV, and check every cell of it before anything is stored."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from nasforge.errors import ArchError, suggest
+from nasforge_plugins.evaluators.tabular.errors import TableError
+from nasforge_plugins.evaluators.tabular.store import load
+from nasforge_plugins.evaluators.tabular.table import Array, Table
+from nasforge_plugins.spaces.nasbench201.notation import OPERATIONS, parse_cell
+
+__all__ = ["DATASETS", "SPACE", "fixed_columns", "read_csv"]
+
+SPACE = "nasbench201"
+DATASETS = {"c10": "cifar10", "c100": "cifar100", "im16": "imagenet16-120"}
+"""Data sets by the short names of CSV columns."""
+
+MAX_PROBLEMS = 10
+
+# Parameters and operations of a network without convolutions in its cells, and per data set the number of
+# classes and the image area relative to CIFAR (fact sheet of NAS-Bench-201; the rule is exact for all rows).
+BASE_PARAMS, PER_CLASS = 72_656, 65
+BASE_MACS, MACS_1X1, MACS_3X3 = 7_782_400, 3_932_160, 35_389_440
+HEADS = {"cifar10": (10, 1.0), "cifar100": (100, 1.0), "imagenet16-120": (120, 0.25)}
+
+
+def fixed_columns(digits: Array) -> dict[str, Array]:
+    """Return parameters and multiply-adds of every row on every data set.
+
+    Multiply-adds are those of convolutions and the classifier, without its bias: the benchmark's own figures
+    are larger by one per class.
+
+    Args:
+        digits: Codes, ``(rows, 6)``.
+    """
+    ones = (digits == OPERATIONS.index("nor_conv_1x1")).sum(1)
+    threes = (digits == OPERATIONS.index("nor_conv_3x3")).sum(1)
+    columns: dict[str, Array] = {}
+    for dataset, (classes, area) in HEADS.items():
+        params = BASE_PARAMS + PER_CLASS * classes + 28_000 * ones + 243_040 * threes
+        macs = area * (BASE_MACS + MACS_1X1 * ones + MACS_3X3 * threes) + 64 * classes
+        columns[f"{dataset}/params"] = params.astype(np.uint32)
+        columns[f"{dataset}/macs"] = macs.astype(np.uint32)
+    return columns
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Where the numbers of a CSV column go, and which numbers it may hold."""
+
+    target: str
+    low: float = 0.0
+    high: float = math.inf
+    seed: int | None = None
+    missing: float | None = None
+    unit: float = 1.0
+    fixed: bool = False
+
+
+def _short(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("SET", "(c10|c100|im16)"))
+
+
+_KINDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Column]], ...] = (
+    (
+        _short("SET_(valid|test)_(12|200)(?:_s([0-9]+))?"),
+        lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}/{m[3]}", 0.0, 100.0, seed=int(m[4]) if m[4] else None),
+    ),
+    (
+        re.compile("train_s_(c10|c100|im16)(?:valid)?_(12|200)"),
+        lambda m: _Column(f"{DATASETS[m[1]]}/seconds/{m[2]}"),
+    ),
+    (_short("gpu_latency_ms_SET"), lambda m: _Column(f"{DATASETS[m[1]]}/latency_ms")),
+    (
+        _short("SET_([a-z0-9]+)_latency"),
+        lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_latency_ms", missing=-1.0),
+    ),
+    (_short("SET_([a-z0-9]+)_energy"), lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_energy_mj", missing=-1.0)),
+    (
+        _short("SET_([a-z0-9]+)_arithmetic_intensity"),
+        lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_arithmetic_intensity"),
+    ),
+    (_short("params_SET"), lambda m: _Column(f"{DATASETS[m[1]]}/params", fixed=True)),
+    (_short("mflops_SET"), lambda m: _Column(f"{DATASETS[m[1]]}/macs", unit=1e6, fixed=True)),
+)
+_IGNORED = ("index", "arch", "code", "iso_index", "equiv_index", "n_seeds")
+
+
+def read_csv(path: Path) -> Table:
+    """Read a CSV file, plain or gzipped, with one row per NAS-Bench-201 architecture.
+
+    Columns: ``index`` and ``arch`` must be there; ``{c10,c100,im16}_{valid,test}_{12,200}`` are accuracies in
+    percent, with ``_s<seed>`` those of single runs (empty where a run is missing);
+    ``train_s_{c10,c100,im16}_{12,200}`` seconds of training; ``gpu_latency_ms_*``, ``*_<device>_latency`` and
+    ``*_<device>_energy`` measurements of the network (-1: missing); ``params_*``, ``mflops_*`` and ``code``
+    are checked; ``iso_index``, ``equiv_index`` and ``n_seeds`` are accepted and not needed.
+
+    Args:
+        path: The file.
+
+    Raises:
+        TableError: Names file, line and column of what is wrong; nothing is stored.
+    """
+    with _opened(path) as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        columns = _columns(path, header)
+        return _Rows(path, header, columns).read(reader)
+
+
+class _Rows:
+    """Collects rows and their problems."""
+
+    def __init__(self, path: Path, header: Sequence[str], columns: dict[str, _Column]) -> None:
+        self.path, self.header, self.columns = path, header, columns
+        self.official = load(SPACE)
+        self.fixed = fixed_columns(self.official.keys)
+        self.values = {name: np.full(len(self.official), np.nan) for name in columns}
+        self.lines: dict[int, int] = {}
+        self.problems: list[str] = []
+
+    def read(self, reader: Any) -> Table:
+        for cells in reader:
+            self.add(reader.line_num, cells)
+            self.stop_if(len(self.problems) >= MAX_PROBLEMS)
+        if len(self.lines) + len(self.problems) < len(self.official):
+            absent = sorted(set(range(len(self.official))) - set(self.lines))
+            shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
+            self.problems.append(
+                f"{len(absent)} of {len(self.official)} architectures are missing: index {shown}."
+            )
+        self.stop_if(bool(self.problems))
+        return self.table()
+
+    def stop_if(self, wrong: bool) -> None:
+        if wrong:
+            listed = "\n".join(f"  - {problem}" for problem in self.problems)
+            raise TableError(f"{self.path}: nothing was imported.\n{listed}")
+
+    def add(self, line: int, cells: Sequence[str]) -> None:
+        try:
+            self.put(line, cells)
+        except (ArchError, ValueError) as error:
+            self.problems.append(f"line {line}: {error}")
+
+    def put(self, line: int, cells: Sequence[str]) -> None:
+        if len(cells) != len(self.header):
+            raise ValueError(f"{len(cells)} cells, but the header has {len(self.header)} columns.")
+        row = dict(zip(self.header, cells, strict=True))
+        if not row["index"].isdecimal() or int(row["index"]) >= len(self.official):
+            raise ValueError(
+                f"column 'index': {row['index']!r} is no number from 0 to {len(self.official) - 1}."
+            )
+        index = int(row["index"])
+        code = "".join(str(OPERATIONS.index(name)) for name in parse_cell(row["arch"]))
+        if (known := self.official.row(code)) != index:
+            raise ValueError(f"{row['arch']!r} has index {known} in the benchmark, not {index}.")
+        if row.get("code", code) != code:
+            raise ValueError(f"column 'code': {row['code']!r} is not the code of its cell, {code!r}.")
+        if index in self.lines:
+            raise ValueError(f"index {index} was given in line {self.lines[index]} before.")
+        for name, column in self.columns.items():
+            self.values[name][index] = self.number(name, column, row[name], index)
+        self.lines[index] = line
+
+    def number(self, name: str, column: _Column, text: str, index: int) -> float:
+        if not text and column.seed is not None:
+            return math.nan
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"column {name!r}: {text!r} is no number.") from None
+        if value == column.missing:
+            return math.nan
+        if not column.low <= value <= column.high or math.isinf(value):
+            limits = f"from {column.low:g} to {column.high:g}" if math.isfinite(column.high) else "0 or more"
+            raise ValueError(f"column {name!r}: {text} is not in range ({limits}).")
+        if column.fixed:
+            expected = int(self.fixed[column.target][index])
+            if column.target.endswith("/macs"):
+                expected += HEADS[column.target.split("/")[0]][0]
+            if round(value * column.unit) != expected:
+                raise ValueError(
+                    f"column {name!r}: {text} is not {expected / column.unit:g}, as for this cell."
+                )
+        return value
+
+    def table(self) -> Table:
+        kept: dict[str, Array] = {}
+        seeds = sorted({c.seed for c in self.columns.values() if c.seed is not None})
+        for name, column in self.columns.items():
+            if column.fixed:
+                continue
+            if column.seed is None:
+                kept[column.target] = self.values[name]
+                continue
+            runs = kept.setdefault(column.target, np.full((len(self.official), len(seeds)), np.nan))
+            runs[:, seeds.index(column.seed)] = self.values[name]
+        for target, runs in kept.items():
+            if runs.ndim == 2 and (empty := np.isnan(runs).all(1)).any():
+                raise TableError(f"{self.path}: {target} has no run at all for index {int(empty.argmax())}.")
+        meta: dict[str, Any] = {"space": SPACE, "source": self.path.name}
+        return Table(self.official.keys, kept, {**meta, "seeds": seeds} if seeds else meta)
+
+
+def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
+    problems = [f"no column {name!r}." for name in ("index", "arch") if name not in header]
+    if problems:
+        raise TableError(
+            f"{path}: is no table of NAS-Bench-201: {' '.join(problems)} It starts with "
+            f"{','.join(header)[:60]!r}."
+        )
+    columns: dict[str, _Column] = {}
+    for name in header:
+        if list(header).count(name) > 1:
+            raise TableError(f"{path}, line 1: column {name!r} is there twice.")
+        if name in _IGNORED:
+            continue
+        made = [make(match) for pattern, make in _KINDS if (match := pattern.fullmatch(name))]
+        if not made:
+            examples = [
+                f"{s}_{split}_{e}" for s in DATASETS for split in ("valid", "test") for e in (12, 200)
+            ]
+            raise TableError(f"{path}, line 1: no column {name!r} is known.{suggest(name, examples)}")
+        columns[name] = made[0]
+    single = {c.target for c in columns.values() if c.seed is not None}
+    for name, column in columns.items():
+        if column.seed is None and column.target in single:
+            raise TableError(f"{path}, line 1: give {name!r} or its single runs (_s<seed>), not both.")
+    if all(column.fixed for column in columns.values()):
+        raise TableError(f"{path}: holds no measurement: no accuracy, time, latency or energy.")
+    return columns
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    """Open plain or gzipped text, and word what can be wrong with the bytes."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+        with (
+            gzip.open(path, "rt", encoding="utf-8", newline="")
+            if zipped
+            else path.open(encoding="utf-8-sig", newline="")
+        ) as file:
+            yield file  # type: ignore[misc]
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TableError(
+            f"{path}: the file is cut short or damaged ({error}). Nothing was imported; fetch it again."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: is no text: byte {error.start} is not UTF-8. Write CSV.") from None
+    except csv.Error as error:
+        raise TableError(f"{path}: is no CSV: {error}.") from None
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror}).") from None

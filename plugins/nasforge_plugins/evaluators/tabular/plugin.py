@@ -1,0 +1,21 @@
+"""Describe the evaluator to nasforge."""
+
+from __future__ import annotations
+
+from nasforge.plugins import Plugin, hookimpl
+from nasforge_plugins.evaluators.tabular.config import TabularConfig
+
+
+@hookimpl
+def nasforge_plugins() -> list[Plugin]:
+    """Describe the plugins of this module."""
+    return [
+        Plugin(
+            "evaluator",
+            "tabular",
+            "nasforge_plugins.evaluators.tabular.evaluator:Tabular",
+            TabularConfig,
+            "Look accuracies up in a table of trained architectures, at the cost training would have had",
+            needs=frozenset({"space:table"}),
+        )
+    ]
