@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -48,7 +48,7 @@ class TrainConfig(PluginConfig):
     clip: NonNegativeFloat = 5.0
     """Largest norm of all gradients together; larger ones are scaled down. 0 switches clipping off."""
 
-    drop_path: float | Literal["by_size"] = Field(0.0)
+    drop_path: Annotated[float, Field(ge=0, lt=1)] | Literal["by_size"] = 0.0
     """Share of images for which a path is dropped at the end of training; it rises linearly from 0. "by_size"
     is CDARTS's rule for CIFAR: 0.2 below 3 million parameters, else 0.3."""
 
@@ -74,8 +74,6 @@ class TrainConfig(PluginConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
-        if isinstance(self.drop_path, float) and not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path must be 0 to below 1, or 'by_size' (got {self.drop_path:g})")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer 'sgd' and a momentum above 0")
         if self.min_lr > self.lr:
