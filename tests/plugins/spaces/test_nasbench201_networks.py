@@ -12,7 +12,14 @@ from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
 
 TASKS = {"c10": Task(3, 32, 10), "c100": Task(3, 32, 100), "im16": Task(3, 16, 120)}
-TINY = {"channels": 4, "cells": 1, "search_channels": 4, "search_cells": 1, "eval_channels": 4, "eval_cells": 2}
+TINY = {
+    "channels": 4,
+    "cells": 1,
+    "search_channels": 4,
+    "search_cells": 1,
+    "eval_channels": 4,
+    "eval_cells": 2,
+}
 SMALL = Task(3, 8, 5)
 
 

@@ -13,6 +13,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.seeding import derive_seed
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 from nasforge_plugins.evaluators.tabular.errors import TableError
+from nasforge_plugins.evaluators.tabular.imports import describe_table, import_table, list_tables
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.tabular.table import Split
 
@@ -40,6 +41,11 @@ class Tabular(Evaluator[TabularConfig]):
     `evaluate` reads validation columns only. `test` needs a table with test accuracies, which the user
     imports.
     """
+
+    # What `nasforge tables` calls, for every evaluator that provides "tables".
+    import_table = staticmethod(import_table)
+    list_tables = staticmethod(list_tables)
+    describe_table = staticmethod(describe_table)
 
     def setup(self, ctx: Context) -> None:
         """Load the table.
@@ -104,8 +110,8 @@ class Tabular(Evaluator[TabularConfig]):
         )
         if seed == "random" and self.table.runs(dataset, "valid", epochs).shape[1] == 1:
             raise TableError(
-                f"evaluator.seed: 'random' needs single runs, but table {self.config.table!r} has only means of "
-                f"{dataset} after {epochs} epochs."
+                f"evaluator.seed: 'random' needs single runs, but table {self.config.table!r} has only "
+                f"means of {dataset} after {epochs} epochs."
             )
         if missing := int(np.isnan(runs).sum()):
             raise TableError(

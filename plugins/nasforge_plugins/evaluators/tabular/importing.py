@@ -255,7 +255,7 @@ def _opened(path: Path) -> Iterator[IO[str]]:
             if zipped
             else path.open(encoding="utf-8-sig", newline="")
         ) as file:
-            yield file  # type: ignore[misc]
+            yield file
     except FileNotFoundError:
         raise TableError(f"{path}: no such file.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

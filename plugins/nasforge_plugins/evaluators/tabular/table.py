@@ -123,7 +123,7 @@ class Table:
         return values
 
     def rank(self, dataset: str, split: Split = "valid", epochs: int = 200) -> Array:
-        """Return each row's place among all by mean accuracy: 1 is the best, equals share the better place."""
+        """Return each row's place among all by mean accuracy: 1 is the best; equals share a place."""
         name = self._require(dataset, split, epochs)
         if name not in self._ranks:
             # Rounded, because equal means of two and of three runs may differ in the last bit.
@@ -227,8 +227,8 @@ class Table:
             zlib.error,
         ) as error:
             raise TableError(
-                f"{path}: is no nasforge table, or is damaged ({error}). Import it again with 'nasforge tables "
-                "import'."
+                f"{path}: is no nasforge table, or is damaged ({error}). "
+                "Import it again with 'nasforge tables import'."
             ) from None
 
     @cached_property

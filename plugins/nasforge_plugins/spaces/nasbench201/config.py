@@ -39,8 +39,8 @@ class NasBench201Config(PluginConfig):
     """Whether an edge may be read from the weights as "none"; false takes the heaviest other operation."""
 
     execution: Literal["fast", "reference"] = "fast"
-    """How cells compute: "fast" shares work between the edges that leave one node, "reference" runs one module
-    per operation. The numbers and the parameters are the same."""
+    """How cells compute: "fast" shares work between the edges that leave one node, "reference" runs one
+    module per operation. The numbers and the parameters are the same."""
 
     table: str = "nasbench201"
     """The table in which found architectures are looked up, as `nasforge tables list` names it."""

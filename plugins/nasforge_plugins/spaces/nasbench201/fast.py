@@ -23,7 +23,9 @@ Weighted = tuple[int, NormalisedConv, Tensor | None]
 """Target node, convolution, weight; None is a weight of one."""
 
 
-def run_fast(edges: Sequence[ChoiceBlock], x: Tensor, weights: OptionWeights | None, training: bool) -> Tensor:
+def run_fast(
+    edges: Sequence[ChoiceBlock], x: Tensor, weights: OptionWeights | None, training: bool
+) -> Tensor:
     """Return the output node of a cell.
 
     Args:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import cast
+
 from torch import Tensor, nn
 
 from nasforge.arch import Arch
@@ -29,7 +32,10 @@ class Cell(nn.Module):
     def __init__(self, channels: int, arch: Arch | None, affine: bool, fast: bool) -> None:
         super().__init__()
         self.edges = nn.ModuleDict(
-            {c.name: ChoiceBlock(c, lambda name: make_operation(name, channels, affine), arch) for c in CHOICES}
+            {
+                c.name: ChoiceBlock(c, lambda name: make_operation(name, channels, affine), arch)
+                for c in CHOICES
+            }
         )
         self.fast = fast
 
@@ -41,7 +47,7 @@ class Cell(nn.Module):
             weights: Operation weights by edge name.
         """
         if self.fast:
-            return run_fast(list(self.edges.values()), x, weights, self.training)
+            return run_fast(cast("list[ChoiceBlock]", list(self.edges.values())), x, weights, self.training)
         nodes: list[Tensor] = [x]
         for (node, source), edge in zip(EDGES, self.edges.values(), strict=True):
             value = edge(nodes[source], weights)
@@ -87,7 +93,7 @@ class CellNetwork(Network):
             nn.ModuleList(Cell(width, arch, affine, fast) for _ in range(cells)) for width in widths
         )
         self.reductions = nn.ModuleList(
-            ResidualReduction(before, after) for before, after in zip(widths, widths[1:], strict=False)
+            ResidualReduction(before, after) for before, after in pairwise(widths)
         )
         self.norm = nn.BatchNorm2d(widths[-1]) if final_norm else None
         self.classifier = nn.Linear(widths[-1], task.num_classes)
@@ -105,7 +111,7 @@ class CellNetwork(Network):
             if stage > 0:
                 x = self.reductions[stage - 1](x)
                 features.append(x)
-            for cell in cells:  # type: ignore[union-attr]
+            for cell in cast("nn.ModuleList", cells):
                 x = cell(x, weights)
         if self.norm is not None:
             x = self.norm(x).relu()

@@ -1,0 +1,136 @@
+"""Read accuracies from the official Python interfaces of NATS-Bench and NAS-Bench-201."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from nasforge.errors import ArchError
+from nasforge_plugins.evaluators.tabular.errors import TableError
+from nasforge_plugins.evaluators.tabular.importing import SPACE
+from nasforge_plugins.evaluators.tabular.store import load
+from nasforge_plugins.evaluators.tabular.table import Array, Table
+from nasforge_plugins.spaces.nasbench201.notation import OPERATIONS, parse_cell
+
+__all__ = ["BenchmarkApi", "open_api", "read_api"]
+
+SEEDS = (111, 777, 888, 999)
+LENGTHS = (12, 200)
+
+# Where a column comes from: the set the network was trained on, and the field of its metrics. The validation
+# accuracy of CIFAR-10 is that of a network trained on one half, the test accuracy that of one trained on all.
+FIELDS = {
+    "cifar10/valid": ("cifar10-valid", "valid-accuracy"),
+    "cifar10/test": ("cifar10", "test-accuracy"),
+    "cifar100/valid": ("cifar100", "valid-accuracy"),
+    "cifar100/test": ("cifar100", "test-accuracy"),
+    "imagenet16-120/valid": ("ImageNet16-120", "valid-accuracy"),
+    "imagenet16-120/test": ("ImageNet16-120", "test-accuracy"),
+}
+
+
+class BenchmarkApi(Protocol):
+    """What ``NATStopology`` of nats_bench and ``NASBench201API`` of nas_201_api have in common."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> str: ...
+
+    def get_more_info(
+        self,
+        index: int,
+        dataset: str,
+        iepoch: int | None = None,
+        hp: str = "12",
+        is_random: bool | int = True,
+    ) -> dict[str, Any]: ...
+
+
+def open_api(path: Path) -> BenchmarkApi:
+    """Open a NATS-Bench archive (topology) with the package nats_bench, which unpickles it.
+
+    Args:
+        path: ``NATS-tss-*.pickle.pbz2``, or the folder ``NATS-tss-*-simple``.
+
+    Raises:
+        TableError: The package is not installed, or it cannot read the file.
+    """
+    try:
+        package = import_module("nats_bench")
+    except ImportError:
+        raise TableError(
+            f"{path}: NATS-Bench archives are read by the package nats_bench, which is not installed. "
+            "Run: pip install nats_bench"
+        ) from None
+    try:
+        api: BenchmarkApi = package.create(str(path), "tss", fast_mode=path.is_dir(), verbose=False)
+    except Exception as error:  # whatever a foreign unpickler raises
+        raise TableError(f"{path}: nats_bench cannot read it ({type(error).__name__}: {error}).") from None
+    return api
+
+
+def read_api(api: BenchmarkApi, report: Callable[[float], None] = lambda share: None) -> Table:
+    """Read validation and test accuracies of every run, after 12 and 200 epochs.
+
+    Args:
+        api: An opened benchmark.
+        report: Told the share that is read, from 0 to 1.
+
+    Raises:
+        TableError: The benchmark is another one, incomplete, or has accuracies outside 0 to 100.
+    """
+    official = load(SPACE)
+    if len(api) != len(official):
+        raise TableError(
+            f"benchmark: has {len(api)} architectures, NAS-Bench-201 has {len(official)}. "
+            "Nothing was imported. Use the topology (tss) archive."
+        )
+    names = [f"{name}/{epochs}" for name in FIELDS for epochs in LENGTHS]
+    columns: dict[str, Array] = {name: np.full((len(official), len(SEEDS)), np.nan) for name in names}
+    for index in range(len(official)):
+        _check_cell(api[index], index, official)
+        for name, (dataset, field) in FIELDS.items():
+            for epochs in LENGTHS:
+                columns[f"{name}/{epochs}"][index] = _runs(api, index, dataset, field, epochs)
+        if index % 100 == 99:
+            report((index + 1) / len(official))
+    # A length that the benchmark does not hold at all is left out; one with gaps is an error.
+    kept = {name: runs for name, runs in columns.items() if not np.isnan(runs).all()}
+    for name, runs in kept.items():
+        if (absent := np.isnan(runs).all(1)).any():
+            raise TableError(
+                f"benchmark: {int(absent.sum())} of {len(official)} architectures have no {name}, the first "
+                f"is index {int(absent.argmax())}. Nothing was imported."
+            )
+    if not kept:
+        raise TableError("benchmark: holds no accuracy of NAS-Bench-201. Nothing was imported.")
+    return Table(official.keys, kept, {"space": SPACE, "source": type(api).__name__, "seeds": list(SEEDS)})
+
+
+def _check_cell(text: str, index: int, official: Table) -> None:
+    try:
+        code = "".join(str(OPERATIONS.index(name)) for name in parse_cell(text))
+    except ArchError as error:
+        raise TableError(f"benchmark: architecture {index} is no NAS-Bench-201 cell: {error}") from None
+    if code != official.key(index):
+        raise TableError(
+            f"benchmark: architecture {index} is {text!r}, which has index {official.row(code)}."
+        )
+
+
+def _runs(api: BenchmarkApi, index: int, dataset: str, field: str, epochs: int) -> list[float]:
+    """Return one accuracy per seed, not-a-number where there is no such run."""
+    runs = []
+    for seed in SEEDS:
+        try:
+            value = api.get_more_info(index, dataset, hp=str(epochs), is_random=seed).get(field)
+        except (ValueError, KeyError):  # how both interfaces say that there is no such run or length
+            value = None
+        if value is not None and not 0 <= value <= 100:
+            raise TableError(f"benchmark: architecture {index}, {dataset}, seed {seed}: {field} is {value}.")
+        runs.append(float("nan") if value is None else float(value))
+    return runs
