@@ -32,7 +32,9 @@ def distance(
     """
     if kind == "kl":
         log_p = F.log_softmax(student / temperature, dim=1)
-        value = F.kl_div(log_p, F.softmax(teacher / temperature, dim=1), reduction=reduction)
+        terms = F.kl_div(log_p, F.softmax(teacher / temperature, dim=1), reduction="none")
+        # Averaged here, because torch announces that its own "mean" will become "batchmean".
+        value = terms.mean() if reduction == "mean" else terms.sum() / len(terms)
     elif kind == "smooth_l1":
         value = F.smooth_l1_loss(student, teacher)
     elif kind == "mse":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from nasforge.arch import Arch
-from nasforge.nn import EdgeSum
+from nasforge.nn import ChoiceBlock, EdgeSum
 
 __all__ = ["left_behind"]
 
@@ -33,8 +33,12 @@ def left_behind(network: nn.Module, arch: Arch) -> list[str]:
 
 def _after_identity(node: EdgeSum, ranked: tuple[str, ...]) -> tuple[str, ...]:
     for rank, edge in enumerate(ranked):
-        module = node.edges[edge]
-        identity = any(isinstance(part, nn.Identity) for part in module.modules())
-        if identity and not any(True for _ in module.parameters()):
+        if _is_identity(node.edges[edge]):
             return ranked[rank + 1 :]
     return ()
+
+
+def _is_identity(edge: nn.Module) -> bool:
+    blocks = [module for module in edge.modules() if isinstance(module, ChoiceBlock)]
+    options = [option for block in blocks for option in block.options.values()] or [edge]
+    return all(isinstance(option, nn.Identity) for option in options)

@@ -256,7 +256,7 @@ class Cdarts(Searcher[CdartsConfig]):
         parts = {
             "alpha": self.alpha,
             "search": self.search_net,
-            "eval": self.twin.network,
+            "evaluation": self.twin.network,
             "distiller": self.twin.distiller,
         }
         return nn.ModuleDict({name: module for name, module in parts.items() if module is not None})
