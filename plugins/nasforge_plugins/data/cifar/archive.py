@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +93,16 @@ def fetch(archive: Archive, root: Path) -> Path:
     try:
         download_url(archive.url, root, partial.name, archive.md5)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # no network is an OSError, a wrong checksum a RuntimeError
+    # No network is an OSError, a wrong checksum a RuntimeError, a broken answer an HTTPException.
+    except (OSError, RuntimeError, HTTPException) as error:
         raise DataError(
             f"data.root: '{path}' does not exist, and downloading it from {archive.url} failed ({error}). "
             "Without network: copy the archive into that folder, or use other data: 'image-folder' or 'npz' "
             "for images you have, 'digits' for images that need no download."
         ) from None
     finally:
-        partial.unlink(missing_ok=True)
+        if root.is_dir():
+            partial.unlink(missing_ok=True)
     return path
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -70,7 +71,9 @@ def store(path: Path, images: Tensor) -> None:
         save_weights(own, {"images": images}, {})
         own.replace(path)
     except (OSError, SafetensorError) as error:
-        own.unlink(missing_ok=True)
+        for left in (own, own.with_name(f".{own.name}.partial")):
+            with suppress(OSError):
+                left.unlink()
         warnings.warn(
             f"The decoded images cannot be kept in '{path.parent}' ({error}): every run decodes them. Set "
             "NASFORGE_CACHE to a folder that can be written to.",

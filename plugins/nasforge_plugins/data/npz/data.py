@@ -64,9 +64,10 @@ class Npz(InMemoryImages[NpzConfig]):
         if not self.config.path.is_file():
             raise DataError(f"{where}: there is no such file. Write the path of an .npz file.")
         try:
-            with np.load(self.config.path, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError("one array, not an archive of named arrays")
+            loaded = np.load(self.config.path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise ValueError("one array, not an archive of named arrays")
+            with loaded as archive:
                 return dict(archive)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DataError(

@@ -1,0 +1,214 @@
+import os
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nasforge.errors import DataError
+from nasforge_plugins.data.image_folder import data as implementation
+
+
+def caches(tmp_path):
+    return sorted((tmp_path / "cache").rglob("*.safetensors"))
+
+
+def test_images_come_sorted_by_class_and_name(loaded, image_tree):
+    made = loaded("image-folder", root=image_tree(), batch_size=2)
+    images, labels = made.stored("full")
+    assert labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert images[:, 2, 3].tolist() == [[100 * c, n, 50] for c in (0, 1) for n in range(4)]
+    assert made.data.classes == ("ant", "bee")
+    assert made.data.task.image_size == 6
+    assert made.data.sizes() == {"weights": 4, "arch": 4, "select": 0, "full": 8, "test": 8}
+    assert torch.bincount(made.read("arch")[1]).tolist() == [2, 2]
+
+
+def test_all_listed_formats_are_read_and_other_files_passed_over(loaded, image_tree):
+    root = image_tree(count=1, size=(8, 8))
+    for suffix in ("jpg", "jpeg", "JPG", "bmp", "webp"):
+        Image.new("RGB", (8, 8), (90, 90, 90)).save(root / "train/ant" / f"more.{suffix}")
+    Image.new("L", (8, 8), 90).save(root / "train/ant/grey.png")
+    Image.new("RGBA", (8, 8), (90, 90, 90, 0)).save(root / "train/ant/transparent.png")
+    (root / "train/ant/deep").mkdir()
+    Image.new("P", (8, 8)).save(root / "train/ant/deep/palette.PNG")
+    for other in ("train/ant/notes.txt", "train/ant/.hidden.png", "train/notes.txt"):
+        (root / other).write_text("no image")
+    (root / "train/.git").mkdir()
+    images, labels = loaded("image-folder", root=root, arch_share=0).stored("full")
+    assert torch.bincount(labels).tolist() == [9, 1]
+    assert ((images[:9].int() - 90).abs() <= 2).flatten(1).all(1).sum() == 7
+
+
+def test_image_size_scales_images_of_any_shape(loaded, image_tree):
+    root = image_tree(size=(6, 6))
+    Image.new("RGB", (20, 10), (0, 9, 50)).save(root / "train/ant/wide.png")
+    made = loaded("image-folder", root=root, image_size=4)
+    images, _ = made.stored("full")
+    assert images.shape == (9, 4, 4, 3)
+    assert images[4, 0, 0].tolist() == [0, 9, 50]
+
+
+def test_decoded_images_are_cached(loaded, image_tree, tmp_path, monkeypatch):
+    root = image_tree()
+    first = loaded("image-folder", root=root).stored("full")[0]
+    assert len(caches(tmp_path)) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(implementation, "decode", None)  # calling it would fail
+        assert torch.equal(loaded("image-folder", root=root).stored("full")[0], first)
+    Image.new("RGB", (6, 6), (1, 2, 3)).save(root / "train/ant/0.png")
+    os.utime(root / "train/ant/0.png", (1, 1))
+    assert loaded("image-folder", root=root).stored("full")[0][0, 0, 0].tolist() == [1, 2, 3]
+    loaded("image-folder", root=root, image_size=5)
+    assert len(caches(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"x" * 100])
+def test_a_damaged_cache_is_made_anew(loaded, image_tree, tmp_path, damage):
+    root = image_tree()
+    first = loaded("image-folder", root=root).stored("full")[0]
+    good = [c.read_bytes() for c in caches(tmp_path)]
+    for cache, content in zip(caches(tmp_path), good, strict=True):
+        cache.write_bytes(damage(content))
+    with pytest.warns(UserWarning, match="image cache is damaged and is made anew"):
+        again = loaded("image-folder", root=root).stored("full")[0]
+    assert torch.equal(again, first)
+    assert [c.read_bytes() for c in caches(tmp_path)] == good
+
+
+def test_the_cache_can_be_switched_off(loaded, image_tree, tmp_path):
+    loaded("image-folder", root=image_tree(), cache=False)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(loaded, image_tree, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="every run decodes them. Set NASFORGE_CACHE"):
+        made = loaded("image-folder", root=image_tree())
+    assert made.data.sizes()["full"] == 8
+
+
+def test_nothing_is_written_below_the_root(loaded, image_tree):
+    root = image_tree()
+    before = sorted(root.rglob("*"))
+    folders = [root, *(p for p in before if p.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        loaded("image-folder", root=root)
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_share_of_the_training_images_can_be_the_test_split(loaded, image_tree):
+    root = image_tree(parts=("train",), count=10)
+    first = loaded("image-folder", root=root, test_share=0.2)
+    assert first.data.sizes() == {"weights": 8, "arch": 8, "select": 0, "full": 16, "test": 4}
+    images, labels = first.stored("test")
+    assert torch.bincount(labels).tolist() == [2, 2]
+    assert torch.equal(images, loaded("image-folder", root=root, test_share=0.2, seed=9).stored("test")[0])
+    both = torch.cat([images, first.stored("full")[0]])[:, 0, 0].tolist()
+    assert sorted(both) == [[100 * c, n, 50] for c in (0, 1) for n in range(10)]
+
+
+def test_a_missing_test_folder_is_explained(loaded, image_tree):
+    with pytest.raises(DataError, match=r"no folder '.*test'. Make one .* or set data.test_share"):
+        loaded("image-folder", root=image_tree(parts=("train",)))
+
+
+def test_a_test_share_beside_a_test_folder_is_explained(loaded, image_tree):
+    with pytest.raises(DataError, match=r"data.test_share: is 0.3, but there is a folder '.*test'"):
+        loaded("image-folder", root=image_tree(), test_share=0.3)
+
+
+def test_a_missing_root_is_explained(loaded, tmp_path):
+    with pytest.raises(DataError, match=r"data.root: there is no folder '.*nowhere'. It must hold train"):
+        loaded("image-folder", root=tmp_path / "nowhere")
+
+
+def test_a_root_without_train_is_explained(loaded, image_tree):
+    with pytest.raises(
+        DataError, match=r"there is no folder '.*train'. It must hold one sub-folder per class"
+    ):
+        loaded("image-folder", root=image_tree(parts=("test",)))
+
+
+def test_an_empty_class_is_explained(loaded, image_tree):
+    root = image_tree()
+    (root / "train/cat").mkdir()
+    with pytest.raises(DataError, match=r"class folder '.*cat' has no image. Put images \(.bmp, .jpeg"):
+        loaded("image-folder", root=root)
+
+
+def test_a_single_class_is_explained(loaded, image_tree):
+    with pytest.raises(DataError, match=r"has 1 sub-folder"):
+        loaded("image-folder", root=image_tree(classes=("ant",)))
+
+
+def test_different_classes_in_the_two_folders_are_explained(loaded, image_tree):
+    root = image_tree()
+    (root / "test/bee").rename(root / "test/wasp")
+    with pytest.raises(
+        DataError, match=r"train' has 'bee', which '.*test' lacks. '.*test' has 'wasp', which"
+    ):
+        loaded("image-folder", root=root)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", "truncated"])
+def test_a_corrupt_image_is_named(loaded, image_tree, content):
+    root = image_tree()
+    broken = root / "train/bee/2.png"
+    if content == "truncated":
+        noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(broken)
+        content = broken.read_bytes()[:-60]
+    broken.write_bytes(content)
+    with pytest.raises(DataError, match=r"image '.*train/bee/2.png' cannot be read \(.*\). Replace it"):
+        loaded("image-folder", root=root)
+
+
+def test_a_size_mismatch_names_both_images_and_the_option(loaded, image_tree):
+    root = image_tree()
+    Image.new("RGB", (7, 9)).save(root / "train/bee/1.png")
+    with pytest.raises(
+        DataError, match=r"bee/1.png' is 7 x 9 pixels, '.*ant/0.png' is 6 x 6. Set data.image_size"
+    ):
+        loaded("image-folder", root=root)
+
+
+def test_images_that_are_not_square_name_the_option(loaded, image_tree):
+    with pytest.raises(DataError, match=r"ant/0.png' is 8 x 6 pixels, networks take squares. Set data.image"):
+        loaded("image-folder", root=image_tree(size=(8, 6)))
+
+
+def test_a_test_image_of_another_size_is_explained(loaded, image_tree):
+    root = image_tree(parts=("train",))
+    image_tree(parts=("test",), size=(5, 5))
+    with pytest.raises(DataError, match=r"training images are 6 x 6 x 3, test images 5 x 5 x 3"):
+        loaded("image-folder", root=root)
+
+
+@pytest.mark.slow
+def test_real_images(loaded, shared_data, tmp_path):
+    folders = {}
+    with tarfile.open(shared_data / "cifar10/cifar10_jpeg.tar.gz") as tar:
+        for member in tar:
+            target = tmp_path / member.name
+            if target.suffix == ".jpg" and folders.setdefault(target.parent, 0) < 6:
+                folders[target.parent] += 1
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read())
+    made = loaded("image-folder", root=tmp_path / "cifar10", batch_size=10)
+    assert made.data.task.num_classes == 10
+    assert made.data.task.image_size == 32
+    assert made.data.classes[:2] == ("airplane", "automobile")
+    assert made.data.sizes() == {"weights": 30, "arch": 30, "select": 0, "full": 60, "test": 60}
+    for published, found in zip((0.4914, 0.4822, 0.4465), made.data.mean, strict=True):
+        assert abs(published - found) < 0.1
+    last = sorted((tmp_path / "cifar10/test/truck").iterdir())[-1]
+    images, labels = made.stored("test")
+    assert labels[-1] == 9
+    assert np.array_equal(np.asarray(Image.open(last).convert("RGB")), images[-1].numpy())

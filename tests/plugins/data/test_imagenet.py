@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nasforge.errors import DataError
+
+SMALL = {"image_size": 8, "resize_size": 10, "batch_size": 4, "workers": 0}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 10), ("val", 3)):
+        for word in ("n01", "n02"):
+            folder = tmp_path / part / word
+            folder.mkdir(parents=True)
+            for number in range(count):
+                size = rng.integers(12, 24, 2)
+                pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.JPEG")
+    return tmp_path
+
+
+def test_splits_and_task(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL).data
+    assert made.sizes() == {"weights": 10, "arch": 10, "select": 0, "full": 20, "test": 6}
+    assert (made.task.in_channels, made.task.image_size, made.task.num_classes) == (3, 8, 2)
+    assert made.classes == ("n01", "n02")
+    parts = torch.cat([made.split_indices("weights"), made.split_indices("arch")])
+    assert parts.sort().values.tolist() == list(range(20))
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(loaded, photos):
+    alone = loaded("imagenet", root=photos, **SMALL)
+    helped = loaded("imagenet", root=photos, **{**SMALL, "workers": 2})
+    for augment in (True, False):
+        for mine, other in zip(
+            alone.read("weights", epoch=1, augment=augment),
+            helped.read("weights", epoch=1, augment=augment),
+            strict=True,
+        ):
+            assert torch.equal(mine, other)
+
+
+def test_a_pass_is_a_function_of_seed_split_and_epoch(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL)
+    first = made.read("weights", epoch=2)[0]
+    torch.manual_seed(5)
+    made.read("arch")
+    assert torch.equal(made.read("weights", epoch=2)[0], first)
+    assert not torch.equal(made.read("weights", epoch=3)[0], first)
+    assert not torch.equal(
+        loaded("imagenet", seed=1, root=photos, **SMALL).read("weights", epoch=2)[0], first
+    )
+
+
+def test_an_image_is_augmented_alike_in_any_batch_but_not_in_every_epoch(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL)
+    assert torch.equal(made.read("full", batch_size=10)[0], made.read("full")[0])
+    sums = [sorted(made.read("full", epoch=epoch)[0].sum((1, 2, 3)).tolist()) for epoch in (0, 1)]
+    assert not set(sums[0]) & set(sums[1])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_pass_leaves_the_global_generator_alone(loaded, photos, workers):
+    made = loaded("imagenet", root=photos, **{**SMALL, "workers": workers})
+    before = torch.get_rng_state()
+    made.read("weights")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_plain_images_are_scaled_and_cut_and_normalised(loaded, photos):
+    for part in ("train", "val"):
+        for word, colour in (("n01", (255, 0, 128)), ("n02", (0, 255, 128))):
+            for file in (photos / part / word).iterdir():
+                file.unlink()
+            Image.new("RGB", (30, 20), colour).save(photos / part / word / "0.png")
+    made = loaded("imagenet", root=photos, **SMALL)
+    images, labels = made.read("test", augment=False)
+    assert labels.tolist() == [0, 1]
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = (torch.tensor([1.0, 0.0, 128 / 255]) - mean) / std
+    assert images.shape == (2, 3, 8, 8)
+    assert torch.allclose(images[0], expected.view(3, 1, 1).expand(3, 8, 8), atol=1e-5)
+
+
+def test_training_images_vary_in_colour_only_if_wanted(loaded, photos):
+    for part in ("train", "val"):
+        for word in ("n01", "n02"):
+            for file in (photos / part / word).iterdir():
+                Image.new("RGB", (16, 16), (200, 100, 50)).save(file.with_suffix(".png"))
+                file.unlink()
+    colours = loaded("imagenet", root=photos, **SMALL).read("full")[0][:, :, 0, 0]
+    assert len(colours.unique(dim=0)) > 10
+    plain = loaded("imagenet", root=photos, **SMALL, color_jitter=0, hue_jitter=0).read("full")[0]
+    assert len(plain[:, :, 0, 0].unique(dim=0)) == 1
+
+
+def test_a_search_pass_reads_a_share_of_its_split_others_each_time(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL, sample_share=0.4)
+    assert made.data.num_batches("weights") == 1
+    passes = [made.read("weights", epoch=epoch) for epoch in range(3)]
+    assert [len(labels) for _, labels in passes] == [4, 4, 4]
+    assert made.data.num_batches("full") == 5
+    assert len(made.read("full")[1]) == 20
+    assert len(made.read("arch", augment=False)[1]) == 10
+
+
+def test_limits_balance_the_classes(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL, limit_train=8, limit_test=2)
+    assert made.data.sizes() == {"weights": 4, "arch": 4, "select": 0, "full": 8, "test": 2}
+    assert torch.bincount(made.read("full")[1]).tolist() == [4, 4]
+    assert made.read("test", augment=False)[1].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_image_is_named(loaded, photos, workers):
+    (photos / "train/n02/3.JPEG").write_bytes(b"no image")
+    made = loaded("imagenet", root=photos, **{**SMALL, "workers": workers})
+    with pytest.raises(DataError, match=r"^data.root: image '.*n02/3.JPEG' cannot be read") as raised:
+        made.read("full")
+    assert "Traceback" not in str(raised.value)
+
+
+def test_a_batch_larger_than_a_split_is_explained(loaded, photos):
+    made = loaded("imagenet", root=photos, **{**SMALL, "batch_size": 11})
+    with pytest.raises(DataError, match=r"a batch of 11 images is larger than the split, which has 10"):
+        made.data.batches("arch")
+
+
+def test_missing_folders_are_explained(loaded, photos, tmp_path):
+    with pytest.raises(DataError, match=r"no folder '.*train'"):
+        loaded("imagenet", root=tmp_path / "nowhere")
+    (photos / "val/n02").rename(photos / "val/n03")
+    with pytest.raises(DataError, match=r"'n02', which '.*val' lacks"):
+        loaded("imagenet", root=photos, **SMALL)
