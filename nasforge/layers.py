@@ -1,4 +1,4 @@
-"""From files, profiles and ``--set`` to one set of tables that remembers where each key was written."""
+"""From files, profiles and ``--set`` to one set of tables."""
 
 from __future__ import annotations
 
@@ -6,140 +6,18 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasforge.errors import RecipeError, suggest
-from nasforge.plugins import Kind
+from nasforge.draft import TOP_TABLES, Draft, Layer
+from nasforge.errors import suggest
 from nasforge.shipped import find_recipe, find_shipped, shipped_recipes
 from nasforge.toml_text import key_lines
 
-__all__ = ["TABLES", "Draft", "Overrides", "draft_of_file", "draft_of_mapping"]
-
-TABLES: dict[str, Kind] = {
-    "data": "data",
-    "space": "space",
-    "searcher": "searcher",
-    "distiller": "distiller",
-    "evaluator": "evaluator",
-    "train": "evaluator",
-    "train.distiller": "distiller",
-}
-"""The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
+__all__ = ["Overrides", "draft_of_file", "draft_of_mapping", "draft_of_options"]
 
 Overrides = Sequence[str] | Mapping[str, Any]
 """``["table.key=value", …]`` with TOML values, or values by dotted key."""
-
-Keys = tuple[str, ...]
-_TOP = ["run", *(table for table in TABLES if "." not in table)]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One source of tables: a file, a mapping, or all ``--set`` together.
-
-    Attributes:
-        order: Where its problems are listed, after those of lower order.
-        label: Stands before a location: ``"base/cdarts.toml, "``, ``"--set "``, or nothing for the recipe.
-        body: Its content.
-        lines: Line numbers by path.
-    """
-
-    order: int
-    label: str
-    body: Mapping[str, Any]
-    lines: Mapping[Keys, int] = field(default_factory=dict)
-
-    def line(self, path: Keys) -> int:
-        """Return the line of ``path`` or of the nearest table around it; 0 if unknown."""
-        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
-
-
-class Draft:
-    """The merged tables of a recipe, and the problems found so far.
-
-    Args:
-        source: What the recipe is called in messages.
-        text: The file as written.
-    """
-
-    def __init__(self, source: str, text: str = "") -> None:
-        self.source, self.text = source, text
-        self.tables: dict[str, Any] = {}
-        self.profiles: tuple[str, ...] = ()
-        self._origins: dict[Keys, tuple[Layer, Keys]] = {}
-        self._problems: list[tuple[int, float, str]] = []
-
-    def table(self, name: str) -> Any:
-        """Return the content of a table, such as ``"train.distiller"``; None if it is not there."""
-        value: Any = self.tables
-        for key in name.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
-
-    def say(self, path: Sequence[str | int], message: str) -> None:
-        """Note a problem.
-
-        Args:
-            path: Where it is, such as ``("train", "epochs")``; told as the user wrote it.
-            message: What is wrong and what to do.
-        """
-        keys = tuple(map(str, path))
-        for length in range(len(keys), 0, -1):
-            if keys[:length] in self._origins:
-                layer, written = self._origins[keys[:length]]
-                self.say_in(layer, (*written, *keys[length:]), message)
-                return
-        self._problems.append((0, float("inf"), f"{'.'.join(keys)}: {message}"))
-
-    def say_in(self, layer: Layer, written: Keys, message: str) -> None:
-        """Note a problem at a place of one layer."""
-        line = layer.line(written)
-        place = f"line {line}: " if line else ""
-        text = f"{layer.label}{place}{'.'.join(written)}: {message}"
-        self._problems.append((layer.order, line or float("inf"), text))
-
-    def stop_if_wrong(self) -> None:
-        """Raise what was noted.
-
-        Raises:
-            RecipeError: Anything was noted; problems are sorted by file and line.
-        """
-        if self._problems:
-            ordered = sorted(self._problems, key=lambda problem: problem[:2])
-            raise RecipeError(self.source, list(dict.fromkeys(text for *_, text in ordered)))
-
-    def apply(self, layer: Layer, body: Mapping[str, Any], at: Keys = (), written: Keys = ()) -> None:
-        """Lay tables over those that are there: key by key, or whole where ``use`` changes.
-
-        Args:
-            layer: Where they come from.
-            body: The tables.
-            at: Path of the table they belong into.
-            written: Path under which the layer has them.
-        """
-        target = self.table(".".join(at)) if at else self.tables
-        for key, value in body.items():
-            path, place = (*at, str(key)), (*written, str(key))
-            if isinstance(value, Mapping) and (len(path) == 1 or ".".join(path) in TABLES):
-                old = target.get(key)
-                changes = (
-                    isinstance(old, dict) and "use" in old and value.get("use", old["use"]) != old["use"]
-                )
-                if changes or not isinstance(old, dict):
-                    self._forget(path)
-                    target[key] = {}
-                self._origins[path] = (layer, place)
-                self.apply(layer, value, path, place)
-            else:
-                self._forget(path)
-                target[key] = value
-                self._origins[path] = (layer, place)
-
-    def _forget(self, path: Keys) -> None:
-        for known in [p for p in self._origins if p[: len(path)] == path]:
-            del self._origins[known]
 
 
 def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides) -> Draft:
@@ -175,6 +53,26 @@ def draft_of_mapping(raw: Mapping[str, Any], source: str, profile: str | None, o
     return reader.draft
 
 
+def draft_of_options(kind: str, options: Overrides, source: str) -> Draft:
+    """Make a draft of one table from options without a table's name.
+
+    Args:
+        kind: The table that gets them.
+        options: Values by name, or ``"option=value"``; ``"kind.option=value"`` is accepted too.
+        source: What to call them in messages.
+    """
+    draft = Draft(source)
+    draft.tables[kind] = {}
+    if isinstance(options, Mapping):
+        layer = Layer(0, "", options)
+    else:
+        prefix = f"{kind}."
+        nested = _nest(draft, [prefix + text.removeprefix(prefix) for text in options], 0)
+        layer = Layer(0, "--set ", nested.get(kind, {}))
+    draft.apply(layer, layer.body, at=(kind,))
+    return draft
+
+
 class _Reader:
     """Follows ``extends``; the layers come in the order in which they are laid over each other."""
 
@@ -190,7 +88,7 @@ class _Reader:
             text = path.read_bytes().decode("utf-8")
             layer = Layer(order, label, tomllib.loads(text), key_lines(text))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            self.draft._problems.append((order, 0, f"{label}{_unreadable(error)}"))
+            self.draft.say_unplaced(order, f"{label}{_unreadable(error)}")
             return []
         if not above:
             self.text = text
@@ -249,9 +147,9 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
                 chosen.append((layer, body))
             else:
                 for table in body:
-                    if table not in _TOP:
+                    if table not in TOP_TABLES:
                         place = ("profiles", name, table)
-                        draft.say_in(layer, place, f"no such table.{suggest(table, _TOP)}")
+                        draft.say_in(layer, place, f"no such table.{suggest(table, TOP_TABLES)}")
     draft.profiles = tuple(dict.fromkeys(names))
     for layer, body in chosen:
         draft.apply(layer, body, written=("profiles", str(profile)))

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from nasforge.config import PluginConfig
+from nasforge.draft import TABLES, TOP_TABLES, Draft
 from nasforge.errors import PluginError, suggest
-from nasforge.layers import TABLES, Draft, Overrides, draft_of_file, draft_of_mapping
+from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.plugins import Plugin, Registry
 from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
 from nasforge.wording import word_errors
@@ -181,12 +182,7 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
     Raises:
         RecipeError: Lists every wrong option.
     """
-    source = source or f"{plugin.kind} {plugin.name}"
-    prefix = f"{plugin.kind}."
-    if isinstance(options, Mapping):
-        draft = draft_of_mapping({plugin.kind: dict(options)}, source, None, ())
-    else:
-        draft = draft_of_mapping({}, source, None, [prefix + text.removeprefix(prefix) for text in options])
+    draft = draft_of_options(plugin.kind, options, source or f"{plugin.kind} {plugin.name}")
     config = _options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
     draft.stop_if_wrong()
     assert config is not None, "no problem was noted"
@@ -194,10 +190,9 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
 
 
 def _check(draft: Draft, registry: Registry) -> Recipe:
-    top = ["run", *(table for table in TABLES if "." not in table)]
     for name in draft.tables:
-        if name not in top:
-            draft.say((name,), f"no such table.{suggest(name, [*top, 'extends', 'profiles'])}")
+        if name not in TOP_TABLES:
+            draft.say((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
     run: PluginConfig | None = None
     run_table = draft.table("run")
     if isinstance(run_table, dict | None):

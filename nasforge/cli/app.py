@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nasforge.cli import check, inspect, plugins, recipes, run
+from nasforge.cli import check, inspect, plugins, recipes, run, tables
 
 __all__ = ["app"]
 
@@ -22,6 +22,7 @@ app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(tables.app, name="tables")
 
 
 def _version(wanted: bool) -> None:

@@ -140,6 +140,7 @@ class Bars(ProgressDisplay):
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[note]}", style="dim"),
             console=console,
+            refresh_per_second=4,
         )
         self._task = self._bars.add_task("", total=None, number="", left="", note="", visible=False)
 

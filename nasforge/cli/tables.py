@@ -33,7 +33,7 @@ class TableStore(Protocol):
         """Check a file, store it whole, and return what `describe_table` returns."""
 
     def list_tables(self) -> list[dict[str, Any]]:
-        """Return ``name``, ``path``, ``shipped`` and either ``space``, ``rows``, ``source`` or ``problem``."""
+        """Return ``name``, ``path``, ``shipped``, and ``space``, ``rows``, ``source`` or a ``problem``."""
 
     def describe_table(self, name: str) -> dict[str, Any]:
         """Return the columns of a table and the best row of each."""

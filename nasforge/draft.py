@@ -1,0 +1,140 @@
+"""The tables of a recipe as they are laid over each other, and where each key was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasforge.errors import RecipeError
+from nasforge.plugins import Kind
+
+__all__ = ["TABLES", "TOP_TABLES", "Draft", "Keys", "Layer"]
+
+TABLES: dict[str, Kind] = {
+    "data": "data",
+    "space": "space",
+    "searcher": "searcher",
+    "distiller": "distiller",
+    "evaluator": "evaluator",
+    "train": "evaluator",
+    "train.distiller": "distiller",
+}
+"""The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
+
+TOP_TABLES = ("run", *(table for table in TABLES if "." not in table))
+"""The tables that do not lie inside another."""
+
+Keys = tuple[str, ...]
+"""A path to a table or option."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of tables: a file, a mapping, or all ``--set`` together.
+
+    Attributes:
+        order: Where its problems are listed, after those of lower order.
+        label: Stands before a location: ``"base/cdarts.toml, "``, ``"--set "``, or nothing for the recipe.
+        body: Its content.
+        lines: Line numbers by path.
+    """
+
+    order: int
+    label: str
+    body: Mapping[str, Any]
+    lines: Mapping[Keys, int] = field(default_factory=dict)
+
+    def line(self, path: Keys) -> int:
+        """Return the line of ``path`` or of the nearest table around it; 0 if unknown."""
+        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
+
+
+class Draft:
+    """The merged tables of a recipe, and the problems found so far.
+
+    Args:
+        source: What the recipe is called in messages.
+        text: The file as written.
+    """
+
+    def __init__(self, source: str, text: str = "") -> None:
+        self.source, self.text = source, text
+        self.tables: dict[str, Any] = {}
+        self.profiles: tuple[str, ...] = ()
+        self._origins: dict[Keys, tuple[Layer, Keys]] = {}
+        self._problems: list[tuple[int, float, str]] = []
+
+    def table(self, name: str) -> Any:
+        """Return the content of a table, such as ``"train.distiller"``; None if it is not there."""
+        value: Any = self.tables
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def say(self, path: Sequence[str | int], message: str) -> None:
+        """Note a problem.
+
+        Args:
+            path: Where it is, such as ``("train", "epochs")``; told as the user wrote it.
+            message: What is wrong and what to do.
+        """
+        keys = tuple(map(str, path))
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self._origins:
+                layer, written = self._origins[keys[:length]]
+                self.say_in(layer, (*written, *keys[length:]), message)
+                return
+        self._problems.append((0, float("inf"), f"{'.'.join(keys)}: {message}"))
+
+    def say_in(self, layer: Layer, written: Keys, message: str) -> None:
+        """Note a problem at a place of one layer."""
+        line = layer.line(written)
+        place = f"line {line}: " if line else ""
+        text = f"{layer.label}{place}{'.'.join(written)}: {message}"
+        self._problems.append((layer.order, line or float("inf"), text))
+
+    def say_unplaced(self, order: int, text: str) -> None:
+        """Note a problem that is complete with its place, ahead of all others of that order."""
+        self._problems.append((order, 0, text))
+
+    def stop_if_wrong(self) -> None:
+        """Raise what was noted.
+
+        Raises:
+            RecipeError: Anything was noted; problems are sorted by file and line.
+        """
+        if self._problems:
+            ordered = sorted(self._problems, key=lambda problem: problem[:2])
+            raise RecipeError(self.source, list(dict.fromkeys(text for *_, text in ordered)))
+
+    def apply(self, layer: Layer, body: Mapping[str, Any], at: Keys = (), written: Keys = ()) -> None:
+        """Lay tables over those that are there: key by key, or whole where ``use`` changes.
+
+        Args:
+            layer: Where they come from.
+            body: The tables.
+            at: Path of the table they belong into.
+            written: Path under which the layer has them.
+        """
+        target = self.table(".".join(at)) if at else self.tables
+        for key, value in body.items():
+            path, place = (*at, str(key)), (*written, str(key))
+            if isinstance(value, Mapping) and (len(path) == 1 or ".".join(path) in TABLES):
+                old = target.get(key)
+                changes = (
+                    isinstance(old, dict) and "use" in old and value.get("use", old["use"]) != old["use"]
+                )
+                if changes or not isinstance(old, dict):
+                    self._forget(path)
+                    target[key] = {}
+                self._origins[path] = (layer, place)
+                self.apply(layer, value, path, place)
+            else:
+                self._forget(path)
+                target[key] = value
+                self._origins[path] = (layer, place)
+
+    def _forget(self, path: Keys) -> None:
+        for known in [p for p in self._origins if p[: len(path)] == path]:
+            del self._origins[known]
