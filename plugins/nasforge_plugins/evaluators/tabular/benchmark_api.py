@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,20 +17,18 @@ from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.tabular.table import Array, Table
 from nasforge_plugins.spaces.nasbench201.notation import OPERATIONS, parse_cell
 
-__all__ = ["BenchmarkApi", "open_api", "read_api"]
+__all__ = ["BenchmarkApi", "open_api", "read_api", "read_row"]
 
 SEEDS = (111, 777, 888, 999)
 LENGTHS = (12, 200)
 
-# Where a column comes from: the set the network was trained on, and the field of its metrics. The validation
-# accuracy of CIFAR-10 is that of a network trained on one half, the test accuracy that of one trained on all.
+# The sets that networks were trained on, and which columns their metrics fill. The validation accuracy of
+# CIFAR-10 is that of a network trained on one half, the test accuracy that of one trained on all images.
 FIELDS = {
-    "cifar10/valid": ("cifar10-valid", "valid-accuracy"),
-    "cifar10/test": ("cifar10", "test-accuracy"),
-    "cifar100/valid": ("cifar100", "valid-accuracy"),
-    "cifar100/test": ("cifar100", "test-accuracy"),
-    "imagenet16-120/valid": ("ImageNet16-120", "valid-accuracy"),
-    "imagenet16-120/test": ("ImageNet16-120", "test-accuracy"),
+    "cifar10-valid": {"valid-accuracy": "cifar10/valid"},
+    "cifar10": {"test-accuracy": "cifar10/test"},
+    "cifar100": {"valid-accuracy": "cifar100/valid", "test-accuracy": "cifar100/test"},
+    "ImageNet16-120": {"valid-accuracy": "imagenet16-120/valid", "test-accuracy": "imagenet16-120/test"},
 }
 
 
@@ -89,13 +88,25 @@ def read_api(api: BenchmarkApi, report: Callable[[float], None] = lambda share: 
             f"benchmark: has {len(api)} architectures, NAS-Bench-201 has {len(official)}. "
             "Nothing was imported. Use the topology (tss) archive."
         )
-    names = [f"{name}/{epochs}" for name in FIELDS for epochs in LENGTHS]
-    columns: dict[str, Array] = {name: np.full((len(official), len(SEEDS)), np.nan) for name in names}
+    names = [name for fields in FIELDS.values() for name in fields.values()]
+    columns: dict[str, Array] = {
+        f"{name}/{epochs}": np.full((len(official), len(SEEDS)), np.nan)
+        for name in names
+        for epochs in LENGTHS
+    }
     for index in range(len(official)):
         _check_cell(api[index], index, official)
-        for name, (dataset, field) in FIELDS.items():
-            for epochs in LENGTHS:
-                columns[f"{name}/{epochs}"][index] = _runs(api, index, dataset, field, epochs)
+        try:
+            found = read_row(api, index)
+        except TableError:
+            raise
+        except Exception as error:  # whatever a foreign unpickler raises
+            raise TableError(
+                f"benchmark: architecture {index} cannot be read ({type(error).__name__}: {error}). Nothing "
+                "was imported."
+            ) from None
+        for name, values in found.items():
+            columns[name][index] = values
         if index % 100 == 99:
             report((index + 1) / len(official))
     # A length that the benchmark does not hold at all is left out; one with gaps is an error.
@@ -122,15 +133,24 @@ def _check_cell(text: str, index: int, official: Table) -> None:
         )
 
 
-def _runs(api: BenchmarkApi, index: int, dataset: str, field: str, epochs: int) -> list[float]:
-    """Return one accuracy per seed, not-a-number where there is no such run."""
-    runs = []
-    for seed in SEEDS:
+def read_row(api: BenchmarkApi, index: int) -> dict[str, list[float]]:
+    """Return the accuracies of one architecture by column, one per seed of `SEEDS`; nan: no such run.
+
+    Raises:
+        TableError: An accuracy is outside 0 to 100.
+    """
+    found: dict[str, list[float]] = {}
+    for (dataset, fields), epochs, seed in product(FIELDS.items(), LENGTHS, SEEDS):
         try:
-            value = api.get_more_info(index, dataset, hp=str(epochs), is_random=seed).get(field)
+            info = api.get_more_info(index, dataset, hp=str(epochs), is_random=seed)
         except (ValueError, KeyError):  # how both interfaces say that there is no such run or length
-            value = None
-        if value is not None and not 0 <= value <= 100:
-            raise TableError(f"benchmark: architecture {index}, {dataset}, seed {seed}: {field} is {value}.")
-        runs.append(float("nan") if value is None else float(value))
-    return runs
+            info = {}
+        for field, name in fields.items():
+            value = info.get(field)
+            if value is not None and not 0 <= value <= 100:
+                raise TableError(
+                    f"benchmark: architecture {index}, {dataset}, seed {seed}: {field} is {value}, which is "
+                    "no percentage."
+                )
+            found.setdefault(f"{name}/{epochs}", []).append(float("nan") if value is None else float(value))
+    return found

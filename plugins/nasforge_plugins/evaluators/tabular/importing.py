@@ -216,10 +216,9 @@ class _Rows:
 
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
-    problems = [f"no column {name!r}." for name in ("index", "arch") if name not in header]
-    if problems:
+    if absent := [repr(name) for name in ("index", "arch") if name not in header]:
         raise TableError(
-            f"{path}: is no table of NAS-Bench-201: {' '.join(problems)} It starts with "
+            f"{path}: is no table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts with "
             f"{','.join(header)[:60]!r}."
         )
     columns: dict[str, _Column] = {}

@@ -67,6 +67,7 @@ def describe_table(name: str) -> dict[str, Any]:
     """Return what a table holds: columns, training seeds, and the best row per column of accuracies."""
     table = store.load(name)
     own = Table.load(store.path_of(name))
+    imported = set() if name in store.SHIPPED else set(own.columns)
     columns: list[Mapping[str, Any]] = []
     for dataset in table.datasets:
         for split in get_args(Split):
@@ -76,7 +77,7 @@ def describe_table(name: str) -> dict[str, Any]:
                 columns.append(
                     {
                         "column": f"{dataset}/{split}/{epochs}",
-                        "from": "file" if f"{dataset}/{split}/{epochs}" in own.columns else "nasforge",
+                        "from": "file" if f"{dataset}/{split}/{epochs}" in imported else "nasforge",
                         "best": round(float(values[best]), 4),
                         "best_index": best,
                         "best_key": table.key(best),
