@@ -69,10 +69,11 @@ class Meter:
 
     Args:
         where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
+        defer: Whether values stay where they are until `read`; None: unless that is the CPU.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, where: str, defer: bool | None = None) -> None:
+        self._where, self._defer = where, defer
         self._pending: list[tuple[Tensor, Tensor, int]] = []
         self._batches = self._images = 0
         self._loss = self._right = 0.0
@@ -86,11 +87,11 @@ class Meter:
             labels: Shape ``(B,)``.
 
         Raises:
-            RunError: The loss is infinite or not a number (on the CPU at once, elsewhere in `read`).
+            RunError: The loss is infinite or not a number (found in `read` if deferred).
         """
         right = (logits.detach().argmax(1) == labels).sum()
         self._pending.append((loss.detach().float(), right, labels.numel()))
-        if loss.device.type == "cpu":
+        if not (loss.device.type != "cpu" if self._defer is None else self._defer):
             self._fetch()
 
     def read(self) -> Scores:

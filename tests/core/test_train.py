@@ -76,6 +76,21 @@ def test_meter_names_the_batch_of_a_bad_loss() -> None:
         meter.add(torch.tensor(math.nan), logits, labels)
 
 
+def test_a_deferred_meter_finds_the_same() -> None:
+    data = [
+        (torch.tensor(float(n)), images.mean((2, 3)), y) for n, (images, y) in enumerate(batches(5, 2, 3))
+    ]
+    at_once, deferred = Meter("train"), Meter("train", defer=True)
+    for batch in data:
+        at_once.add(*batch)
+        deferred.add(*batch)
+    assert deferred.read() == at_once.read() == deferred.read()
+    for loss in (math.inf, math.nan, 1.0):
+        deferred.add(torch.tensor(loss), *data[0][1:])
+    with pytest.raises(RunError, match=r"train, batch 4: the loss is inf"):
+        deferred.read()
+
+
 def test_train_epoch_reports_and_returns_running_means() -> None:
     losses = iter([4.0, 2.0, 1.0])
     seen: list[tuple[int, float]] = []

@@ -11,6 +11,7 @@ from nasforge.config import PluginConfig
 from nasforge.errors import RecipeError, RunError
 from nasforge.guard import GuardedData
 from nasforge.nn import DropPath
+from nasforge.runtime import Runtime
 from nasforge.train import isolated_random, score
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.evaluator import Train
@@ -206,6 +207,14 @@ def test_options_that_change_the_training_do(tmp_path: Path) -> None:
     losses += [loss(weight_decay=0.1), loss(optimizer="adamw"), loss(momentum=0.0), loss(warmup_epochs=4)]
     assert len(set(losses)) == len(losses)
     assert loss() == losses[0]
+
+
+def test_mixed_precision_keeps_full_precision_weights(tmp_path: Path) -> None:
+    options = {"auxiliary_weight": 0.4, "epochs": 8}
+    runtime = Runtime(torch.device("cpu"), "bf16")
+    train = trainer(tmp_path, options=options, runtime=runtime, space=AuxiliarySpace(PluginConfig()))
+    assert train.evaluate(ARCH).score > 60
+    assert {t.dtype for t in train.network(ARCH).parameters()} == {torch.float32}
 
 
 def test_progress_and_records(tmp_path: Path) -> None:
