@@ -43,7 +43,7 @@ def to_toml(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _quoted(value)
     if isinstance(value, Mapping):
         pairs = (f"{_key(str(k))} = {to_toml(v)}" for k, v in value.items())
         return f"{{{', '.join(pairs)}}}"
@@ -55,7 +55,12 @@ def to_toml(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    return name if _BARE.fullmatch(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    # JSON leaves the delete character as it is, TOML forbids it.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class _Scanner:

@@ -35,11 +35,11 @@ _EXPECTED: dict[str, str] = {
 }
 
 _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "greater_than": lambda ctx: f"greater than {ctx['gt']}",
-    "greater_than_equal": lambda ctx: f"at least {ctx['ge']}",
-    "less_than": lambda ctx: f"less than {ctx['lt']}",
-    "less_than_equal": lambda ctx: f"at most {ctx['le']}",
-    "multiple_of": lambda ctx: f"a multiple of {ctx['multiple_of']}",
+    "greater_than": lambda ctx: f"greater than {_plain(ctx['gt'])}",
+    "greater_than_equal": lambda ctx: f"at least {_plain(ctx['ge'])}",
+    "less_than": lambda ctx: f"less than {_plain(ctx['lt'])}",
+    "less_than_equal": lambda ctx: f"at most {_plain(ctx['le'])}",
+    "multiple_of": lambda ctx: f"a multiple of {_plain(ctx['multiple_of'])}",
     "too_short": lambda ctx: f"a list of at least {ctx['min_length']} (it has {ctx['actual_length']})",
     "too_long": lambda ctx: f"a list of at most {ctx['max_length']} (it has {ctx['actual_length']})",
     "string_too_short": lambda ctx: f"text of at least {ctx['min_length']} characters",
@@ -114,6 +114,10 @@ def _expected(details: ErrorDetails) -> str:
         return _EXPECTED[details["type"]]
     names: str = details["ctx"]["expected"]
     return f"one of {names}" if " or " in names else names
+
+
+def _plain(limit: Any) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def _quote(value: Any) -> str:
