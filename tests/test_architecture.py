@@ -117,7 +117,7 @@ def test_plugins_stay_out_of_what_drives_them():
         assert not parts_of_core(path) & NOT_FOR_PLUGINS, name_of(path)
 
 
-@pytest.mark.parametrize("kind", ["searchers", "distillers", "spaces", "data"])
+@pytest.mark.parametrize("kind", ["searchers", "distillers"])
 def test_no_searcher_knows_a_space_and_so_on(kind):
     for path in sources(PLUGINS / kind):
         plugins = {name.split(".")[1] for name in imports(path) if name.startswith("nasforge_plugins.")}
