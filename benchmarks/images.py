@@ -2,9 +2,9 @@
 
     python benchmarks/images.py [--device cpu] [--images 10000] [--batch-size 64] [--threads 2]
 
-Both sides crop (padding 4), mirror and normalise images of 32 x 32 pixels; the per-image side uses PIL images
-and a loader with two processes, as the published code of DARTS and CDARTS does. On a busy machine, compare the
-last column, which counts processor time of all processes.
+Both sides crop (padding 4), mirror and normalise images of 32 x 32 pixels; the per-image side uses PIL and a
+loader with two processes, as the published code of DARTS and CDARTS does. On a busy machine, compare the last
+column, which counts processor time of all processes.
 """
 
 import argparse
