@@ -221,3 +221,17 @@ def test_space_and_lookup_import_no_torch():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "arch",
+    [
+        Arch({"node3/node2": "none"}),
+        Arch({**SPACE.parse("resnet"), "node3/node2": "max_pool_3x3"}),
+        Arch({**SPACE.parse("resnet"), "node3/node2": ["none", "skip_connect"]}),
+        Arch({**SPACE.parse("resnet"), "node4/node0": "none"}),
+    ],
+)
+def test_foreign_architectures_have_no_key(arch):
+    with pytest.raises(ArchError, match="does not fit NasBench201"):
+        SPACE.table_key(arch)

@@ -147,12 +147,10 @@ class Table:
 
     def facts(self, dataset: str, row: int) -> dict[str, float]:
         """Return what describes the network of a row: ``params``, ``macs``, ``latency_ms`` and the like."""
-        prefix, facts = f"{dataset}/", {}
-        for name, values in self.columns.items():
-            fact = name.removeprefix(prefix)
-            if name.startswith(prefix) and "/" not in fact and not np.isnan(values[row]):
-                facts[fact] = values[row].item()
-        return facts
+        facts = {name: values[row].item() for name, values in self._described.get(dataset, ())}
+        return {
+            name: value for name, value in facts.items() if value == value
+        }  # not-a-number is not equal to itself
 
     def describe(self, key: str, *, test: bool = False) -> dict[str, float]:
         """Return accuracy and rank of a row on every image set, after the longest training.
@@ -230,6 +228,15 @@ class Table:
                 f"{path}: is no nasforge table, or is damaged ({error}). "
                 "Import it again with 'nasforge tables import'."
             ) from None
+
+    @cached_property
+    def _described(self) -> dict[str, list[tuple[str, Array]]]:
+        found: dict[str, list[tuple[str, Array]]] = {}
+        for path, values in self.columns.items():
+            dataset, _, name = path.partition("/")
+            if "/" not in name:
+                found.setdefault(dataset, []).append((name, values))
+        return found
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NasBench201"]
 
+_DIGITS: dict[tuple[str, ...], str] = {(name,): str(digit) for digit, name in enumerate(OPERATIONS)}
+
 
 class NasBench201(NetworkSpace[NasBench201Config]):
     """One cell of four nodes and six edges, repeated on a residual skeleton (Dong and Yang, ICLR 2020).
@@ -124,8 +126,13 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         Raises:
             ArchError: ``arch`` does not belong to this space.
         """
-        self.validate(arch)
-        return "".join(str(OPERATIONS.index(name)) for name in self.operations(arch))
+        try:
+            digits = [_DIGITS[arch[choice.name]] for choice in CHOICES]
+        except KeyError:
+            digits = []
+        if len(digits) != len(arch):
+            self.validate(arch)
+        return "".join(digits)
 
     def lookup(self, arch: Arch, *, test: bool = False) -> dict[str, float]:
         """Return what the table of the option `table` knows about ``arch``: never used during a search.
