@@ -6,31 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nasforge import checkpoint
 from nasforge.component import Stage
 from nasforge.evaluator import Evaluator
 from nasforge.observer import Observer
 from nasforge.runfolder import MetricsLog, read_json, write_json
 from nasforge.searcher import Searcher
+from nasforge.train import random_state, set_random_state
 
-__all__ = ["Engine", "StageClock", "random_state", "set_random_state"]
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of torch's global generators, on the CPU and on every CUDA device."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what `random_state` returned."""
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+__all__ = ["Engine", "StageClock"]
 
 
 class StageClock:
@@ -108,7 +92,7 @@ class Engine:
             "steps": self.steps,
             "searcher": self.searcher.state_dict(),
             "evaluator": self.evaluator.state_dict() if self.evaluator else {},
-            "random": random_state(),
+            "random": random_state(self.searcher.ctx.runtime.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -117,4 +101,4 @@ class Engine:
         if self.evaluator:
             self.evaluator.load_state_dict(state["evaluator"])
         self.searcher.load_state_dict(state["searcher"])
-        set_random_state(state["random"])
+        set_random_state(self.searcher.ctx.runtime.device, state["random"])

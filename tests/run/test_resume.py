@@ -1,0 +1,127 @@
+"""A run that is killed at any moment ends in the same bits as one that is not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RECIPE = """
+[run]
+name = "tiny"
+threads = 1
+[data]
+use = "synthetic"
+num_classes = 3
+image_size = 16
+train_images = 96
+test_images = 24
+batch_size = 12
+[space]
+use = "darts"
+channels = 4
+cells = 3
+search_channels = 4
+search_cells = 3
+eval_channels = 4
+eval_cells = 3
+[searcher]
+use = "cdarts"
+iterations = 3
+warmup_epochs = 1
+eval_warmup_epochs = 1
+[distiller]
+use = "stages"
+[train]
+use = "train"
+epochs = 4
+batch_size = 24
+drop_path = 0.2
+cutout = 4
+auxiliary_weight = 0.4
+"""
+
+MOMENTS = {
+    "after the first search step": ("search", 1, 0.0),
+    "inside the second search step": ("search", 1, 0.4),
+    "after the last search step": ("search", 3, 0.0),
+    "after the first training epoch": ("train", 1, 0.0),
+    "inside a training epoch": ("train", 2, 0.05),
+    "after the last training epoch": ("train", 4, 0.0),
+}
+
+
+def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nasforge", "run", str(recipe), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+
+
+def finish(process: subprocess.Popen[bytes]) -> str:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+def kill_when(process: subprocess.Popen[bytes], metrics: Path, stage: str, step: int, delay: float) -> None:
+    """Kill as soon as the metrics hold a row of this stage and step, or a little later."""
+    wanted = f'"stage": "{stage}", "step": {step},'
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if metrics.exists() and wanted in metrics.read_text():
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    process.communicate()
+
+
+def outcome(run: Path) -> dict:
+    """Return everything that must not depend on when a run was killed."""
+    test = json.loads((run / "test" / "result.json").read_text())
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "weights": (run / "train" / "weights.safetensors").read_bytes(),
+        "search": (run / "search" / "checkpoint.safetensors").read_bytes(),
+        "test": {k: v for k, v in test.items() if not k.startswith("seconds")},
+        "metrics": [{k: v for k, v in row.items() if "seconds" not in k} for row in rows],
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(RECIPE)
+    finish(start(recipe, folder / "runs"))
+    return recipe, outcome(folder / "runs" / "tiny")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_resumed(undisturbed, tmp_path, moment):
+    recipe, expected = undisturbed
+    run = tmp_path / "tiny"
+    kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *MOMENTS[moment])
+    assert not (run / "test" / "result.json").exists(), "the run was over before it was killed"
+    finish(start(recipe, tmp_path))
+    assert outcome(run) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_again_and_again(undisturbed, tmp_path):
+    recipe, expected = undisturbed
+    run = tmp_path / "tiny"
+    for moment in MOMENTS.values():
+        kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *moment)
+    output = finish(start(recipe, tmp_path))
+    assert outcome(run) == expected
+    assert "finished" not in output
+    assert "finished" in finish(start(recipe, tmp_path))
+    assert outcome(run) == expected
