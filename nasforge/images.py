@@ -159,7 +159,7 @@ class InMemoryImages(DataModule[C]):
         return self._splits.indices(split)
 
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
-        """Return how many batches a training pass has; for split ``test``, a plain one."""
+        """Return how many batches a training pass has; for split ``test``, any pass."""
         return len(self._splits.bounds(split, batch_size, training=split != "test"))
 
     def batches(

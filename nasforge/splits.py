@@ -99,7 +99,8 @@ class Splits:
         """Return where the batches of one pass begin.
 
         A last batch that is not full is kept, as PyTorch's loaders do; but a *training* batch with a single
-        image is left out (unless batches have one image anyway): batch norm cannot use it.
+        image is left out (unless batches have one image anyway): batch norm cannot use it. Split ``test`` is
+        never trained on and always whole.
 
         Args:
             split: The role.
@@ -125,7 +126,7 @@ class Splits:
                 f"data, split {split!r}: a batch of {size} images is larger than the split, which has "
                 f"{read}. Set batch_size to {read} or less. {self._remedy(split)}"
             )
-        single = training and size > 1 and read % size == 1
+        single = training and split != "test" and size > 1 and read % size == 1
         return range(0, read - single, size)
 
     def _remedy(self, split: Split) -> str:

@@ -85,6 +85,8 @@ def test_a_single_last_image_is_left_out_of_training_only():
     assert bounds(9, 4).stop == 8
     assert list(bounds(9, 4, training=False)) == [0, 4, 8]
     assert len(bounds(9, 1)) == 9
+    test = splits(torch.arange(10) % 2, test_size=9)
+    assert list(test.bounds("test", 4, training=True)) == [0, 4, 8]
 
 
 def test_a_share_of_a_pass():

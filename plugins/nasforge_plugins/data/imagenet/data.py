@@ -61,7 +61,7 @@ class Imagenet(DataModule[ImagenetConfig]):
         return (self._kept_test if split == "test" else self._kept_train)[self._splits.indices(split)]
 
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
-        """Return how many batches a training pass has; for split ``test``, a plain one."""
+        """Return how many batches a training pass has; for split ``test``, any pass."""
         training = split != "test"
         return len(self._splits.bounds(split, batch_size, training=training, share=self._share(split)))
 
