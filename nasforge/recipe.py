@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from nasforge.config import PluginConfig
 from nasforge.draft import TABLES, TOP_TABLES, Draft
@@ -18,7 +17,7 @@ from nasforge.errors import PluginError, suggest
 from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.plugins import Plugin, Registry
 from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
-from nasforge.wording import word_errors
+from nasforge.validate import validate
 
 __all__ = [
     "TABLES",
@@ -243,17 +242,15 @@ def _options(
     draft: Draft, table: str, model: type[PluginConfig], plugin: Plugin | None, body: Mapping[str, Any]
 ) -> PluginConfig | None:
     path = table.split(".")
-    text = json.dumps(body, default=str)
     try:
-        # Strict as JSON: no number is made of text, yet lists become tuples and text becomes a path.
-        return model.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        for where, message in word_errors(error, model, json.loads(text)):
-            draft.say((*path, *where), message)
+        options, problems = validate(model, body)
     except Exception as error:  # a validator of somebody else's plugin
         origin = f" of {plugin.origin}" if plugin else ""
         draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
-    return None
+        return None
+    for where, message in problems:
+        draft.say((*path, *where), message)
+    return options
 
 
 def _check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry) -> None:

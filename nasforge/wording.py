@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 from nasforge.errors import suggest
 from nasforge.toml_text import to_toml
 
-__all__ = ["word_errors"]
+__all__ = ["Location", "group_errors", "word_errors"]
 
 Location = tuple[str | int, ...]
+"""Keys and indices below a table."""
 
 # What was expected, by pydantic's error type; several are joined for a union of types.
 _EXPECTED: dict[str, str] = {
@@ -50,10 +51,10 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 _NAMES = frozenset({"literal_error", "enum"})
 
 
-def word_errors(
+def group_errors(
     error: ValidationError, model: type[BaseModel], body: Mapping[str, Any]
-) -> list[tuple[Location, str]]:
-    """Word everything a validation found.
+) -> dict[Location, list[ErrorDetails]]:
+    """Sort what a validation found by the place the user knows.
 
     Args:
         error: What pydantic raised.
@@ -61,11 +62,26 @@ def word_errors(
         body: What the user wrote, as plain data.
 
     Returns:
-        Pairs of a location below the table, empty for the table itself, and a sentence.
+        Errors by location below the table; those of the table as a whole have the location ``()``.
     """
     grouped: dict[Location, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         grouped.setdefault(_locate(details, model, body), []).append(details)
+    return grouped
+
+
+def word_errors(
+    grouped: Mapping[Location, Sequence[ErrorDetails]], model: type[BaseModel]
+) -> list[tuple[Location, str]]:
+    """Word every group of errors.
+
+    Args:
+        grouped: What `group_errors` returned.
+        model: The class of the options.
+
+    Returns:
+        Pairs of a location and a sentence.
+    """
     return [(where, _word(where, found, model)) for where, found in grouped.items()]
 
 

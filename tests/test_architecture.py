@@ -36,13 +36,14 @@ ARROWS = {
     "draft": {"errors", "plugins"},
     "layers": {"draft", "errors", "shipped", "toml_text"},
     "wording": {"errors", "toml_text"},
-    "recipe": {"config", "draft", "errors", "layers", "plugins", "shipped", "wording"},
+    "recipe": {"config", "draft", "errors", "layers", "plugins", "shipped", "validate"},
+    "validate": {"config", "wording"},
     "build": {"recipe"},
 }
 
 LIGHT = (
     *("arch", "build", "component", "config", "data", "draft", "errors", "evaluator", "layers", "observer"),
-    *("plugins", "recipe", "searcher", "seeding", "shipped", "space", "toml_text", "wording"),
+    *("plugins", "recipe", "searcher", "seeding", "shipped", "space", "toml_text", "validate", "wording"),
     *("cli", "cli.app", "cli.option_text", "cli.output", "cli.progress"),
 )
 

@@ -31,21 +31,21 @@ class ProgressDisplay(Observer):
         self._steps = 0
         self._total: int | None = None
         self._share = 0.0
-        self._first = 0.0
+        self._first: float | None = 0.0
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Begin to measure the stage."""
         self._since = self._clock()
         self._steps, self._total, self._share = done, total, 0.0
-        self._first = self._over
+        # A stage of unknown length may go on in the middle of its only step.
+        self._first = self._over if total is not None else None
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Take note of the share of the step that is over."""
-        share = float(values.get("done", self._share))
-        if self._total is None and self._share == 0.0 and not self._steps:
-            # A single long step that goes on from a slot starts in its middle.
-            self._first = min(self._first, share)
-        self._share = share
+        self._share = float(values.get("done", self._share))
+        if self._first is None:
+            # What lies before may stem from an earlier process: the pace is measured from here.
+            self._first, self._since = self._over, self._clock()
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Take note of the step."""
@@ -66,7 +66,7 @@ class ProgressDisplay(Observer):
     @property
     def _left(self) -> float | None:
         """Seconds left at the pace of this process; None while that is unknown."""
-        advanced = self._over - self._first
+        advanced = self._over - (self._over if self._first is None else self._first)
         if advanced <= 0 or self._over >= 1:
             return None
         return (self._clock() - self._since) / advanced * (1 - self._over)

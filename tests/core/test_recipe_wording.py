@@ -1,8 +1,8 @@
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nasforge.config import PluginConfig
 from nasforge.errors import RecipeError
@@ -124,6 +124,49 @@ def test_long_values_are_cut():
 )
 def test_what_toml_has_no_type_for_is_converted(toml, name, value):
     assert getattr(parse_options(EVERY, [toml]), name) == value
+
+
+class Preset(Every):
+    """Its validator returns a dict, which makes pydantic forget that the data was JSON."""
+
+    numbers: set[int] = set()  # noqa: RUF012
+    loose: float | tuple[float, ...] = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        return {"text": "filled", **data}
+
+
+PRESET = plugin("space", "preset", Preset)
+
+
+def test_lists_become_tuples_also_behind_a_validator_of_the_whole():
+    made = parse_options(PRESET, ["pair=[1, 2.5]", "numbers=[3, 4]", "loose=[1]", "colour=blue"])
+    assert (made.pair, made.numbers, made.loose) == ((1.0, 2.5), {3, 4}, (1.0,))
+    assert (made.text, made.colour) == ("filled", Colour.BLUE)
+    assert parse_options(PRESET, made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        (['pair=["1", 2]'], ['pair: must be a list such as [1, 2], got ["1", 2].']),
+        (["pair=[true, 2]"], ["pair: must be a list such as [1, 2], got [true, 2]."]),
+        (["numbers=['3']"], ['numbers: must be a list such as [1, 2], got ["3"].']),
+        (["pair=[1, 2, 3]"], ["pair: must be a list of at most 2 (it has 3), got [1, 2, 3]."]),
+        (["pair=[1, 2]", "whole='3'"], ['whole: must be a whole number, got "3". Leave out the quotes.']),
+        (
+            ["pair=['a', 2]", "whole=true"],
+            ["whole: must be a whole number, got true.", 'pair.0: must be a number, got "a".'],
+        ),
+        (["pair=3"], ["pair: must be a list such as [1, 2], got 3."]),
+    ],
+)
+def test_the_rest_stays_as_strict_behind_such_a_validator(sets, expected):
+    with pytest.raises(RecipeError) as caught:
+        parse_options(PRESET, sets)
+    assert [problem.removeprefix("--set ") for problem in caught.value.problems] == expected
 
 
 def test_defaults_are_as_strict_as_values():

@@ -1,0 +1,147 @@
+import json
+import warnings
+
+import pytest
+
+from nasforge import api
+from nasforge.cli import run_command
+from nasforge.errors import RunError
+from nasforge.observer import Observer
+
+RECIPE = """\
+[data]
+use = "synthetic"
+image_size = 8
+train_images = 40
+test_images = 20
+batch_size = 8
+[space]
+use = "darts"
+channels = 4
+cells = 3
+stem_multiplier = 1
+[searcher]
+use = "fixed"
+arch = "DARTS_V1"
+[run]
+threads = 1
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Stands in for `nasforge.api.run`: notes its arguments, and does what it is told to."""
+
+    class Calls(list):
+        effect = staticmethod(lambda: None)
+
+    calls = Calls()
+
+    def run(recipe, overrides=(), **options):
+        calls.append((recipe, overrides, options))
+        calls.effect()
+        return api.RunResult(options["out"] / "small", {})
+
+    monkeypatch.setattr(api, "run", run)
+    return calls
+
+
+def test_a_run_reaches_its_end_and_prints_a_summary(here, capsys):
+    assert run_command(["run", "small.toml", "--out", "out", "--seed", "3", "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    assert "search: done in " in text
+    assert "architecture  Genotype(normal=" in text
+    assert "folder        out/small" in text
+    resolved = json.loads((here / "out/small/resolved.json").read_text())
+    assert (resolved["run"]["seed"], resolved["run"]["device"]) == (3, "cpu")
+    assert run_command(["run", "out/small"]) == 0
+    assert "search: was done before" in capsys.readouterr().out
+
+
+def test_another_recipe_in_the_folder_is_refused_and_named(here, capsys):
+    assert run_command(["run", "small.toml"]) == 0
+    assert run_command(["run", "small.toml", "--seed", "3"]) == 1
+    assert "run.seed" in capsys.readouterr().err
+    assert run_command(["run", "small.toml", "--seed", "3", "--update"]) == 0
+
+
+def test_all_options_reach_the_run(here, called):
+    arguments = ["run", "small.toml", "-o", "x", "--set", "space.cells=4", "--set", "run.seed=1"]
+    assert run_command([*arguments, "--update", "--device", "cuda:1", "--seed", "7"]) == 0
+    ((recipe, overrides, options),) = called
+    assert (recipe, overrides) == ("small.toml", ["space.cells=4", "run.seed=1"])
+    assert (str(options["out"]), options["device"], options["seed"]) == ("x", "cuda:1", 7)
+    assert options["update"] is True
+    assert options["profile"] is None
+    assert all(isinstance(observer, Observer) for observer in options["observers"])
+
+
+def test_a_wrong_recipe_starts_nothing(here, called, capsys):
+    assert run_command(["run", "small.toml", "--set", "space.cels=4"]) == 2
+    assert called == []
+    assert sorted(path.name for path in here.iterdir()) == ["small.toml"]
+
+
+def raising(error):
+    def effect():
+        raise error
+
+    return effect
+
+
+def test_a_failed_run_ends_with_status_1(here, called, capsys):
+    called.effect = raising(RunError("search, epoch 3: the loss is nan. Lower the learning rate."))
+    assert run_command(["run", "small.toml"]) == 1
+    assert capsys.readouterr().err == "error: search, epoch 3: the loss is nan. Lower the learning rate.\n"
+
+
+def test_what_nobody_expected_is_one_line_with_a_hint(here, called, capsys):
+    called.effect = raising(ZeroDivisionError("division\n by zero"))
+    assert run_command(["run", "small.toml"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ZeroDivisionError: division by zero (unexpected;")
+    assert "--debug" in error
+    assert len(error.splitlines()) == 1
+    with pytest.raises(ZeroDivisionError):
+        run_command(["run", "small.toml", "--debug"])
+
+
+def test_an_interrupted_run_says_how_to_go_on(here, called, capsys):
+    called.effect = raising(KeyboardInterrupt())
+    assert run_command(["run", "small.toml"]) == 130
+    assert "The same command goes on from the last checkpoint." in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(here, called, capsys):
+    called.effect = lambda: warnings.warn("the newest file\n cannot be read", stacklevel=1)
+    assert run_command(["run", "small.toml"]) == 0
+    assert capsys.readouterr().err == "warning: the newest file cannot be read\n"
+
+
+def test_the_summary_shows_sizes_accuracies_and_seconds(here, capsys, monkeypatch):
+    results = {
+        "search": {"seconds": 2.0},
+        "derive": {"notation": "|conv|", "params": 1_234_567, "macs": 7, "seconds": 0.5},
+        "train": {"metrics": {"train_accuracy": 99.0}, "seconds": 3.25},
+        "test": {"accuracy": 97.5, "accuracy_best": 98.0, "epochs": 3, "seconds": 1.0},
+    }
+    monkeypatch.setattr(api, "run", lambda *args, **options: api.RunResult(here / "small", results))
+    assert run_command(["run", "small.toml"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.strip().splitlines()]
+    assert lines == [
+        "architecture |conv|",
+        "parameters 1,234,567",
+        "MACs 7",
+        "accuracy 97.50 %",
+        "accuracy best 98.00 %",
+        "train accuracy 99.00 %",
+        "seconds search 2.0, derive 0.5, train 3.2, test 1.0",
+        f"folder {here / 'small'}",
+    ]
