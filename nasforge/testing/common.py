@@ -1,0 +1,189 @@
+"""What every plugin must do, whatever its kind, and how a broken rule is told."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nasforge.plugins import Plugin
+from nasforge.testing.parts import Partners
+
+__all__ = ["CHECKS", "ConformanceError", "Rule", "Subject", "difference", "require", "scratch"]
+
+
+class ConformanceError(AssertionError):
+    """A plugin breaks a rule; the message says which, how, and what to do."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A plugin under test.
+
+    Attributes:
+        plugin: Its description.
+        module: The module with its hook, where known.
+        options: Its options: ``tiny``, and what the test adds.
+        partners: Stand in for the other parts of a run.
+    """
+
+    plugin: Plugin
+    module: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    partners: Partners = field(default_factory=Partners)
+
+    def make(self) -> Any:
+        """Return the component, made from its options."""
+        return self.plugin.load()(self.plugin.config(**self.options))
+
+
+Rule = Callable[[Subject], None]
+
+
+def require(condition: object, message: str) -> None:
+    """Raise `ConformanceError` unless the condition holds; unlike ``assert``, also under ``python -O``.
+
+    Args:
+        condition: What must be true.
+        message: What is wrong and what to do.
+    """
+    if not condition:
+        raise ConformanceError(message)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Lend a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="nasforge-") as folder:
+        yield Path(folder)
+
+
+def difference(a: Any, b: Any, at: str = "") -> str:
+    """Return the path of the first difference between two nested states, or an empty string.
+
+    Args:
+        a: Tensors, numbers, text, lists and mappings of them.
+        b: The other.
+        at: Path of both.
+    """
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        same = a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+        return "" if same else at or "the tensor"
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        if missing := set(a) ^ set(b):
+            return f"{at}/{min(map(str, missing))}"
+        return next((d for k in a if (d := difference(a[k], b[k], f"{at}/{k}"))), "")
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        if len(a) != len(b):
+            return f"{at} (its length)"
+        return next(
+            (d for i, (x, y) in enumerate(zip(a, b, strict=True)) if (d := difference(x, y, f"{at}/{i}"))), ""
+        )
+    return "" if type(a) is type(b) and (a == b or (a != a and b != b)) else at or "the value"
+
+
+def listing_is_light(subject: Subject) -> None:
+    """The module with the hook imports no torch and prints nothing: every command imports it."""
+    module = subject.module or subject.plugin.config.__module__
+    code = f"import sys, {module}; sys.exit(3 if 'torch' in sys.modules else 0)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment
+    )
+    require(
+        done.returncode != 3,
+        f"importing {module} imports torch, and every nasforge command imports {module}. Move the import to "
+        f"the module that the target {subject.plugin.target!r} names.",
+    )
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    require(done.returncode == 0, f"{module} cannot be imported: {last}")
+    require(
+        not done.stdout, f"importing {module} prints {done.stdout!r}; machine-readable output would break."
+    )
+
+
+def options_are_described(subject: Subject) -> None:
+    """Every option has a description: the docstring under the field."""
+    for name, option in subject.plugin.config.model_fields.items():
+        require(
+            option.description,
+            f"option {name!r} of {subject.plugin.config.__name__} has no description. Put a string under it: "
+            "it is shown by 'nasforge plugins show' and in editors.",
+        )
+
+
+def options_have_defaults(subject: Subject) -> None:
+    """A table with nothing but ``use`` is valid."""
+    required = [name for name, option in subject.plugin.config.model_fields.items() if option.is_required()]
+    require(not required, f"option(s) without a default: {', '.join(required)}. Give each one.")
+    subject.plugin.config()
+
+
+def tiny_options_are_valid(subject: Subject) -> None:
+    """The settings for quick runs are options, and valid."""
+    unknown = set(subject.options) - set(subject.plugin.config.model_fields)
+    require(not unknown, f"'tiny' sets {sorted(unknown)}, which are no options.")
+    subject.plugin.config(**subject.options)
+
+
+def constructor_does_no_work(subject: Subject) -> None:
+    """The constructor stores the options and does nothing else: no files, no randomness."""
+    make = subject.plugin.load()
+    config = subject.plugin.config(**subject.options)
+    before = torch.get_rng_state(), random.getstate()
+    with _opened_files() as opened:
+        component = make(config)
+    require(
+        not opened,
+        f"the constructor opens {', '.join(opened[:3])}. Move that to setup(): recipes are checked, and "
+        "commands run, without any work being done.",
+    )
+    require(
+        torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate(),
+        "the constructor draws random numbers. Move that to setup(), where the run's seed is known.",
+    )
+    require(
+        getattr(component, "config", None) is config,
+        "the constructor does not keep its options as self.config. Call super().__init__(config).",
+    )
+
+
+CHECKS: tuple[Rule, ...] = (
+    listing_is_light,
+    options_are_described,
+    options_have_defaults,
+    tiny_options_are_valid,
+    constructor_does_no_work,
+)
+
+_listeners: list[list[str]] = []
+
+
+def _listen(event: str, arguments: tuple[Any, ...]) -> None:
+    if _listeners and event in ("open", "socket.connect", "os.listdir", "os.mkdir"):
+        what = str(arguments[1] if event == "socket.connect" else arguments[0])
+        # Python itself reads source and libraries when a constructor imports something late.
+        if not what.endswith((".py", ".pyc", ".so", ".pyd")) and "__pycache__" not in what:
+            _listeners[-1].append(what)
+
+
+@contextmanager
+def _opened_files() -> Iterator[list[str]]:
+    if not getattr(_opened_files, "installed", False):
+        sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
+        _opened_files.installed = True  # type: ignore[attr-defined]
+    _listeners.append([])
+    try:
+        yield _listeners[-1]
+    finally:
+        _listeners.pop()
