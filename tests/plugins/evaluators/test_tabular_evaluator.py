@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from nasforge import Arch, Choice, Evaluation
 from nasforge.space import SearchSpace
@@ -118,8 +119,6 @@ def test_other_spaces_are_refused():
 
     with pytest.raises(TableError, match="not of 'foreign'"):
         evaluator(space=Foreign(NasBench201Config()))
-    with pytest.raises(TableError, match="Did you mean 'nasbench201'"):
-        evaluator(table="nasbench")
 
 
 def test_results_are_a_pure_function_of_the_architecture():
@@ -129,3 +128,11 @@ def test_results_are_a_pure_function_of_the_architecture():
         arch = SPACE.sample(rng)
         assert first.evaluate(arch) == second.evaluate(arch)
     assert first.state_dict() == {}
+
+
+@pytest.mark.parametrize("config", [TabularConfig, NasBench201Config])
+def test_missing_tables_are_found_before_a_run(config, tmp_path):
+    with pytest.raises(ValidationError, match="Did you mean 'nasbench201'"):
+        config(table="nasbench")
+    with pytest.raises(ValidationError, match="no such file"):
+        config(table=str(tmp_path / "absent.npz"))

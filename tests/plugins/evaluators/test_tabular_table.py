@@ -148,6 +148,21 @@ def test_fill_prefers_single_runs_that_agree():
         other.accuracy("d", epochs=5, seed=2)
 
 
+def test_fill_keeps_runs_under_their_seeds():
+    keys = np.array([[0], [1]], np.uint8)
+    counts = np.array([[1, 3], [2, 0]], np.uint16)
+    shipped = Table(keys, {"d/valid/5": counts}, {"space": "s", "seeds": [2, 3], "images": {"d/valid": 100}})
+    own = Table(keys, {"d/test/5": np.array([[7.0, 8.0], [9.0, np.nan]])}, {"space": "s", "seeds": [1, 3]})
+    table = own.filled(shipped)
+    assert table.seeds == (1, 2, 3)
+    assert table.accuracy("d", "valid", 5, seed=2).tolist() == [1.0, 2.0]
+    np.testing.assert_equal(table.accuracy("d", "valid", 5, seed=3), [3.0, np.nan])
+    np.testing.assert_equal(table.accuracy("d", "valid", 5, seed=1), [np.nan, np.nan])
+    assert table.accuracy("d", "test", 5, seed=1).tolist() == [7.0, 9.0]
+    np.testing.assert_equal(table.accuracy("d", "test", 5, seed=3), [8.0, np.nan])
+    assert table.accuracy("d", "test", 5).tolist() == [7.5, 9.0]
+
+
 def test_damaged_files(tmp_path):
     data = SHIPPED["nasbench201"].read_bytes()
     bad = {

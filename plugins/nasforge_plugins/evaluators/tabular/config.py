@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, field_validator
 
 from nasforge.config import PluginConfig
 
@@ -25,3 +25,16 @@ class TabularConfig(PluginConfig):
     seed: Literal["mean", "random", 777, 888, 999] = "mean"
     """Which training run scores: "mean" averages all runs of an architecture, a number takes the run of that
     seed, "random" draws one run per architecture from the seed of the search."""
+
+    @field_validator("table")
+    @classmethod
+    def _exists(cls, table: str) -> str:
+        if table != "nasbench201":  # that one is always there, and listing plugins stays light
+            from nasforge_plugins.evaluators.tabular.errors import TableError
+            from nasforge_plugins.evaluators.tabular.store import path_of
+
+            try:
+                path_of(table)
+            except TableError as error:
+                raise ValueError(str(error)) from None
+        return table

@@ -50,6 +50,8 @@ def path_of(name: str) -> Path:
         TableError: There is no such table.
     """
     if name.endswith(".npz"):
+        if not Path(name).is_file():
+            raise TableError(f"table {name!r}: no such file.")
         return Path(name)
     known = tables()
     if name not in known:
@@ -71,11 +73,7 @@ def load(name: str, space: str | None = None) -> Table:
         TableError: There is no such table, it cannot be read, or it belongs to another space.
     """
     path = path_of(name)
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        raise TableError(f"table {name!r}: no such file.") from None
-    table = _read(path, changed)
+    table = _read(path, path.stat().st_mtime_ns if path.exists() else 0)
     if space is not None and table.space != space:
         raise TableError(f"table {name!r}: it lists architectures of {table.space!r}, not of {space!r}.")
     return table

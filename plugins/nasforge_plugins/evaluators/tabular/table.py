@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,16 +174,17 @@ class Table:
 
         A column of means gives way to one with single runs if both agree on every row.
         """
-        columns = {**other.columns, **self.columns}
-        for name, theirs in other.columns.items():
-            mine = self.columns.get(name, theirs)
-            if mine.ndim < theirs.ndim:
+        seeds = sorted({*self.seeds, *other.seeds})
+        mine, theirs = self._columns_for(seeds), other._columns_for(seeds)
+        columns = {**theirs, **mine}
+        for name, runs in theirs.items():
+            if mine.get(name, runs).ndim < runs.ndim:
                 dataset, split, epochs = name.split("/")
-                means = other.accuracy(dataset, split, int(epochs))  # type: ignore[arg-type]
-                if np.allclose(mine, means, rtol=0, atol=1e-3):
-                    columns[name] = theirs
+                means = other.accuracy(dataset, cast("Split", split), int(epochs))
+                if np.allclose(mine[name], means, rtol=0, atol=1e-3):
+                    columns[name] = runs
         images = {**other.meta.get("images", {}), **self.meta.get("images", {})}
-        return Table(self.keys, columns, {"seeds": other.seeds, **self.meta, "images": images})
+        return Table(self.keys, columns, {**self.meta, "seeds": seeds, "images": images})
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, without pickle and in one piece: it appears when it is complete."""
@@ -243,6 +244,18 @@ class Table:
         width = self.keys.shape[1]
         text = (self.keys + ord("0")).astype(np.uint8).tobytes().decode("ascii")
         return {text[width * row : width * (row + 1)]: row for row in range(len(self))}
+
+    def _columns_for(self, seeds: Sequence[int]) -> dict[str, Array]:
+        """Return the columns, single runs laid out for ``seeds``, which include this table's own."""
+        places = [seeds.index(seed) for seed in self.seeds]
+        columns: dict[str, Array] = {}
+        for name, values in self.columns.items():
+            columns[name] = values
+            if values.ndim > 1 and len(seeds) > len(self.seeds):
+                missing = np.nan if values.dtype.kind == "f" else 0
+                columns[name] = np.full((len(values), len(seeds)), missing, values.dtype)
+                columns[name][:, places] = values
+        return columns
 
     def _require(self, dataset: str, split: Split, epochs: int) -> str:
         name = f"{dataset}/{split}/{epochs}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, field_validator
 
 from nasforge.config import PluginConfig
 
@@ -44,3 +44,16 @@ class NasBench201Config(PluginConfig):
 
     table: str = "nasbench201"
     """The table in which found architectures are looked up, as `nasforge tables list` names it."""
+
+    @field_validator("table")
+    @classmethod
+    def _exists(cls, table: str) -> str:
+        if table != "nasbench201":  # that one is always there, and listing plugins stays light
+            from nasforge_plugins.evaluators.tabular.errors import TableError
+            from nasforge_plugins.evaluators.tabular.store import path_of
+
+            try:
+                path_of(table)
+            except TableError as error:
+                raise ValueError(str(error)) from None
+        return table
