@@ -18,7 +18,8 @@ M = TypeVar("M", bound=PluginConfig)
 
 # Python types that plain data has no form of its own for.
 _FORMS = frozenset(
-    {"tuple_type", "set_type", "frozen_set_type", "date_type", "datetime_type", "time_type", "bytes_type"}
+    {"tuple_type", "set_type", "frozen_set_type", "is_instance_of", "bytes_type"}
+    | {"date_type", "datetime_type", "time_type"}
 )
 
 
