@@ -22,7 +22,7 @@ from nasforge.errors import CheckpointError
 
 __all__ = ["load", "load_weights", "previous", "read", "save", "save_weights", "write"]
 
-FORMAT = "nasforge-1"
+FORMAT = "nasforge-state-1"
 
 
 def previous(path: Path) -> Path:
@@ -91,44 +91,44 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt", device="cpu") as file:
             header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise CheckpointError(f"{path}: not a nasforge checkpoint (format {header.get('format')!r}).")
+            if FORMAT not in header:
+                raise CheckpointError(f"{path}: is a safetensors file, but no {FORMAT} checkpoint.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _decode(json.loads(header["tree"]), tensors)
+        return _decode(json.loads(header[FORMAT]), tensors)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write a plain safetensors file of parameters and buffers by name, for any tool to read.
 
     Args:
         path: The file.
         tensors: What ``module.state_dict()`` returns.
-        metadata: Text stored in the header.
+        about: JSON data stored in the header, as its entry ``nasforge``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    save_file(
-        {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}, temporary, dict(metadata)
-    )
+    copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
+    save_file(copies, temporary, {"nasforge": json.dumps(about, sort_keys=True)})
     _sync_file(temporary)
     temporary.replace(path)
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote.
 
     Returns:
-        Tensors by name, on the CPU, and the metadata.
+        Tensors by name, on the CPU, and what the header says about them; empty for a file of another origin.
 
     Raises:
         CheckpointError: The file is missing or truncated.
     """
     try:
         with safe_open(path, "pt", device="cpu") as file:
-            return {n: file.get_tensor(n) for n in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            about = json.loads((file.metadata() or {}).get("nasforge", "{}"))
+            return {n: file.get_tensor(n) for n in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
 
 
@@ -161,7 +161,8 @@ def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
     tree = encode(state, "")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    save_file(tensors, temporary, {"format": FORMAT, "tree": json.dumps(tree)})
+    # One header entry only: safetensors writes several in random order, and equal states are equal bytes.
+    save_file(tensors, temporary, {FORMAT: json.dumps(tree)})
     _sync_file(temporary)
     return temporary
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -79,7 +78,9 @@ class Stages:
 
     def derive(self, searched: Mapping[str, Any]) -> dict[str, Any]:
         """Write down the architecture: notation, size, and what a table knows about it."""
-        mark = fingerprint({"architecture": searched["architecture"], **inputs_of(self.resolved, "space", "data")})
+        mark = fingerprint(
+            {"architecture": searched["architecture"], **inputs_of(self.resolved, "space", "data")}
+        )
         if done := self._skip("derive", mark):
             return done
         clock = self._begin("derive", mark)
@@ -102,9 +103,9 @@ class Stages:
         evaluation = evaluator.evaluate(arch)
         if "weights" in self.recipe.parts["train"].plugin.provides:
             network = evaluator.network(arch)  # type: ignore[attr-defined]
-            metadata = {"arch": json.dumps(arch.to_json()), "format": "pt"}
             path = self.folder.stage("train") / "weights.safetensors"
-            checkpoint.save_weights(path, network.state_dict(), metadata)
+            about = {"space": self.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
+            checkpoint.save_weights(path, network.state_dict(), about)
         return self._finish("train", mark, clock, evaluation.to_json())
 
     def test(self, before: Mapping[Stage, Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,7 +173,9 @@ class Stages:
         )
 
     def _train_fingerprint(self, derived: Mapping[str, Any]) -> str:
-        return fingerprint({"architecture": derived["architecture"], **inputs_of(self.resolved, "data", "space", "train")})
+        return fingerprint(
+            {"architecture": derived["architecture"], **inputs_of(self.resolved, "data", "space", "train")}
+        )
 
     def _describe(self, arch: Arch) -> dict[str, Any]:
         described: dict[str, Any] = {

@@ -45,6 +45,16 @@ def test_everything_a_state_may_hold_survives(tmp_path):
     assert_same(checkpoint.load(path), state(1))
 
 
+def test_equal_states_are_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        checkpoint.save(tmp_path / name, state(1))
+        checkpoint.save_weights(
+            tmp_path / f"{name}w", {"x": torch.ones(2), "a": torch.ones(1)}, {"p": 1, "q": 2}
+        )
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "aw").read_bytes() == (tmp_path / "bw").read_bytes()
+
+
 def test_an_optimizer_survives(tmp_path):
     net = nn.Linear(3, 2)
     adam = torch.optim.Adam(net.parameters())
@@ -92,8 +102,8 @@ def test_two_unreadable_files_are_an_error_that_names_them(tmp_path):
 
 
 def test_foreign_safetensors_are_named(tmp_path):
-    checkpoint.save_weights(tmp_path / "w.safetensors", {"a": torch.ones(1)}, {"format": "pt"})
-    with pytest.raises(CheckpointError, match="not a nasforge checkpoint"):
+    checkpoint.save_weights(tmp_path / "w.safetensors", {"a": torch.ones(1)}, {})
+    with pytest.raises(CheckpointError, match="is a safetensors file, but no"):
         checkpoint.read(tmp_path / "w.safetensors")
 
 
