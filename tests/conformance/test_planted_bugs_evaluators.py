@@ -1,0 +1,187 @@
+"""Bugs planted in a sound evaluator: the kit finds each, and says what it is."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from nasforge.config import PluginConfig
+from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.seeding import derive_seed
+from nasforge.train import accuracy
+from planting import assert_caught, assert_sound, plugin_of
+
+ABOUT = {"needs": frozenset({"data", "space:supernet"})}
+
+
+class Trains(Evaluator[PluginConfig]):
+    """Trains a network for some epochs, with momentum, and goes on from its slot after a kill."""
+
+    epochs = 3
+    kept = ("network", "optimizer")
+
+    def start(self, arch):
+        torch.manual_seed(derive_seed(self.ctx.seed, "start", arch.key))
+        network = self.ctx.space.build(self.ctx.data.task, arch)
+        return network, torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
+
+    def resume(self, slot):
+        return slot.load()
+
+    def length(self, budget):
+        return budget or self.epochs
+
+    def splits(self):
+        return ("full", "weights") if self.ctx.stage == "train" else ("weights", "arch")
+
+    def evaluate(self, arch, *, budget=None):
+        network, optimizer = self.start(arch)
+        slot, epoch = self.ctx.slot(arch.key), 0
+        parts = {"network": network, "optimizer": optimizer}
+        if (state := self.resume(slot)) is not None:
+            epoch = state["epoch"]
+            for name in self.kept:
+                parts[name].load_state_dict(state[name])
+        train, score = self.splits()
+        while epoch < self.length(budget):
+            for images, labels in self.ctx.data.batches(train, epoch=epoch):
+                optimizer.zero_grad()
+                cross_entropy(network(images).logits, labels).backward()
+                optimizer.step()
+            epoch += 1
+            slot.save({"epoch": epoch, **{name: parts[name].state_dict() for name in self.kept}})
+        loss, images = 0.0, 0
+        network.eval()
+        with torch.no_grad():
+            for x, y in self.ctx.data.batches(score, augment=False):
+                loss += cross_entropy(network(x).logits, y, reduction="sum").item()
+                images += len(y)
+        return Evaluation(arch, -loss / images, 1.0, {"loss": loss / images})
+
+    def test(self, arch):
+        network, _ = self.start(arch)
+        network.load_state_dict(self.ctx.slot(arch.key).load()["network"])
+        return {"accuracy": accuracy(network, self.ctx.data.batches("test", augment=False), self.ctx.runtime)}
+
+
+class StartsAnywhere(Trains):
+    """The start of the second network depends on the first."""
+
+    def start(self, arch):
+        network = self.ctx.space.build(self.ctx.data.task, arch)
+        return network, torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
+
+
+class SeedsByClock(Trains):
+    def start(self, arch):
+        torch.seed()
+        network = self.ctx.space.build(self.ctx.data.task, arch)
+        return network, torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
+
+
+class IgnoresBudget(Trains):
+    def length(self, budget):
+        return self.epochs
+
+
+class NeverLoads(Trains):
+    def resume(self, slot):
+        return None
+
+
+class ForgetsMomentum(Trains):
+    kept = ("network",)
+
+
+class ForgetsWeights(Trains):
+    kept = ("optimizer",)
+
+
+class ScoresOnTest(Trains):
+    def splits(self):
+        return ("weights", "test")
+
+
+class TrainsOnTestAtTheEnd(Trains):
+    def splits(self):
+        return ("full", "test") if self.ctx.stage == "train" else super().splits()
+
+
+class MeasuresOnTraining(Trains):
+    def test(self, arch):
+        network, _ = self.start(arch)
+        return {"accuracy": accuracy(network, self.ctx.data.batches("arch"), self.ctx.runtime)}
+
+
+class MeasuresNothing(Trains):
+    def test(self, arch):
+        return {}
+
+
+class ScoreIsNan(Trains):
+    def evaluate(self, arch, *, budget=None):
+        return replace(super().evaluate(arch, budget=budget), score=math.nan)
+
+
+class TensorMetrics(Trains):
+    def evaluate(self, arch, *, budget=None):
+        result = super().evaluate(arch, budget=budget)
+        return replace(result, metrics={"loss": torch.tensor(result.metrics["loss"])})
+
+
+class OtherArch(Trains):
+    def evaluate(self, arch, *, budget=None):
+        result = super().evaluate(arch, budget=budget)
+        return replace(result, arch=self.ctx.space.discretize({}))
+
+
+class NegativeCost(Trains):
+    def evaluate(self, arch, *, budget=None):
+        return replace(super().evaluate(arch, budget=budget), cost=-1.0)
+
+
+class ReturnsScore(Trains):
+    def evaluate(self, arch, *, budget=None):
+        return super().evaluate(arch, budget=budget).score
+
+
+class LosesItsState(Trains):
+    count = 0
+
+    def evaluate(self, arch, *, budget=None):
+        self.count += 1
+        return super().evaluate(arch, budget=budget)
+
+    def state_dict(self):
+        return {"count": self.count}
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "words"),
+    [
+        (StartsAnywhere, "seed_decides_the_score", "after two others"),
+        (SeedsByClock, "seed_decides_the_score", "two evaluations with the same seed"),
+        (IgnoresBudget, "budget_is_respected", "has no effect"),
+        (NeverLoads, "killed_evaluations_go_on", "does not load it"),
+        (ForgetsMomentum, "killed_evaluations_go_on", "killed after save 1"),
+        (ForgetsWeights, "killed_evaluations_go_on", "killed after save 1"),
+        (ScoresOnTest, "evaluating_reads_no_test_images", "'test'"),
+        (TrainsOnTestAtTheEnd, "evaluating_reads_no_test_images", "train stage"),
+        (MeasuresOnTraining, "testing_reads_nothing_else", "'arch'"),
+        (MeasuresNothing, "testing_reads_nothing_else", "no metric"),
+        (ScoreIsNan, "evaluations_are_complete", "nan"),
+        (TensorMetrics, "evaluations_are_complete", "'loss'"),
+        (OtherArch, "evaluations_are_complete", "another architecture"),
+        (NegativeCost, "evaluations_are_complete", "-1.0"),
+        (ReturnsScore, "evaluations_are_complete", "float, not Evaluation"),
+        (LosesItsState, "state_is_restored", "/count"),
+    ],
+)
+def test_evaluators(target, name, words):
+    assert_caught(plugin_of("evaluator", target, **ABOUT), name, words)
+
+
+def test_the_evaluator_without_bugs_is_sound():
+    assert_sound(plugin_of("evaluator", Trains, **ABOUT))
