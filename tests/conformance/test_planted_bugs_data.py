@@ -112,7 +112,7 @@ class ArchIsWeights(Swapped):
     pass
 
 
-class TestIsWeights(Swapped):
+class WeightsAreTest(Swapped):
     source = ("test", "weights")
 
 
@@ -156,7 +156,7 @@ class AcceptsLargeBatches(TinyData):
         (CountsWrong, "sizes_are_true", "num_batches() says"),
         (ForgetsASplit, "sizes_are_true", "must name the splits"),
         (ArchIsWeights, "splits_are_disjoint", "'weights' and 'arch' share 16"),
-        (TestIsWeights, "splits_are_disjoint", "'test'"),
+        (WeightsAreTest, "splits_are_disjoint", "'test'"),
         (FullHasTest, "splits_are_disjoint", "'full' has 56"),
         (LabelsOfOthers, "labels_belong_to_images", "'arch': 16"),
         (IgnoresBatchSize, "batch_size_is_respected", "batches of 8"),

@@ -38,7 +38,7 @@ class ComparesWithZero(TinyDistiller):
 
 class EqualChannelsOnly(TinyDistiller):
     def forward(self, student, teacher, target):
-        deep = F.mse_loss(student.features[-1], teacher.features[-1])
+        deep = (student.features[-1] - teacher.features[-1]).square().mean()
         return deep + super().forward(student, teacher, target)
 
 
@@ -87,7 +87,7 @@ class NoModule:
         (LossIsInfinite, "loss_is_a_finite_scalar", "inf"),
         (PushesApart, "identical_outputs_are_the_minimum", "does not pull"),
         (ComparesWithZero, "identical_outputs_are_the_minimum", "does not pull"),
-        (EqualChannelsOnly, "unequal_channels_are_accepted", "size"),
+        (EqualChannelsOnly, "unequal_channels_are_accepted", "match"),
         (BuildsInForward, "own_parameters_are_trained", "bind()"),
         (UnusedHead, "own_parameters_are_trained", "'head.weight'"),
         (StateInAttribute, "state_is_restored", "no parameter or buffer"),
