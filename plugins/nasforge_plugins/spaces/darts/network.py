@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch
@@ -12,6 +14,8 @@ from nasforge.space import Scale, Task
 from nasforge_plugins.spaces.darts.cell import Cell, CellPlan
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.genotype import NODES
+from nasforge_plugins.spaces.darts.mixed import MixedCells
+from nasforge_plugins.spaces.darts.single import SingleCells
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
 __all__ = ["CellNetwork", "CifarStem", "ImageNetStem", "Layout", "plan"]
@@ -137,15 +141,27 @@ class CellNetwork(Network):
             [Cell(cell, choices, arch, scale == "final", pool_norm) for cell in layout.cells]
         )
         self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
+        self.execution = config.execution
+        self.complete = arch is None
         self.taps = layout.taps
         self.feature_info = layout.features
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:
         """Classify images; see `Network.forward`."""
+        run = self._executor(x, weights)
         before, previous = self.stem(x)
         outputs = []
         for cell in self.cells:
-            before, previous = previous, cell(before, previous, weights)
+            before, previous = previous, run(cast("Cell", cell), before, previous)
             outputs.append(previous)
         logits = self.classifier(previous.mean((2, 3)))
         return Output(logits, tuple(outputs[tap] for tap in self.taps))
+
+    def _executor(self, x: Tensor, weights: OptionWeights | None) -> Callable[[Cell, Tensor, Tensor], Tensor]:
+        """Return what computes a cell; the fast ways are for real numbers in one precision only."""
+        # On the meta device costs are attributed to modules, which only the reference calls one by one.
+        if self.execution == "reference" or x.is_meta or torch.is_autocast_enabled(x.device.type):
+            return lambda cell, before, previous: cell(before, previous, weights)
+        if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
+            return MixedCells(weights)
+        return SingleCells(weights)

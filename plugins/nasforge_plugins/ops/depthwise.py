@@ -1,0 +1,145 @@
+"""Depthwise convolution whose gradients are cheap on a CPU, and the rearrangement that undoes a dilation.
+
+oneDNN's depthwise kernels know neither dilation nor weight gradients of kernels wider than three columns;
+its general ones cost ten times as much. Both cases are brought back to the fast kernels here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["can_interleave", "deinterleave", "depthwise", "interleave", "repeat_channels"]
+
+SMALL = 8  # maps below this side have no fast weight gradient for kernels of five rows
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.stride = stride
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.shape = x.shape
+        padding = weight.shape[-1] // 2
+        return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        grad = _dense(grad)
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            # The input's values do not enter its own gradient: any tensor of its shape will do.
+            like = x
+            if like is None:
+                like = torch.empty(
+                    ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+                )
+            grad_x = _backward(grad, like, weight, ctx.stride, (True, False))[0]
+        if ctx.needs_input_grad[1]:
+            grad_weight = _weight_gradient(grad, x, weight, ctx.stride)
+        return grad_x, grad_weight, None
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """Convolve every channel with its own kernel, padded so that stride 1 keeps the side.
+
+    Args:
+        x: ``(B, C, H, W)``, channels last.
+        weight: ``(C, 1, k, k)``, k odd.
+        stride: Step of the convolution.
+        dilation: Distance between taps; other than 1 uses torch's own gradients.
+    """
+    if dilation != 1:
+        padding = dilation * (weight.shape[-1] // 2)
+        return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+    return _Depthwise.apply(x, weight, stride)
+
+
+def can_interleave(x: Tensor) -> bool:
+    """Whether both sides of the map are even."""
+    return x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0
+
+
+def interleave(x: Tensor) -> Tensor:
+    """Split a map into its four interleaved sub-images: dilation 2 on the map is dilation 1 on each of them.
+
+    Args:
+        x: ``(B, C, H, W)`` with even sides.
+
+    Returns:
+        ``(4 B, C, H / 2, W / 2)``, channels last; row parity, column parity and image in this order.
+    """
+    b, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
+    return rows.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def deinterleave(rows: Tensor, height: int, width: int) -> Tensor:
+    """Undo `interleave` without copying.
+
+    Args:
+        rows: ``(G, 4 B H/2 W/2, C)``: pixels in the order of the sub-images, for each of G maps.
+        height: H.
+        width: W.
+
+    Returns:
+        A view ``(G, B, H / 2, 2, W / 2, 2, C)``, which reshapes to ``(G, B, H, W, C)``.
+    """
+    groups, _, c = rows.shape
+    return rows.reshape(groups, 2, 2, -1, height // 2, width // 2, c).permute(0, 3, 4, 1, 5, 2, 6)
+
+
+def repeat_channels(x: Tensor, times: int) -> Tensor:
+    """Return ``(B, times C, H, W)``, channels last: the channels of ``x`` again and again."""
+    if times == 1:
+        return x
+    b, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).unsqueeze(3).expand(b, h, w, times, c)
+    return rows.reshape(b, h, w, times * c).permute(0, 3, 1, 2)
+
+
+def _backward(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    padding = [side // 2 for side in weight.shape[2:]]
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], weight.shape[0], [*wanted, False]
+    )
+    return grad_x, grad_weight
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Return the gradient of a kernel, five taps wide ones from three taps wide ones."""
+    rows, columns = weight.shape[2:]
+    on_cpu = grad.device.type == "cpu"
+    if on_cpu and columns == 5:
+        dim = 3
+    elif on_cpu and rows == 5 and x.shape[2] < SMALL:
+        dim = 2
+    else:
+        return cast("Tensor", _backward(grad, x, weight, stride, (False, True))[1])
+    three, last = weight.narrow(dim, 0, 3).contiguous(), x.shape[dim] - 1
+    # Taps -2 to 0 are taps -1 to 1 of the image moved by one pixel, taps 0 to 2 those of the one moved back.
+    low, high = (_weight_gradient(grad, _moved(x, dim, by), three, stride) for by in (1, -1))
+    if last % stride == 0:  # moving lost the last pixel, which tap 0 of the last output sees
+        centre = weight.narrow(dim, 0, 1).contiguous()
+        last_grad, last_x = (_dense(image.narrow(dim, image.shape[dim] - 1, 1)) for image in (grad, x))
+        low.narrow(dim, 2, 1).add_(_weight_gradient(last_grad, last_x, centre, stride))
+    return torch.cat([low, high.narrow(dim, 1, 2)], dim)
+
+
+def _moved(x: Tensor, dim: int, by: int) -> Tensor:
+    """Move an image by one pixel along a side; zeros come in."""
+    zeros = torch.zeros_like(x.narrow(dim, 0, 1))
+    kept = x.narrow(dim, max(0, -by), x.shape[dim] - 1)
+    return _dense(torch.cat([zeros, kept] if by > 0 else [kept, zeros], dim))
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
