@@ -159,6 +159,11 @@ class NetworkSpace(SearchSpace[C]):
     tied: tuple[str, ...] = ()
     """Submodules that networks of all scales may share, such as ``"stem"``."""
 
+    @property
+    def reference_task(self) -> Task:
+        """Input and output sizes of the space's published networks: for commands that know no data."""
+        return Task()
+
     @abstractmethod
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build the network of ``arch``, or without one the supernet of all architectures.

@@ -33,10 +33,14 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    num_classes: Annotated[int, typer.Option("--num-classes", min=1, help="Classes to tell apart.")] = 10,
+    num_classes: Annotated[
+        int | None,
+        typer.Option("--num-classes", min=1, help="Classes to tell apart; as published if left out."),
+    ] = None,
     image_size: Annotated[
-        int, typer.Option("--image-size", min=1, help="Side of the images, in pixels.")
-    ] = 32,
+        int | None,
+        typer.Option("--image-size", min=1, help="Side of the images, in pixels; as published if left out."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show the choices of a space, or parameters and MACs of one architecture's final network."""
@@ -44,18 +48,21 @@ def inspect(
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
     from nasforge.recipe import Part, parse_options
-    from nasforge.space import Task
+    from nasforge.space import NetworkSpace, Task
 
     plugin = Registry.discover().get("space", space)
     config = parse_options(plugin, sets or [], source=f"inspect {space}")
     built: SearchSpace[Any] = build(Part("space", plugin, config))
+    reference = built.reference_task if isinstance(built, NetworkSpace) else Task()
+    task = Task(
+        image_size=image_size or reference.image_size, num_classes=num_classes or reference.num_classes
+    )
     report: dict[str, Any] = {
         "space": space,
         "options": config.to_json(),
-        "num_classes": num_classes,
-        "image_size": image_size,
+        "num_classes": task.num_classes,
+        "image_size": task.image_size,
     }
-    task = Task(image_size=image_size, num_classes=num_classes)
     report |= _describe_space(built, task) if arch is None else _describe_arch(built, task, _read(arch))
     if as_json:
         print_json(report)

@@ -1,5 +1,6 @@
 """The chain space as data: choices, sizes, notations, published architectures."""
 
+import json
 from random import Random
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from nasforge.arch import Arch
+from nasforge.cli import run_command
 from nasforge.cost import measure
 from nasforge.errors import ArchError
 from nasforge.space import Task
@@ -27,6 +29,7 @@ def chain(**options: object) -> ChainSpace:
 )
 def test_published_networks_have_their_exact_size(name, params, macs):
     space = chain()
+    assert space.reference_task == IMAGENET
     with torch.device("meta"):
         network = space.build(IMAGENET, space.parse(name))
     cost = measure(network, IMAGENET)
@@ -173,3 +176,10 @@ def test_sampling_reaches_every_option():
     space, rng = chain(), Random(1)
     seen = {option for _ in range(50) for picks in space.sample(rng).values() for option in picks}
     assert seen == {*space.options, "skip"}
+
+
+def test_the_command_line_measures_published_networks_as_published(capsys):
+    for name, params, macs in (("CDARTS-a", 6_993_560, 297_655_936), ("CDARTS-b", 6_465_224, 387_858_432)):
+        assert run_command(["inspect", "chain", "--arch", name, "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert (report["params"], report["macs"]) == (params, macs)

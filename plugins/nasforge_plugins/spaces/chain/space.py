@@ -41,6 +41,11 @@ class ChainSpace(NetworkSpace[ChainConfig]):
     tied = ("stem",)
 
     @property
+    def reference_task(self) -> Task:
+        """ImageNet at 224 pixels for the layout ``"imagenet"``, CIFAR-10 for ``"cifar"``."""
+        return Task(3, 224, 1000) if self.config.layout == "imagenet" else Task(3, 32, 10)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Names of the convolutional options, in the order of the published indices."""
         return tuple(f"k{k}e{e}" for k in self.config.kernels for e in self.config.expansions)
