@@ -87,6 +87,7 @@ class Twin:
             runtime.prepare(distiller)
         self._tied = tuple(name for name in space.tied if _alike(search_net, self.bank, name))
         self._momentum: dict[str, dict[str, Any]] = {}
+        self._resting: list[nn.Parameter] = []
         self.network: Network | None = None
         self.arch: Arch | None = None
         self.optimizer: Optimizer | None = None
@@ -102,7 +103,10 @@ class Twin:
             copy_shared(network, self.bank, self._skip(network, arch))
         self.network, self.arch = self._runtime.prepare(network), arch
         tie(self.network, self._search_net, self._tied)
-        self.optimizer = self._make_optimizer(self.parameters())
+        own = self.parameters()
+        trained = {id(p) for p in own}
+        self._resting = [p for p in self._search_net.parameters() if id(p) not in trained]
+        self.optimizer = self._make_optimizer(own)
         for name, parameter in self._named():
             if name in self._momentum:
                 self.optimizer.state[parameter] = resembling(parameter, self._momentum[name])
@@ -122,8 +126,8 @@ class Twin:
 
     def resting(self) -> list[nn.Parameter]:
         """Return the parameters of the search network that the twin does not train."""
-        own = {id(p) for p in self.parameters()}
-        return [p for p in self._search_net.parameters() if id(p) not in own]
+        self._built()
+        return self._resting
 
     def loss(self, images: Tensor, labels: Tensor, student: Output | None = None) -> TwinLoss:
         """Run the evaluation network on a batch and compare it with the search network.
