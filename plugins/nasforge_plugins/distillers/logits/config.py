@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import PositiveFloat
 
 from nasforge.config import PluginConfig
 
@@ -14,9 +14,6 @@ class LogitsConfig(PluginConfig):
 
     temperature: PositiveFloat = 4.0
     """T: logits are divided by it before the softmax; the higher, the more the wrong classes tell."""
-
-    weight: NonNegativeFloat = 1.0
-    """Factor of the whole term, beside the cross-entropy of whoever trains."""
 
     detach_teacher: bool = True
     """Teach the student only; false lets two networks that learn together meet halfway."""

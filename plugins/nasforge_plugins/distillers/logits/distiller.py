@@ -16,7 +16,7 @@ class LogitsDistiller(Distiller[LogitsConfig]):
     """Kullback-Leibler divergence between softened predictions, times T² (Hinton et al., 2015, section 2)."""
 
     def forward(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
-        """Return the mean divergence per image; see `Distiller.forward`."""
+        """Return T² times the mean divergence per image: whoever trains weighs it against the cross-entropy."""
         temperature = self.config.temperature
         goal = teacher.logits.detach() if self.config.detach_teacher else teacher.logits
         divergence = F.kl_div(
@@ -24,4 +24,4 @@ class LogitsDistiller(Distiller[LogitsConfig]):
             F.softmax(goal.float() / temperature, dim=1),
             reduction="batchmean",
         )
-        return self.config.weight * temperature**2 * divergence
+        return temperature**2 * divergence
