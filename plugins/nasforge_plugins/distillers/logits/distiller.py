@@ -16,7 +16,7 @@ class LogitsDistiller(Distiller[LogitsConfig]):
     """Kullback-Leibler divergence between softened predictions, times T² (Hinton et al., 2015, section 2)."""
 
     def forward(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
-        """Return T² times the mean divergence per image: whoever trains weighs it against the cross-entropy."""
+        """Return T² times the mean divergence per image; who trains weighs it against cross-entropy."""
         temperature = self.config.temperature
         goal = teacher.logits.detach() if self.config.detach_teacher else teacher.logits
         divergence = F.kl_div(
