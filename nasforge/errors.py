@@ -78,7 +78,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     Returns:
         ``" Did you mean 'x'?"``, else ``" Known: a, b."``, else an empty string; starts with a space.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     if word and (close := get_close_matches(word, names, n=1, cutoff=0.6)):
         return f" Did you mean {close[0]!r}?"
     return f" Known: {', '.join(names)}." if names else ""

@@ -133,6 +133,9 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
     chosen: list[tuple[Layer, Mapping[str, Any]]] = []
     names: list[str] = []
     for layer in layers:
+        # A profile speaks of the plugins of its own file: where another is used, its options mean nothing.
+        other = _switched(draft, layer.body)
+        chosen = [(of, {k: v for k, v in body.items() if k not in other}) for of, body in chosen]
         draft.apply(layer, {k: v for k, v in layer.body.items() if k not in ("extends", "profiles")})
         profiles = layer.body.get("profiles", {})
         if not isinstance(profiles, Mapping):
@@ -159,6 +162,18 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
         draft.say_in(Layer(last, "--profile ", {}), (profile,), f"no such profile.{known}")
     override = Layer(last + 1, "--set ", _nest(draft, overrides, last + 1))
     draft.apply(override, override.body)
+
+
+def _switched(draft: Draft, body: Mapping[str, Any]) -> set[str]:
+    """Return the tables for which ``body`` uses another plugin than the draft so far."""
+    tables = {name: (draft.table(name), body.get(name)) for name in TOP_TABLES}
+    return {
+        name
+        for name, (old, new) in tables.items()
+        if isinstance(old, Mapping)
+        and isinstance(new, Mapping)
+        and new.get("use", old.get("use")) != old.get("use")
+    }
 
 
 def _nest(draft: Draft, overrides: Overrides, order: int) -> dict[str, Any]:

@@ -238,3 +238,15 @@ def test_shipped_names_do_not_lead_out_of_the_folder(tmp_path, shipped_folder):
 
 def test_a_mapping_may_extend_a_shipped_recipe(shipped_folder):
     assert check({"extends": "quickstart", "space": {"cells": 5}}, REGISTRY).parts["space"].config.cells == 5
+
+
+def test_profiles_of_a_base_do_not_speak_about_other_plugins(tmp_path):
+    write(tmp_path, GOOD + "[profiles.smoke.space]\ncells = 1\n[profiles.smoke.run]\nseed = 5\n", "base.toml")
+    child = "extends = 'base.toml'\n[space]\nuse = 'table'\n"
+    recipe = load(write(tmp_path, child), REGISTRY, profile="smoke")
+    assert recipe.parts["space"].plugin.name == "table"
+    assert recipe.run.seed == 5
+    own = child + "[profiles.smoke.space]\ncells = 2\n"
+    assert problems(write(tmp_path, own), profile="smoke") == [
+        "line 5: profiles.smoke.space.cells: no such option."
+    ]
