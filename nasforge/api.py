@@ -34,10 +34,17 @@ class RunResult:
     Attributes:
         folder: The run folder.
         results: Each stage's result, as its ``result.json`` holds it.
+        skipped: The stages that an earlier process had done; all of them in a run that was finished.
     """
 
     folder: Path
     results: Mapping[Stage, Mapping[str, Any]]
+    skipped: frozenset[Stage] = frozenset()
+
+    @property
+    def was_finished(self) -> bool:
+        """Whether there was nothing left to do."""
+        return bool(self.results) and self.skipped == set(self.results)
 
 
 def create_network(
@@ -165,9 +172,10 @@ def run(
         origins = [part.plugin.origin for part in loaded.parts.values()]
         _note_environment(folder, describe_environment(runtime, origins, options.seed))
         watched.run_start(folder.path.name, loaded.resolved())
-        results = Stages(loaded, folder, runtime, watched).run()
+        stages = Stages(loaded, folder, runtime, watched)
+        results = stages.run()
         watched.run_end(list(results.values())[-1])
-    return RunResult(folder.path, results)
+    return RunResult(folder.path, results, frozenset(stages.skipped))
 
 
 def _load(

@@ -195,7 +195,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: The file is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf8"))  # type: ignore[no-any-return]
+        return json.loads(path.read_text(encoding="utf8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as JSON ({error}). Delete it to do its stage again."

@@ -15,6 +15,8 @@ from nasforge.component import C, Component
 from nasforge.errors import ArchError, suggest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nasforge.nn.output import Network
 
 __all__ = ["NetworkSpace", "Scale", "SearchSpace", "Task"]
@@ -144,6 +146,17 @@ class SearchSpace(Component[C], ABC):
         """Write an architecture so that `parse` reads it back. Default: JSON."""
         return json.dumps(arch.to_json())
 
+    def lookup(self, arch: Arch, *, test: bool = False) -> Mapping[str, float]:
+        """Return what a benchmark's table knows about an architecture. Default: nothing.
+
+        Called after a search, for its result; a search itself never sees it.
+
+        Args:
+            arch: An architecture of this space.
+            test: Also return test accuracies, if the table has any.
+        """
+        return {}
+
 
 class NetworkSpace(SearchSpace[C]):
     """A space whose architectures can be built, and so can the supernet that holds them all.
@@ -163,6 +176,18 @@ class NetworkSpace(SearchSpace[C]):
     def reference_task(self) -> Task:
         """Input and output sizes of the space's published networks: for commands that know no data."""
         return Task()
+
+    def build_auxiliary(self, task: Task) -> tuple[nn.Module, int] | None:
+        """Build a classifier on an inner feature, for the final training. Default: this space has none.
+
+        Args:
+            task: Input and output sizes.
+
+        Returns:
+            A module that maps feature maps to logits ``(B, classes)``, and the index of its feature in
+            ``Output.features``.
+        """
+        return None
 
     @abstractmethod
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:

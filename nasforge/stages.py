@@ -39,12 +39,16 @@ class Stages:
         folder: Where results are.
         runtime: Where to compute.
         observer: Told about everything.
+
+    Attributes:
+        skipped: Stages that were done before.
     """
 
     def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer) -> None:
         self.recipe, self.folder, self.runtime, self.observer = recipe, folder, runtime, observer
         self.resolved = recipe.resolved()
         self.seed = recipe.run.seed
+        self.skipped: list[Stage] = []
 
     def run(self) -> dict[Stage, dict[str, Any]]:
         """Do or skip every stage and return their results."""
@@ -192,13 +196,14 @@ class Stages:
                 "image_size": task.image_size,
                 "num_classes": task.num_classes,
             }
-        if lookup := getattr(self.space, "lookup", None):
-            described["looked_up"] = lookup(arch)
+        if looked_up := self.space.lookup(arch, test=True):
+            described["looked_up"] = dict(looked_up)
         return described
 
     def _skip(self, stage: Stage, mark: str) -> dict[str, Any] | None:
         done = self.folder.result(stage, mark)
         if done is not None:
+            self.skipped.append(stage)
             self.observer.stage_end(stage, done, True)
         return done
 

@@ -68,6 +68,8 @@ def run(
             say_error("interrupted. The same command goes on from the last checkpoint.")
             raise typer.Exit(130) from None
     _print_summary(result)
+    if result.was_finished:
+        print("This run is finished: nothing was left to do. Another one needs another run.name or --out.")
 
 
 def _check_first(recipe: str, profile: str | None, sets: list[str]) -> None:
@@ -86,6 +88,7 @@ def _print_summary(result: RunResult) -> None:
     derived = result.results.get("derive", {})
     rows = [("architecture", str(derived.get("notation", "")))]
     rows += [(words, f"{derived[key]:,}") for key, words in _SIZES.items() if derived.get(key) is not None]
+    rows += _looked_up(derived.get("looked_up"))
     # The test stage repeats what the train stage measured, so it goes last.
     measured: dict[str, float] = {}
     for stage in ("derive", "train", "test"):
@@ -96,6 +99,11 @@ def _print_summary(result: RunResult) -> None:
     rows += [("seconds", ", ".join(spent)), ("folder", str(result.folder))]
     print()
     print_table([row for row in rows if row[1]])
+
+
+def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what a table says about the architecture; the search has not seen it."""
+    return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
 
 
 _SIZES = {"params": "parameters", "macs": "MACs"}

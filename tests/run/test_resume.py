@@ -122,6 +122,6 @@ def test_killed_again_and_again(undisturbed, tmp_path):
         kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *moment)
     output = finish(start(recipe, tmp_path))
     assert outcome(run) == expected
-    assert "finished" not in output
-    assert "finished" in finish(start(recipe, tmp_path))
+    assert "This run is finished" not in output
+    assert "This run is finished" in finish(start(recipe, tmp_path))
     assert outcome(run) == expected

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+import torch
+
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.cost import measure
@@ -57,7 +59,7 @@ class Train(Evaluator[TrainConfig]):
     def _problems(self) -> list[str]:
         config, ctx = self.config, self.ctx
         problems = []
-        if config.auxiliary_weight and getattr(ctx.space, "build_auxiliary", None) is None:
+        if config.auxiliary_weight and not self._has_auxiliary():
             problems.append(
                 f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
                 "auxiliary head. Set it to 0."
@@ -72,6 +74,10 @@ class Train(Evaluator[TrainConfig]):
                 "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
             )
         return problems
+
+    def _has_auxiliary(self) -> bool:
+        with torch.device("meta"):
+            return cast("NetworkSpace[Any]", self.ctx.space).build_auxiliary(self._data.task) is not None
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Train one architecture, or go on where a killed process stopped.

@@ -118,7 +118,9 @@ class Training:
         parts: dict[str, nn.Module] = {"network": self.network}
         self.auxiliary: nn.Module | None = None
         if config.auxiliary_weight:
-            head, self.feature = cast("Any", space).build_auxiliary(task)
+            found = space.build_auxiliary(task)
+            assert found is not None, "the evaluator has checked that the space has an auxiliary head"
+            head, self.feature = found
             self.auxiliary = parts["auxiliary"] = runtime.prepare(head).train()
         self.teacher, self.distiller = teacher, None
         if distiller is not None and teacher is not None:
