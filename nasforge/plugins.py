@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
-
-import pluggy
 
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError, suggest
+from nasforge.hooks import GROUP, Listing, describe_module, error_text, hookimpl
 
-__all__ = ["KINDS", "Kind", "Plugin", "Registry", "hookimpl"]
+__all__ = ["API", "KINDS", "Kind", "Plugin", "Registry", "hookimpl"]
 
-GROUP = "nasforge"
+API = 1
+"""Version of the interface between nasforge and plugins; it rises when a plugin must be changed to work."""
+
 Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_UNCLAIM = "Uninstall one, or name an entry point to skip in NASFORGE_DISABLE."
-
-hookspec = pluggy.HookspecMarker(GROUP)
-hookimpl = pluggy.HookimplMarker(GROUP)
+_UNCLAIM = "Uninstall or rename one, or name an entry point to skip in NASFORGE_DISABLE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Plugin:
             (``"space:supernet"``).
         provides: Capabilities that others may need, such as ``"supernet"``.
         tiny: Options for small, quick runs: conformance checks use them.
+        api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
+        module: The module with its hook; filled in by the registry.
     """
 
     kind: Kind
@@ -54,7 +56,9 @@ class Plugin:
     needs: frozenset[str] = frozenset()
     provides: frozenset[str] = frozenset()
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    api: int = 1
     origin: str = field(default="?", compare=False)
+    module: str = field(default="", compare=False)
 
     def load(self) -> Callable[[Any], Any]:
         """Import and return the target.
@@ -70,13 +74,14 @@ class Plugin:
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
 
-
-class Hooks:
-    """The hooks a plugin module may implement."""
-
-    @hookspec
-    def nasforge_plugins(self) -> Iterable[Plugin]:  # type: ignore[empty-body]
-        """Describe the plugins of this module. Called once at start-up: import nothing heavy here."""
+    def missing_target(self) -> str | None:
+        """Say what is missing if the target's module is not there; finds it without importing it."""
+        module = self.target.partition(":")[0]
+        try:
+            found = module in sys.modules or find_spec(module) is not None
+        except Exception as error:  # a parent package was imported, and is somebody else's code
+            return f"its target {self.target!r} cannot be found: {type(error).__name__}: {error}."
+        return None if found else f"its target {self.target!r} cannot be found: no module {module!r}."
 
 
 class Registry:
@@ -86,13 +91,24 @@ class Registry:
         plugins: Their descriptions.
         broken: Pairs of (entry point, reason) of plugins that could not be described. Plugins whose
             description is wrong are added to them, never raised: one bad plugin must not stop the others.
+
+    Attributes:
+        broken: As above.
+        notes: Pairs of (entry point, what is wrong) of plugins that work all the same.
+        disabled: Names of entry points that were skipped.
     """
 
     def __init__(self, plugins: Iterable[Plugin] = (), broken: Iterable[tuple[str, str]] = ()) -> None:
         self._claims: dict[tuple[str, str], list[Plugin]] = {}
         self.broken = list(broken)
+        self.notes: list[tuple[str, str]] = []
+        self.disabled: list[str] = []
         for plugin in plugins:
-            if reason := _fault(plugin):
+            try:
+                reason = _fault(plugin)
+            except Exception as error:  # fields of other types than they should have
+                reason = f"its description cannot be read: {type(error).__name__}: {error}."
+            if reason:
                 self.broken.append(_blame(plugin, reason))
                 continue
             claims = self._claims.setdefault((plugin.kind, plugin.name), [])
@@ -110,30 +126,50 @@ class Registry:
         Args:
             points: Entry points to use instead of the installed ones.
         """
-        manager = pluggy.PluginManager(GROUP)
-        manager.add_hookspecs(Hooks)
         disabled = {name.strip() for name in os.environ.get("NASFORGE_DISABLE", "").split(",")}
         found: list[Plugin] = []
         broken: list[tuple[str, str]] = []
+        notes: list[tuple[str, str]] = []
+        skipped: list[str] = []
+        seen: set[int] = set()
         for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
             if point.name in disabled:
+                skipped.append(point.name)
                 continue
             origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             at = f"{point.name} = {point.value} ({origin})"
+            listing = Listing()
             try:
-                described = _describe(manager, point, origin)
+                with listing:
+                    module = point.load()
+                    if id(module) in seen:
+                        raise PluginError(f"{point.value} is named by another entry point already.")
+                    seen.add(id(module))
+                    described = describe_module(module)
             except (Exception, SystemExit) as error:
-                reason = " ".join(str(error).split())
-                broken.append(
-                    (at, reason if isinstance(error, PluginError) else f"{type(error).__name__}: {reason}")
-                )
+                broken.append((at, error_text(error)))
                 continue
+            finally:
+                notes += [(at, note) for note in listing.notes()]
             for plugin in described:
                 if isinstance(plugin, Plugin):
-                    found.append(replace(plugin, origin=origin))
+                    found.append(replace(plugin, origin=origin, module=point.module))
                 else:
                     broken.append((at, f"the hook returned {plugin!r}, which is no Plugin."))
-        return cls(found, broken)
+        registry = cls(found, broken)
+        registry.notes, registry.disabled = notes, skipped
+        return registry
+
+    def extended(self, plugins: Iterable[Plugin]) -> Registry:
+        """Return a registry that has further plugins; those it has already are left out.
+
+        Args:
+            plugins: Their descriptions, origins included.
+        """
+        known = list(self)
+        registry = Registry([*known, *(plugin for plugin in plugins if plugin not in known)], self.broken)
+        registry.notes, registry.disabled = self.notes, self.disabled
+        return registry
 
     def __iter__(self) -> Iterator[Plugin]:
         order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
@@ -179,30 +215,11 @@ class Registry:
         raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}{hint}")
 
 
-def _describe(manager: pluggy.PluginManager, point: EntryPoint, origin: str) -> list[object]:
-    module = point.load()
-    if manager.is_registered(module):
-        raise PluginError(f"{point.value} is named by another entry point already.")
-    manager.register(module, name=f"{origin} {point.name}")
-    try:
-        manager.check_pending()  # a misspelt hook is an error, not silence
-        implementations = [i for i in manager.hook.nasforge_plugins.get_hookimpls() if i.plugin is module]
-        if not implementations:
-            raise PluginError("implements no hook. Decorate nasforge_plugins() with @hookimpl.")
-        described: list[object] = []
-        for implementation in implementations:
-            answer = implementation.function()
-            if not isinstance(answer, Iterable):
-                raise PluginError(f"nasforge_plugins() returned {answer!r}. Return a list of Plugin.")
-            described += answer
-        return described
-    except (Exception, SystemExit):
-        manager.unregister(module)  # or every later check_pending() would fail too
-        raise
-
-
 def _fault(plugin: Plugin) -> str | None:
     """Say what is wrong with a description, if anything is."""
+    if plugin.api != API:
+        update = "nasforge" if plugin.api > API else "the plugin"
+        return f"it was written for plugin API {plugin.api}, this nasforge has API {API}. Update {update}."
     if plugin.kind not in KINDS:
         return f"no kind {plugin.kind!r}.{suggest(str(plugin.kind), KINDS)}"
     if not isinstance(plugin.name, str) or not _NAME.fullmatch(plugin.name):
