@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from nasforge.arch import Arch, Choice
 from nasforge.component import C, Component
-from nasforge.errors import ArchError, suggest
+from nasforge.errors import ArchError, RunError, suggest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,6 +188,25 @@ class NetworkSpace(SearchSpace[C]):
             ``Output.features``.
         """
         return None
+
+    def with_partial_channels(self, share: int) -> Self:
+        """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS).
+
+        A space offers this by an option ``partial_channels``, which its networks of scale ``"search"`` give
+        to their `nasforge.nn.ChoiceBlock`.
+
+        Args:
+            share: Number of groups of channels, of which the options see the first.
+
+        Raises:
+            RunError: The space has no such option.
+        """
+        if "partial_channels" not in type(self.config).model_fields:
+            raise RunError(
+                f"{type(self).__name__}: its search networks have no partial channels. Set partial_channels = 1 "
+                "in [searcher], or give the space an option partial_channels."
+            )
+        return type(self)(type(self.config)(**{**self.config.model_dump(), "partial_channels": share}))
 
     @abstractmethod
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:

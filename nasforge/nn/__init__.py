@@ -2,21 +2,38 @@
 
 from nasforge.nn.choice import ChoiceBlock, EdgeSum
 from nasforge.nn.droppath import DropPath, set_drop_path
-from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output
-from nasforge.nn.relax import ArchParameters, uniform_weights
+from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked
+from nasforge.nn.partial import bypass, part_of
+from nasforge.nn.relax import (
+    ArchParameters,
+    Dirichlet,
+    Gumbel,
+    Relaxation,
+    Sigmoid,
+    Softmax,
+    uniform_weights,
+)
 from nasforge.nn.weights import copy_shared, one_hot, tie
 
 __all__ = [
     "ArchParameters",
     "ChoiceBlock",
+    "Dirichlet",
     "DropPath",
     "EdgeSum",
     "FeatureInfo",
+    "Gumbel",
     "Network",
     "OptionWeights",
     "Output",
+    "Picked",
+    "Relaxation",
+    "Sigmoid",
+    "Softmax",
+    "bypass",
     "copy_shared",
     "one_hot",
+    "part_of",
     "set_drop_path",
     "tie",
     "uniform_weights",

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn.output import OptionWeights
+from nasforge.nn.output import OptionWeights, Picked
+from nasforge.nn.partial import bypass
 
 __all__ = ["ChoiceBlock", "EdgeSum"]
 
@@ -25,15 +26,26 @@ class ChoiceBlock(nn.Module):
         choice: The decision.
         make: Builds the module of an option.
         arch: The architecture; None makes every option.
+        share: The options see the first of so many groups of channels, see `nasforge.nn.bypass`; ``make``
+            then builds them for so many fewer channels.
     """
 
-    def __init__(self, choice: Choice, make: Callable[[str], nn.Module], arch: Arch | None = None) -> None:
+    def __init__(
+        self, choice: Choice, make: Callable[[str], nn.Module], arch: Arch | None = None, *, share: int = 1
+    ) -> None:
         super().__init__()
         self.choice = choice
+        self.share = share
         self.options = nn.ModuleDict({o: make(o) for o in picked(choice, arch)})
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the options at ``x``; see `OptionWeights`."""
+        if self.share > 1:
+            return bypass(x, self.share, partial(self.mix, weights=weights))
+        return self.mix(x, weights)
+
+    def mix(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
+        """Return the weighted sum of the options at the channels that they see."""
         terms = ((name, partial(option, x)) for name, option in self.options.items())
         return weighted_sum(self.choice, terms, weights)
 
@@ -82,7 +94,8 @@ def weighted_sum(
     if scale is None:
         return _add(term() for _, term in terms)
     if isinstance(scale, int):
-        return next(term() for option, term in terms if option == choice.options[scale])
+        only = next(term() for option, term in terms if option == choice.options[scale])
+        return scale.weight * only if isinstance(scale, Picked) else only
     return _add(scale[choice.options.index(option)] * term() for option, term in terms)
 
 

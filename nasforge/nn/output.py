@@ -8,10 +8,28 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["FeatureInfo", "Network", "OptionWeights", "Output"]
+__all__ = ["FeatureInfo", "Network", "OptionWeights", "Output", "Picked"]
 
 OptionWeights = Mapping[str, Tensor | int]
-"""Per choice name: one weight per option, shape ``(options,)``, or the index of the only option to run."""
+"""Per choice name: one weight per option, shape ``(options,)``, or the index of the only option to run; an
+index that is a `Picked` also has a weight."""
+
+
+class Picked(int):
+    """The index of the only option to run, with the weight that its output is multiplied by.
+
+    Args:
+        index: Of the option.
+        weight: A scalar, through which a searcher gets its gradient.
+    """
+
+    weight: Tensor
+
+    def __new__(cls, index: int, weight: Tensor) -> Picked:
+        """Make an index that carries a weight."""
+        self = super().__new__(cls, index)
+        self.weight = weight
+        return self
 
 
 class FeatureInfo(NamedTuple):

@@ -58,6 +58,10 @@ class ChainConfig(PluginConfig):
     feature_stages: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field((1, 2, 3, 4, 5), min_length=1)
     """Stages whose output a distiller sees; [3, 4, 5] gives three depths, as CDARTS has in cell spaces."""
 
+    partial_channels: Positive = 1
+    """Options of the search network see one channel in so many, the others pass by (PC-DARTS: 4; ours in this
+    space). Blocks that change width or side are left whole."""
+
     execution: Literal["fast", "reference"] = "fast"
     """How a block mixes its options: "fast" saves passes over feature maps, "reference" is the plain sum;
     both compute the same from the same parameters."""

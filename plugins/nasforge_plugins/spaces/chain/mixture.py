@@ -21,11 +21,11 @@ __all__ = ["MixedBlock"]
 class MixedBlock(ChoiceBlock):
     """A `ChoiceBlock` over `MBConv` options and the identity."""
 
-    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
-        """Return the weighted sum of the options at ``x``; see `OptionWeights`."""
+    def mix(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
+        """Return the weighted sum of the options at the channels that they see."""
         scale = None if weights is None else weights.get(self.choice.name)
         if scale is None or isinstance(scale, int):
-            return super().forward(x, weights)
+            return super().mix(x, weights)
         branches: Tensor | None = None
         straight = []
         for i, option in enumerate(self.options.values()):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output
+from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, part_of
 from nasforge.space import Scale, Task
 from nasforge_plugins.spaces.chain.blocks import MBConv, SeparableBlock, round_channels
 from nasforge_plugins.spaces.chain.config import ChainConfig
@@ -49,11 +49,15 @@ class ChainNetwork(Network):
         self.stage0 = SeparableBlock(c)
         self.stages = nn.ModuleDict()
         info, total = {}, stem_stride
+        partial = config.partial_channels if scale == "search" else 1
+        # A network has one option per block: there is nothing to share.
+        fast = config.execution == "fast" and arch is None
         for number, (name, blocks) in enumerate(groupby(choices, key=_stage), start=1):
             width, stage = _scaled(config.widths[number - 1], multiplier), nn.ModuleDict()
             for i, choice in enumerate(blocks):
                 stride = strides[number - 1] if i == 0 else 1
-                stage[f"block{i}"] = _block(choice, c, width, stride, arch, config.execution == "fast")
+                share = partial if stride == 1 and c == width else 1
+                stage[f"block{i}"] = _block(choice, c, width, stride, arch, fast, share)
                 c, total = width, total * stride
             self.stages[name] = stage
             info[name] = FeatureInfo(c, total)
@@ -80,15 +84,18 @@ class ChainNetwork(Network):
         return Output(self.classifier(self.dropout(hidden)), tuple(features[name] for name in self.taps))
 
 
-def _block(choice: Choice, c_in: int, c_out: int, stride: int, arch: Arch | None, fast: bool) -> ChoiceBlock:
+def _block(
+    choice: Choice, c_in: int, c_out: int, stride: int, arch: Arch | None, fast: bool, share: int
+) -> ChoiceBlock:
+    c_in, c_out = part_of(c_in, share), part_of(c_out, share)
+
     def make(option: str) -> nn.Module:
         if option == SKIP:
             return nn.Identity()
         kernel, expansion = (int(number) for number in option[1:].split("e"))
         return MBConv(c_in, c_out, kernel, expansion, stride)
 
-    # A network has one option per block: there is nothing to share.
-    return (MixedBlock if fast and arch is None else ChoiceBlock)(choice, make, arch)
+    return (MixedBlock if fast else ChoiceBlock)(choice, make, arch, share=share)
 
 
 def _stage(choice: Choice) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn import ChoiceBlock, DropPath, EdgeSum, OptionWeights
+from nasforge.nn import ChoiceBlock, DropPath, EdgeSum, OptionWeights, part_of
 from nasforge_plugins.ops.convolutions import FactorizedReduce, ReluConvBn, SeparableConv, separable_twice
 from nasforge_plugins.ops.simple import Zero, pool
 from nasforge_plugins.spaces.darts.genotype import NODES
@@ -27,6 +27,7 @@ class CellPlan(NamedTuple):
         channels_previous: Channels of the output of the previous cell.
         channels: Channels of its nodes; its output has four times as many.
         shrink_before: Whether the first of these two outputs has twice the side of the other.
+        share: Operations see one channel in so many.
     """
 
     kind: Literal["normal", "reduce"]
@@ -34,6 +35,7 @@ class CellPlan(NamedTuple):
     channels_previous: int
     channels: int
     shrink_before: bool
+    share: int = 1
 
 
 def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool) -> nn.Module:
@@ -69,9 +71,9 @@ class Edge(ChoiceBlock):
         self, choice: Choice, plan: CellPlan, stride: int, arch: Arch | None, affine: bool, pool_norm: bool
     ) -> None:
         def make(option: str) -> nn.Module:
-            return make_operation(option, plan.channels, stride, affine, pool_norm)
+            return make_operation(option, part_of(plan.channels, plan.share), stride, affine, pool_norm)
 
-        super().__init__(choice, make, arch)
+        super().__init__(choice, make, arch, share=plan.share)
         # A supernet drops nothing, and dropping an identity would cut the cell off its input.
         passes_on = any(isinstance(option, nn.Identity) for option in self.options.values())
         self.drop = nn.Identity() if arch is None or passes_on else DropPath()

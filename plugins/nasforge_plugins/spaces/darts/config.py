@@ -41,5 +41,9 @@ class DartsConfig(PluginConfig):
     pool_batch_norm: bool = False
     """Whether poolings of the search network end in a batch norm (DARTS: true, CDARTS: false)."""
 
+    partial_channels: int = Field(1, ge=1)
+    """Operations of the search network see one channel in so many, the others pass by (PC-DARTS: 4). Cells
+    then compute as "reference"."""
+
     execution: Literal["fast", "reference"] = "fast"
     """How cells compute: "fast" shares work between operations, "reference" runs them one by one."""

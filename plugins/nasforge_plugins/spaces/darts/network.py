@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +99,7 @@ def plan(config: DartsConfig, task: Task, scale: Scale) -> Layout:
         "eval": (config.eval_channels, config.eval_cells),
         "final": (config.channels, config.cells),
     }[scale]
+    share = config.partial_channels if scale == "search" else 1
     imagenet = config.stem == "imagenet"
     stem_channels = channels if imagenet else config.stem_multiplier * channels
     before = previous = stem_channels
@@ -110,7 +111,8 @@ def plan(config: DartsConfig, task: Task, scale: Scale) -> Layout:
         reduces = index in reductions
         if reduces:
             channels, stride = 2 * channels, 2 * stride
-        cells.append(CellPlan("reduce" if reduces else "normal", before, previous, channels, shrink))
+        kind: Literal["normal", "reduce"] = "reduce" if reduces else "normal"
+        cells.append(CellPlan(kind, before, previous, channels, shrink, share))
         before, previous, shrink = previous, NODES * channels, reduces
         behind.append(FeatureInfo(previous, stride))
     features = tuple(behind[tap] for tap in taps)
@@ -141,7 +143,8 @@ class CellNetwork(Network):
             [Cell(cell, choices, arch, scale == "final", pool_norm) for cell in layout.cells]
         )
         self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
-        self.execution = config.execution
+        partial = scale == "search" and config.partial_channels > 1
+        self.execution = "reference" if partial else config.execution
         self.complete = arch is None
         self.taps = layout.taps
         self.feature_info = layout.features

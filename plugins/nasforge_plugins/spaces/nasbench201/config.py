@@ -38,6 +38,10 @@ class NasBench201Config(PluginConfig):
     allow_none: bool = True
     """Whether an edge may be read from the weights as "none"; false takes the heaviest other operation."""
 
+    partial_channels: PositiveInt = 1
+    """Operations of the search network see one channel in so many, the others pass by (PC-DARTS: 4). Cells
+    then compute as "reference"."""
+
     execution: Literal["fast", "reference"] = "fast"
     """How cells compute: "fast" shares work between the edges that leave one node, "reference" runs one
     module per operation. The numbers and the parameters are the same."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasforge.nn import ChoiceBlock, OptionWeights
+from nasforge.nn import ChoiceBlock, OptionWeights, Picked
 from nasforge_plugins.spaces.nasbench201.notation import EDGES
 from nasforge_plugins.spaces.nasbench201.operations import NormalisedConv, average_pool
 
@@ -79,7 +79,7 @@ def _active(edge: ChoiceBlock, weights: OptionWeights | None) -> list[tuple[str,
         return [(name, None) for name in edge.options]
     options = edge.choice.options
     if isinstance(scale, int):
-        return [(options[scale], None)]
+        return [(options[scale], scale.weight if isinstance(scale, Picked) else None)]
     return [(name, scale[options.index(name)]) for name in edge.options]
 
 

@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from nasforge.arch import Arch
-from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output
+from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, part_of
 from nasforge.space import Task
 from nasforge_plugins.spaces.nasbench201.fast import run_fast
 from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
@@ -27,16 +27,16 @@ class Cell(nn.Module):
         arch: The architecture; None makes every operation of every edge.
         affine: Whether batch-norms learn scale and shift.
         fast: Whether edges that leave one node share their work.
+        share: Operations see one channel in so many.
     """
 
-    def __init__(self, channels: int, arch: Arch | None, affine: bool, fast: bool) -> None:
+    def __init__(self, channels: int, arch: Arch | None, affine: bool, fast: bool, share: int) -> None:
         super().__init__()
-        self.edges = nn.ModuleDict(
-            {
-                c.name: ChoiceBlock(c, lambda name: make_operation(name, channels, affine), arch)
-                for c in CHOICES
-            }
-        )
+
+        def make(name: str) -> nn.Module:
+            return make_operation(name, part_of(channels, share), affine)
+
+        self.edges = nn.ModuleDict({c.name: ChoiceBlock(c, make, arch, share=share) for c in CHOICES})
         self.fast = fast
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
@@ -71,6 +71,7 @@ class CellNetwork(Network):
         affine: Whether the batch-norms in the cells learn scale and shift.
         final_norm: Whether batch-norm and ReLU precede the pooling.
         fast: Whether cells share work between edges.
+        share: Operations see one channel in so many; above 1 not ``fast``.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class CellNetwork(Network):
         affine: bool,
         final_norm: bool,
         fast: bool,
+        share: int = 1,
     ) -> None:
         super().__init__()
         widths = [channels * 2**stage for stage in range(STAGES)]
@@ -90,7 +92,7 @@ class CellNetwork(Network):
             nn.Conv2d(task.in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )
         self.stages = nn.ModuleList(
-            nn.ModuleList(Cell(width, arch, affine, fast) for _ in range(cells)) for width in widths
+            nn.ModuleList(Cell(width, arch, affine, fast, share) for _ in range(cells)) for width in widths
         )
         self.reductions = nn.ModuleList(
             ResidualReduction(before, after) for before, after in pairwise(widths)

@@ -154,6 +154,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         if arch is not None:
             self.validate(arch)
         config = self.config
+        share = config.partial_channels if scale == "search" else 1
         channels, cells = {
             "search": (config.search_channels, config.search_cells),
             "eval": (config.eval_channels, config.eval_cells),
@@ -166,7 +167,8 @@ class NasBench201(NetworkSpace[NasBench201Config]):
             cells=cells,
             affine=scale != "search",
             final_norm=scale == "final" or config.skeleton == "benchmark",
-            fast=config.execution == "fast",
+            fast=config.execution == "fast" and share == 1,
+            share=share,
         )
 
     @cached_property
