@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,9 @@ def create_network(
 def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     """Load the trained network of a finished run, in `eval` mode, on the CPU.
 
+    A run whose recipe names local modules has copies of them, and this runs them: get such a folder only from
+    whom you would get a program.
+
     Args:
         folder: The run folder.
         features: Return an `Output` with logits and stage features instead of the logits alone.
@@ -113,7 +116,8 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     weights = run_folder.stage("train") / "weights.safetensors"
     if not weights.exists():
         raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
-    recipe = check(resolved, Registry.discover(), source=str(run_folder.path / "resolved.json"))
+    source = str(run_folder.path / "resolved.json")
+    recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
     space = _network_space(build(recipe.parts["space"]), resolved["space"]["use"])
     derived = read_json(run_folder.stage("derive") / "arch.json")
     network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
@@ -168,7 +172,8 @@ def run(
         torch.set_num_threads(options.threads)
     watched = Observers(observers)
     with folder.locked():
-        folder.claim(loaded.resolved(), loaded.text, update=update)
+        modules = {module.path: module.content for module in loaded.modules if module.path}
+        folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
         _note_environment(folder, describe_environment(runtime, origins, options.seed))
         watched.run_start(folder.path.name, loaded.resolved())
@@ -191,10 +196,10 @@ def _load(
     folder = RunFolder(Path(recipe))
     if (resolved := folder.resolved) is not None:
         source = str(folder.path / "resolved.json")
-        loaded = check(resolved, registry, source=source, overrides=overrides)
+        loaded = check(resolved, registry, source=source, overrides=overrides, folder=folder.path)
         written = folder.path / "recipe.toml"
         text = written.read_text(encoding="utf8") if written.exists() else ""
-        return Recipe(loaded.source, text, loaded.run, loaded.parts), folder
+        return replace(loaded, text=text), folder
     loaded = load(recipe, registry, profile=profile, overrides=overrides)
     return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
 

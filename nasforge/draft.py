@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nasforge.errors import RecipeError
@@ -22,7 +23,7 @@ TABLES: dict[str, Kind] = {
 }
 """The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
 
-TOP_TABLES = ("run", *(table for table in TABLES if "." not in table))
+TOP_TABLES = ("run", "plugins", *(table for table in TABLES if "." not in table))
 """The tables that do not lie inside another."""
 
 Keys = tuple[str, ...]
@@ -38,12 +39,14 @@ class Layer:
         label: Stands before a location: ``"base/cdarts.toml, "``, ``"--set "``, or nothing for the recipe.
         body: Its content.
         lines: Line numbers by path.
+        folder: Where paths in it start; None: the working directory.
     """
 
     order: int
     label: str
     body: Mapping[str, Any]
     lines: Mapping[Keys, int] = field(default_factory=dict)
+    folder: Path | None = None
 
     def line(self, path: Keys) -> int:
         """Return the line of ``path`` or of the nearest table around it; 0 if unknown."""
@@ -71,6 +74,11 @@ class Draft:
         for key in name.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
+
+    def folder(self, path: Keys) -> Path:
+        """Return where a relative path in an option starts: the folder of the file that sets it."""
+        layer, _ = self._origins.get(path, (None, ()))
+        return (layer.folder if layer else None) or Path.cwd()
 
     def say(self, path: Sequence[str | int], message: str) -> None:
         """Note a problem.

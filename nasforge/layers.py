@@ -40,14 +40,24 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides)
     return reader.draft
 
 
-def draft_of_mapping(raw: Mapping[str, Any], source: str, profile: str | None, overrides: Overrides) -> Draft:
+def draft_of_mapping(
+    raw: Mapping[str, Any], source: str, profile: str | None, overrides: Overrides, folder: Path | None = None
+) -> Draft:
     """Do the same as `draft_of_file` for a recipe that is a mapping already.
+
+    Args:
+        raw: Tables by name.
+        source: What to call it in messages.
+        profile: As in `draft_of_file`.
+        overrides: As in `draft_of_file`.
+        folder: Where its paths start; None: the working directory.
 
     Raises:
         RecipeError: A file that it extends is missing or no TOML.
     """
     reader = _Reader(source)
-    layers = [*reader.bases(Layer(0, "", raw), Path.cwd() / "recipe", ()), Layer(0, "", raw)]
+    layer = Layer(0, "", raw, folder=folder)
+    layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
     reader.draft.stop_if_wrong()
     _stack(reader.draft, layers, profile, overrides)
     return reader.draft
@@ -86,7 +96,7 @@ class _Reader:
         label = f"{_display(path)}, " if above else ""
         try:
             text = path.read_bytes().decode("utf-8")
-            layer = Layer(order, label, tomllib.loads(text), key_lines(text))
+            layer = Layer(order, label, tomllib.loads(text), key_lines(text), path.resolve().parent)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             self.draft.say_unplaced(order, f"{label}{_unreadable(error)}")
             return []

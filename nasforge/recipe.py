@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from nasforge.config import PluginConfig
 from nasforge.draft import TABLES, TOP_TABLES, Draft
 from nasforge.errors import PluginError, suggest
 from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
+from nasforge.local import LocalModule, LocalModulesConfig, load_modules
 from nasforge.plugins import Plugin, Registry
 from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
 from nasforge.validate import validate
@@ -98,6 +99,7 @@ class Recipe:
         run: The ``[run]`` table.
         parts: The other tables, by name; see `TABLES`.
         profiles: Names of the profiles that could have been chosen.
+        modules: The local modules it names.
     """
 
     source: str = field(compare=False)
@@ -105,10 +107,17 @@ class Recipe:
     run: RunConfig
     parts: Mapping[str, Part]
     profiles: tuple[str, ...] = field(default=(), compare=False)
+    modules: tuple[LocalModule, ...] = field(default=(), compare=False)
 
     def resolved(self) -> dict[str, Any]:
-        """Return the whole recipe as plain JSON data, defaults included; `check` accepts it."""
+        """Return the whole recipe as plain JSON data, defaults included; `check` accepts it.
+
+        Files of local modules are named by their whole path, and by a checksum.
+        """
         tables: dict[str, Any] = {"run": self.run.to_json()}
+        if self.modules:
+            checksums = {module.name: module.checksum for module in self.modules if module.path}
+            tables["plugins"] = {"modules": [m.place for m in self.modules], "checksums": checksums}
         for name in TABLES:
             if name in self.parts:
                 part = self.parts[name]
@@ -138,13 +147,7 @@ def load(
     draft = draft_of_file(source, profile, overrides)
     recipe = _check(draft, registry)
     name = recipe.run.name or find_recipe(source).stem
-    return Recipe(
-        recipe.source,
-        recipe.text,
-        recipe.run.model_copy(update={"name": name}),
-        recipe.parts,
-        recipe.profiles,
-    )
+    return replace(recipe, run=recipe.run.model_copy(update={"name": name}))
 
 
 def check(
@@ -154,6 +157,7 @@ def check(
     source: str = "recipe",
     profile: str | None = None,
     overrides: Overrides = (),
+    folder: Path | None = None,
 ) -> Recipe:
     """Check a recipe that is a mapping, such as `Recipe.resolved` returns.
 
@@ -163,11 +167,12 @@ def check(
         source: What to call it in messages.
         profile: As in `load`.
         overrides: As in `load`.
+        folder: Where paths of local modules start; None: the working directory.
 
     Raises:
         RecipeError: Lists everything that is wrong.
     """
-    return _check(draft_of_mapping(raw, source, profile, overrides), registry)
+    return _check(draft_of_mapping(raw, source, profile, overrides, folder), registry)
 
 
 def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = None) -> PluginConfig:
@@ -198,6 +203,8 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         run = _options(draft, "run", RunConfig, None, run_table or {})
     else:
         draft.say(("run",), "must be a table: write [run] and its options below.")
+    modules = _modules(draft)
+    registry = registry.extended(plugin for module in modules for plugin in module.plugins)
     plugins: dict[str, Plugin] = {}
     parts: dict[str, Part] = {}
     for name in TABLES:
@@ -211,7 +218,19 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     _check_needs(draft, plugins, registry)
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
-    return Recipe(draft.source, draft.text, run, MappingProxyType(parts), draft.profiles)
+    return Recipe(draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules)
+
+
+def _modules(draft: Draft) -> tuple[LocalModule, ...]:
+    """Import the local modules; what is wrong with one is noted where it is named."""
+    body = draft.table("plugins")
+    if not isinstance(body, Mapping | None):
+        draft.say(("plugins",), 'must be a table: write [plugins] and modules = ["./my_space.py"] below.')
+        return ()
+    config = _options(draft, "plugins", LocalModulesConfig, None, body or {})
+    if not isinstance(config, LocalModulesConfig):
+        return ()
+    return load_modules(draft, config)
 
 
 def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:

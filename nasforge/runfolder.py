@@ -40,17 +40,33 @@ class RunFolder:
         path = self.path / "resolved.json"
         return read_json(path) if path.exists() else None
 
-    def claim(self, resolved: Mapping[str, Any], text: str, *, update: bool = False) -> None:
+    def claim(
+        self,
+        resolved: Mapping[str, Any],
+        text: str,
+        *,
+        update: bool = False,
+        modules: Mapping[Path, bytes] | None = None,
+    ) -> None:
         """Make the folder, or check that it belongs to the same recipe.
+
+        Files of local modules are copied to ``modules/`` and named relative to the folder, so that it can be
+        moved, and goes on with the code it began with.
 
         Args:
             resolved: The complete recipe.
             text: The recipe as its author wrote it.
             update: Accept another recipe: stages whose inputs differ are done again.
+            modules: The files of local modules, by the path that ``resolved`` has for them.
 
         Raises:
             RunError: The folder belongs to another recipe, or is something else.
         """
+        copies = {str(path): f"modules/{path.name}" for path in modules or {}}
+        if copies:
+            local = resolved["plugins"]
+            named = {**local, "modules": [copies.get(place, place) for place in local["modules"]]}
+            resolved = {**resolved, "plugins": named}
         known = self.resolved
         if known is None and self.path.exists() and any(f.name != ".lock" for f in self.path.iterdir()):
             raise RunError(
@@ -65,6 +81,10 @@ class RunFolder:
                 "with --update."
             )
         self.path.mkdir(parents=True, exist_ok=True)
+        for path, content in (modules or {}).items():
+            copy = self.path / copies[str(path)]
+            if not copy.exists() or copy.read_bytes() != content:
+                _write(copy, content)
         if known != resolved:
             write_json(self.path / "resolved.json", resolved)
             _write_text(self.path / "recipe.toml", text)
@@ -185,7 +205,9 @@ def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
         tables: Names of the tables, besides ``run``.
     """
     run = {key: value for key, value in resolved["run"].items() if key not in HOW_NOT_WHAT}
-    return {"run": run, **{table: resolved.get(table) for table in tables}}
+    # Where a local module lies does not matter, and what it says does.
+    local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
+    return {"run": run, **local, **{table: resolved.get(table) for table in tables}}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -208,10 +230,14 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
+    _write(path, text.encode("utf8"))
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("w", encoding="utf8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

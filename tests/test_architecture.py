@@ -31,19 +31,33 @@ ARROWS = {
     "checkpoint": {"errors"},
     "runtime": {"errors"},
     "cost": {"arch", "space"},
-    "plugins": {"config", "errors"},
+    "hooks": {"errors"},
+    "plugins": {"config", "errors", "hooks"},
     "shipped": {"errors"},
     "draft": {"errors", "plugins"},
+    "local": {"config", "draft", "errors", "hooks", "plugins"},
     "layers": {"draft", "errors", "shipped", "toml_text"},
     "wording": {"errors", "toml_text"},
-    "recipe": {"config", "draft", "errors", "layers", "plugins", "shipped", "validate"},
+    "recipe": {"config", "draft", "errors", "layers", "local", "plugins", "shipped", "validate"},
     "validate": {"config", "wording"},
     "build": {"recipe"},
 }
 
 LIGHT = (
     *("arch", "build", "component", "config", "data", "draft", "errors", "evaluator", "layers", "observer"),
-    *("plugins", "recipe", "searcher", "seeding", "shipped", "space", "toml_text", "validate", "wording"),
+    *(
+        "hooks",
+        "local",
+        "plugins",
+        "recipe",
+        "searcher",
+        "seeding",
+        "shipped",
+        "space",
+        "toml_text",
+        "validate",
+        "wording",
+    ),
     *("cli", "cli.app", "cli.option_text", "cli.output", "cli.progress"),
 )
 

@@ -76,6 +76,17 @@ def raising(error):
         ),
         ([replace(plugin("space", "a"), tiny={"x": 1})], "tiny sets 'x', which is no option."),
         ([plugin("space", "a"), plugin("space", "a")], "is described twice by the same distribution."),
+        (
+            [replace(plugin("space", "a"), api=2)],
+            "it was written for plugin API 2, this nasforge has API 1. Update nasforge.",
+        ),
+        (
+            [replace(plugin("space", "a"), api=0)],
+            "it was written for plugin API 0, this nasforge has API 1. Update the plugin.",
+        ),
+        ([replace(plugin("space", "a"), needs=None)], "its description cannot be read: TypeError: "),
+        ([replace(plugin("space", "a"), tiny=3)], "its description cannot be read: TypeError: "),
+        ([replace(plugin("space", "a"), api="1")], "its description cannot be read: TypeError: "),
     ],
 )
 def test_what_is_wrong_with_a_plugin_is_told_and_the_others_work(module, answer, reason):
@@ -158,6 +169,67 @@ def test_entry_points_can_be_disabled(module, monkeypatch):
         [module("first_one", [plugin("space", "a")]), module("other_one", [plugin("space", "a")])]
     )
     assert registry.get("space", "a").origin == "other_one"
+    assert registry.disabled == ["first-one"]
+
+
+def test_what_a_plugin_prints_is_kept_from_the_output_and_told(module, capsys):
+    def answer():
+        print("\nhello\nworld")
+        return [plugin("space", "a")]
+
+    registry = Registry.discover([module("loud_one", answer), module("quiet_one", [plugin("space", "b")])])
+    assert capsys.readouterr().out == ""
+    assert registry.names("space") == ["a", "b"]
+    assert registry.notes == [
+        ("loud-one = loud_one (loud_one)", "prints 'hello' when it is listed. Remove the print.")
+    ]
+
+
+def test_what_a_broken_plugin_printed_is_told_too(module):
+    def answer():
+        print("oh")
+        raise ValueError("no")
+
+    registry = Registry.discover([module("loud_one", answer)])
+    assert reasons(registry) == ["ValueError: no"]
+    assert registry.notes[0][1].startswith("prints 'oh'")
+
+
+def test_plugins_that_import_torch_when_listed_are_told(module, monkeypatch):
+    torch = sys.modules["torch"]
+    monkeypatch.delitem(sys.modules, "torch")
+
+    def answer():
+        sys.modules["torch"] = torch
+        return [plugin("space", "a")]
+
+    registry = Registry.discover([module("heavy_one", answer), module("later_one", [plugin("space", "b")])])
+    assert [at for at, _ in registry.notes] == ["heavy-one = heavy_one (heavy_one)"]
+    assert registry.notes[0][1].startswith("imports torch when it is listed")
+    assert registry.names("space") == ["a", "b"]
+
+
+def test_every_plugin_knows_the_module_of_its_hook(module):
+    registry = Registry.discover([module("good_one", [plugin("space", "a")])])
+    assert registry.get("space", "a").module == "good_one"
+
+
+def test_a_target_that_is_missing_is_found_out_without_importing_it():
+    assert Plugin("space", "a", "json.decoder:JSONDecoder").missing_target() is None
+    assert Plugin("space", "a", "this.s:Zen").missing_target() is not None
+    assert Plugin("space", "a", "antigravity:X").missing_target() is None
+    assert "antigravity" not in sys.modules
+    missing = Plugin("space", "a", "nasforge.nowhere:Thing").missing_target()
+    assert missing == "its target 'nasforge.nowhere:Thing' cannot be found: no module 'nasforge.nowhere'."
+
+
+def test_a_registry_can_be_extended_without_being_changed():
+    known, new = plugin("space", "a"), plugin("space", "b")
+    registry = Registry([known], [("x", "gone")])
+    registry.notes = [("y", "prints")]
+    more = registry.extended([replace(known, origin="again"), new])
+    assert (registry.names("space"), more.names("space")) == (["a"], ["a", "b"])
+    assert (more.broken, more.notes, more.conflicts) == ([("x", "gone")], [("y", "prints")], [])
 
 
 def test_names_that_do_not_exist_come_with_a_suggestion():
