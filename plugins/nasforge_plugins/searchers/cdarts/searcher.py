@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
-from nasforge.nn import ArchParameters, Output, uniform_weights
+from nasforge.nn import Output
 from nasforge.optim import frozen, gradients, load_gradients
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
@@ -23,9 +23,11 @@ from nasforge.train import load_optimizer
 from nasforge.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.copying import left_behind
-from nasforge_plugins.searchers.cdarts.penalty import L1Penalty, l1_strength
-from nasforge_plugins.searchers.cdarts.progress import CycleProgress
+from nasforge_plugins.searchers.cdarts.penalty import l1_strength
 from nasforge_plugins.searchers.cdarts.update import UpdateRule
+from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
+from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
+from nasforge_plugins.searchers.gradient.relaxing import relax
 
 __all__ = ["Cdarts"]
 
@@ -46,11 +48,11 @@ class Cdarts(Searcher[CdartsConfig]):
         assert isinstance(space, NetworkSpace), "the recipe check requires a space with a supernet"
         assert ctx.data is not None, "the recipe check requires a [data] table"
         self.space, self.data, self.runtime = space, ctx.data, ctx.runtime
-        relaxed = [c for c in space.choices if c.kind == "op" or cfg.edge_weights == "learned"]
-        edges = [c for c in space.choices if c.kind == "edge" and cfg.edge_weights == "mean"]
-        self.alpha = self.runtime.prepare(ArchParameters(relaxed, cfg.arch_init_std))
-        self.constant_weights = uniform_weights(edges, device=self.runtime.device)
-        self.penalty = self._make_penalty()
+        self.alpha, self.constant_weights = relax(
+            space, cfg, cfg.edge_weights, cfg.arch_init_std, self.runtime
+        )
+        self.penalty = make_l1(space, cfg.l1_options, cfg.l1_reduction, cfg.l1_multiplier)
+        self.regularizers = Regularizers(cfg)
         self.search_net = self.runtime.prepare(space.build(self.data.task, scale="search"))
         self.twin = Twin(
             space,
@@ -99,7 +101,8 @@ class Cdarts(Searcher[CdartsConfig]):
             if warm
             else cfg.eval_warmup_epochs * self._batches("arch") + cfg.joint_epochs * pairs
         )
-        progress = CycleProgress(self.ctx.report, self.cycle + 1, batches)
+        progress = StepProgress(self.ctx.report, f"search, cycle {self.cycle + 1}", batches)
+        self.alpha.relaxation.progress = self.cycle / max(1, cfg.iterations - 1)
         if warm:
             self._warm_search(progress)
         else:
@@ -137,6 +140,8 @@ class Cdarts(Searcher[CdartsConfig]):
             arch_loss = cross_entropy(student.logits.float(), labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
             penalty = strength * self.penalty(dict(self.alpha.logits.items()))
+            more = self.regularizers(self.alpha, self.cycle - cfg.warmup_epochs)
+            penalty = penalty if more is None else penalty + more
             mutual = cfg.loss_alpha * cfg.distill_weight * distill_loss
             loss = (arch_loss + eval_loss) / cfg.loss_alpha + mutual + penalty
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
@@ -147,7 +152,7 @@ class Cdarts(Searcher[CdartsConfig]):
             "eval_loss": eval_loss,
             "distill_loss": distill_loss,
             "penalty": penalty,
-            "eval_accuracy": _accuracy(teacher, labels),
+            "eval_accuracy": accuracy_of(teacher, labels),
         }
 
     def step_search(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -166,7 +171,7 @@ class Cdarts(Searcher[CdartsConfig]):
             loss = cross_entropy(output.logits.float(), labels)
         optimizers = (self.search_optimizer,)
         self.rule.apply(loss, optimizers, self.search_net.parameters(), self._everything().parameters())
-        return {"search_loss": loss, "search_accuracy": _accuracy(output, labels)}
+        return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels)}
 
     def step_eval(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Evaluation warm-up: train the evaluation network's weights; the stem is one of them.
@@ -182,7 +187,7 @@ class Cdarts(Searcher[CdartsConfig]):
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         optimizers = (self.twin.optimizer,)
         self.rule.apply(loss, optimizers, self.twin.parameters(), self._everything().parameters())
-        return {"eval_warmup_loss": loss, "eval_warmup_accuracy": _accuracy(output, labels)}
+        return {"eval_warmup_loss": loss, "eval_warmup_accuracy": accuracy_of(output, labels)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next cycle depends on."""
@@ -213,18 +218,18 @@ class Cdarts(Searcher[CdartsConfig]):
         load_gradients(self._everything(), state.get("gradients", {}))
         self.cycle, self.arch = state["cycle"], Arch(state["arch"])
 
-    def _warm_search(self, progress: CycleProgress) -> None:
+    def _warm_search(self, progress: StepProgress) -> None:
         for images, labels in self._read("weights", self.cycle):
             progress.add("search warm-up", len(labels), self.step_search(images, labels))
 
-    def _warm_eval(self, progress: CycleProgress, epoch: int) -> None:
+    def _warm_eval(self, progress: StepProgress, epoch: int) -> None:
         cfg = self.config
         cycle = self.cycle - cfg.warmup_epochs
         passes = cycle * (cfg.eval_warmup_epochs + cfg.joint_epochs) + epoch
         for images, labels in self._read("arch", passes):
             progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
 
-    def _train_jointly(self, progress: CycleProgress, epoch: int) -> None:
+    def _train_jointly(self, progress: StepProgress, epoch: int) -> None:
         cfg = self.config
         cycle = self.cycle - cfg.warmup_epochs
         search_epoch = cfg.warmup_epochs + cycle * cfg.joint_epochs + epoch
@@ -273,16 +278,3 @@ class Cdarts(Searcher[CdartsConfig]):
     def _sgd(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         cfg = self.config
         return torch.optim.SGD(parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
-
-    def _make_penalty(self) -> L1Penalty:
-        cfg = self.config
-        operations = [c for c in self.space.choices if c.kind == "op"]
-        present = {option for choice in operations for option in choice.options}
-        options = self.space.parameter_free & present if cfg.l1_options is None else cfg.l1_options
-        return L1Penalty(operations, options, cfg.l1_multiplier, cfg.l1_reduction == "mean")
-
-
-@torch.no_grad()
-def _accuracy(output: Output, labels: Tensor) -> Tensor:
-    """Return the share of right predictions in percent, as a scalar on the device."""
-    return 100.0 * (output.logits.argmax(1) == labels).float().mean()

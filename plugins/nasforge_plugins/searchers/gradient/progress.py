@@ -1,4 +1,4 @@
-"""Means over the batches of one cycle, and word of them while it runs."""
+"""Means over the batches of one step, and word of them while it runs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from nasforge.nn import Output
 from nasforge.train import check_finite
 
-__all__ = ["CycleProgress"]
+__all__ = ["StepProgress", "accuracy_of"]
 
 
-class CycleProgress:
-    """Collects losses and accuracies of a cycle; nothing leaves the device before a report is due.
+class StepProgress:
+    """Collects losses and accuracies of a step; nothing leaves the device before a report is due.
 
     Args:
         report: Tells the observers; see `nasforge.component.Context.report`.
-        cycle: Number of the cycle, from 1, for messages.
-        batches: How many batches the cycle has in all.
+        where: What happens, for messages: ``"search, cycle 3"``.
+        batches: How many batches the step has in all.
         reports: How many reports to make.
     """
 
     def __init__(
-        self, report: Callable[[Mapping[str, float]], None], cycle: int, batches: int, reports: int = 20
+        self, report: Callable[[Mapping[str, float]], None], where: str, batches: int, reports: int = 20
     ) -> None:
-        self._report, self._cycle, self._batches = report, cycle, max(1, batches)
+        self._report, self._where, self._batches = report, where, max(1, batches)
         self._every = max(1, batches // reports)
         self._done = self._in_phase = 0
         self._phase = ""
@@ -46,7 +47,7 @@ class CycleProgress:
         self._in_phase = self._in_phase + 1 if phase == self._phase else 1
         self._phase = phase
         self._done += 1
-        where = f"search, cycle {self._cycle}, {phase}, batch {self._in_phase}"
+        where = f"{self._where}, {phase}, batch {self._in_phase}"
         self._pending.append((where, images, {name: v.detach().float() for name, v in values.items()}))
         due = self._done % self._every == 0
         if due or all(v.device.type == "cpu" for v in values.values()):
@@ -67,6 +68,17 @@ class CycleProgress:
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = (total + float(value) * images, count + images)
         self._pending.clear()
+
+
+@torch.no_grad()
+def accuracy_of(output: Output, labels: Tensor) -> Tensor:
+    """Return the share of right predictions in percent, as a scalar on the device.
+
+    Args:
+        output: What a network returned.
+        labels: ``(B,)``.
+    """
+    return 100.0 * (output.logits.argmax(1) == labels).float().mean()
 
 
 def _on_cpu(value: Tensor) -> Tensor:

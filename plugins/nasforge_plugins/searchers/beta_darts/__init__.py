@@ -1,0 +1,1 @@
+"""DARTS with beta-decay."""

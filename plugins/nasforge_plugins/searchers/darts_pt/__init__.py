@@ -1,0 +1,1 @@
+"""DARTS whose architecture is chosen by perturbation."""

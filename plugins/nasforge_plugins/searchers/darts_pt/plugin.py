@@ -1,0 +1,20 @@
+"""Describes the searcher to nasforge."""
+
+from nasforge.plugins import Plugin, hookimpl
+from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
+
+
+@hookimpl
+def nasforge_plugins() -> list[Plugin]:
+    """Return the searcher of this folder."""
+    return [
+        Plugin(
+            "searcher",
+            "darts-pt",
+            "nasforge_plugins.searchers.darts_pt.searcher:DartsPt",
+            DartsPtConfig,
+            "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
+            needs=frozenset({"data", "space:supernet"}),
+            tiny={"epochs": 2, "tune_epochs": 1},
+        )
+    ]

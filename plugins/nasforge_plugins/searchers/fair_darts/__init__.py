@@ -1,0 +1,1 @@
+"""DARTS whose options do not compete."""

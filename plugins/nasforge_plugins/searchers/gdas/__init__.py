@@ -1,0 +1,1 @@
+"""Gradient-based search by a differentiable sampler."""

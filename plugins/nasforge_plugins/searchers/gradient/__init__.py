@@ -1,0 +1,1 @@
+"""Parts that gradient searchers are made of; no plugin by itself."""

@@ -1,0 +1,102 @@
+"""An evaluation network that learns beside the search network, and how both learn from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from nasforge.nn import Output
+from nasforge.optim import frozen
+from nasforge.twin import Twin
+from nasforge_plugins.searchers.gradient.config import GradientConfig
+from nasforge_plugins.searchers.gradient.progress import accuracy_of
+
+__all__ = ["TwinTrainer"]
+
+
+class TwinTrainer:
+    """Trains a `Twin` in the steps of the architecture, as CDARTS does (step A of its joint training).
+
+    Args:
+        twin: The evaluation network and the distiller.
+        config: Options of the searcher.
+
+    Attributes:
+        twin: As given.
+    """
+
+    def __init__(self, twin: Twin, config: GradientConfig) -> None:
+        self.twin, self._config = twin, config
+
+    def due(self, epoch: int) -> bool:
+        """Return whether a new evaluation network begins.
+
+        Args:
+            epoch: Since the architecture began to learn, from 0.
+        """
+        return self.twin.network is None or epoch % self._config.eval_interval == 0
+
+    def step_eval(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Train the evaluation network alone.
+
+        Args:
+            images: From the ``arch`` split, ``(B, C, S, S)``.
+            labels: ``(B,)``.
+
+        Returns:
+            Scalars by metric name.
+        """
+        loss, _, output = self.twin.loss(images, labels)
+        self._descend(loss)
+        return {"eval_warmup_loss": loss, "eval_warmup_accuracy": accuracy_of(output, labels)}
+
+    def step_arch(
+        self,
+        run: Callable[[Tensor], Output],
+        penalties: Callable[[], Tensor],
+        optimizer: Optimizer,
+        images: Tensor,
+        labels: Tensor,
+    ) -> dict[str, Tensor]:
+        """Train evaluation network, distiller and architecture together.
+
+        Args:
+            run: Runs the search network.
+            penalties: Returns what only the architecture is to blame for.
+            optimizer: Of the architecture.
+            images: From the ``arch`` split, ``(B, C, S, S)``.
+            labels: ``(B,)``.
+
+        Returns:
+            Scalars by metric name.
+        """
+        with frozen(self.twin.resting()):
+            student = run(images)
+            arch_loss = cross_entropy(student.logits.float(), labels)
+            eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
+            penalty = penalties()
+            loss = arch_loss + eval_loss + self._config.distill_weight * distill_loss + penalty
+        self._descend(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        return {
+            "arch_loss": arch_loss,
+            "arch_accuracy": accuracy_of(student, labels),
+            "eval_loss": eval_loss,
+            "eval_accuracy": accuracy_of(teacher, labels),
+            "distill_loss": distill_loss,
+            "penalty": penalty,
+        }
+
+    def _descend(self, loss: Tensor) -> None:
+        assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
+        self.twin.optimizer.zero_grad()
+        loss.backward()
+        if self._config.clip > 0:
+            clip_grad_norm_(self.twin.parameters(), self._config.clip)
+        self.twin.optimizer.step()
+        self.twin.optimizer.zero_grad()

@@ -1,0 +1,168 @@
+"""Terms of the architecture's loss that look at nothing but its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from nasforge.arch import Choice
+from nasforge.errors import RecipeError, suggest
+from nasforge.nn import ArchParameters
+from nasforge.space import NetworkSpace
+from nasforge_plugins.searchers.gradient.options import RegularizerOptions
+
+__all__ = [
+    "L1Penalty",
+    "Regularizers",
+    "fading",
+    "make_l1",
+    "mean_entropy",
+    "mean_log_sum_exp",
+    "zero_one_loss",
+]
+
+
+def fading(epoch: int, *, coefficient: float, ratio: float, epochs: int) -> float:
+    """Return the strength of a penalty that falls on a line from ``coefficient`` to 0.
+
+    Args:
+        epoch: From 0, where the strength is ``coefficient``.
+        coefficient: The first strength.
+        ratio: Share of ``epochs`` after which it is 0.
+        epochs: Length of the search.
+    """
+    return max(coefficient * (1.0 - epoch / (epochs * ratio)), 0.0)
+
+
+class L1Penalty:
+    """The absolute values of the raw logits of some options (not of their softmax), added or averaged.
+
+    Against options without weights, which otherwise win because they learn nothing slower.
+
+    Args:
+        choices: The relaxed choices of operations.
+        options: The options to penalise.
+        multiplier: Factor.
+        mean: Average instead of adding.
+
+    Raises:
+        RecipeError: No choice has one of the options.
+    """
+
+    def __init__(
+        self, choices: Iterable[Choice], options: Iterable[str], multiplier: float = 1.0, mean: bool = False
+    ) -> None:
+        choices, options = tuple(choices), sorted(options)
+        known = {option for choice in choices for option in choice.options}
+        if unknown := [option for option in options if option not in known]:
+            raise RecipeError(
+                "[searcher]",
+                [f"l1_options: no choice has {option!r}.{suggest(option, known)}" for option in unknown],
+            )
+        self._indices = {
+            c.name: [i for i, option in enumerate(c.options) if option in options] for c in choices
+        }
+        self._factor = multiplier
+        if mean:
+            self._factor /= max(1, sum(map(len, self._indices.values())))
+
+    def __call__(self, logits: Mapping[str, Tensor]) -> Tensor:
+        """Return the penalty at strength 1, a scalar.
+
+        Args:
+            logits: Raw architecture parameters by choice name.
+        """
+        entries = [logits[name][indices] for name, indices in self._indices.items() if indices]
+        if not entries:
+            return torch.zeros(())
+        return self._factor * torch.cat(entries).float().abs().sum()
+
+
+def make_l1(
+    space: NetworkSpace[Any],
+    options: Iterable[str] | None,
+    reduction: Literal["sum", "mean"],
+    multiplier: float = 1.0,
+) -> L1Penalty:
+    """Return the penalty on a space's choices of operations.
+
+    Args:
+        space: The space that is searched.
+        options: The options to penalise; None takes those the space calls free of parameters.
+        reduction: Whether to add or to average.
+        multiplier: Factor.
+
+    Raises:
+        RecipeError: No choice has one of the options.
+    """
+    operations = [c for c in space.choices if c.kind == "op"]
+    present = {option for choice in operations for option in choice.options}
+    chosen = space.parameter_free & present if options is None else options
+    return L1Penalty(operations, chosen, multiplier, reduction == "mean")
+
+
+class Regularizers:
+    """The terms of `RegularizerOptions`.
+
+    Args:
+        options: Their strengths.
+    """
+
+    def __init__(self, options: RegularizerOptions) -> None:
+        self._options = options
+
+    def __call__(self, alpha: ArchParameters, epoch: int) -> Tensor | None:
+        """Return what to add to the loss, a scalar; None if every strength is 0.
+
+        Args:
+            alpha: The architecture parameters.
+            epoch: Since the architecture began to learn, from 0.
+        """
+        options = self._options
+        terms = []
+        if options.beta_decay:
+            terms.append(options.beta_decay * epoch * mean_log_sum_exp(alpha.operation_logits()))
+        if options.entropy:
+            terms.append(options.entropy * mean_entropy(alpha.shares()))
+        if options.zero_one:
+            terms.append(options.zero_one * zero_one_loss(alpha.relaxation.mean(alpha.operation_logits())))
+        return torch.stack(terms).sum() if terms else None
+
+
+def mean_log_sum_exp(logits: Mapping[str, Tensor]) -> Tensor:
+    """Return the smooth maximum of a choice's logits, averaged over the choices (β-DARTS, beta-decay loss).
+
+    Its gradient is the softmax: it pulls every logit down by the weight of its option, whereas the decay of
+    Adam, rescaled by the second moment, pulls small ones as much as large ones.
+
+    Args:
+        logits: Per choice, shape ``(options,)``.
+    """
+    return torch.stack([values.logsumexp(0) for values in logits.values()]).mean()
+
+
+def mean_entropy(weights: Mapping[str, Tensor]) -> Tensor:
+    """Return the mean entropy of the choices, a scalar; 1 is uniform, 0 decided.
+
+    Args:
+        weights: Per choice, shape ``(options,)``, adding up to 1.
+    """
+    open_choices = [w for w in weights.values() if w.numel() > 1]
+    shares = [-torch.special.xlogy(w, w.clamp_min(1e-12)).sum() / _log(w) for w in open_choices]
+    return torch.stack(shares).mean() if shares else torch.zeros(())
+
+
+def zero_one_loss(weights: Mapping[str, Tensor]) -> Tensor:
+    """Return minus the mean squared distance of all weights from one half (FairDARTS, zero-one loss).
+
+    Args:
+        weights: Per choice, shape ``(options,)``.
+    """
+    return -(torch.cat(list(weights.values())) - 0.5).square().mean()
+
+
+def _log(weights: Tensor) -> Tensor:
+    return torch.tensor(float(weights.numel()), device=weights.device).log()

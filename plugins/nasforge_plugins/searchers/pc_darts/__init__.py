@@ -1,0 +1,1 @@
+"""DARTS with partial channels and edge normalisation."""

@@ -1,0 +1,1 @@
+"""DARTS under disturbed option weights."""
