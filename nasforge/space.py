@@ -203,8 +203,8 @@ class NetworkSpace(SearchSpace[C]):
         """
         if "partial_channels" not in type(self.config).model_fields:
             raise RunError(
-                f"{type(self).__name__}: its search networks have no partial channels. Set partial_channels = 1 "
-                "in [searcher], or give the space an option partial_channels."
+                f"{type(self).__name__}: its search networks have no partial channels. Set partial_channels "
+                "= 1 in [searcher], or give the space an option partial_channels."
             )
         return type(self)(type(self.config)(**{**self.config.model_dump(), "partial_channels": share}))
 

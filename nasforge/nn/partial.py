@@ -24,8 +24,8 @@ def bypass(x: Tensor, share: int, mix: Callable[[Tensor], Tensor]) -> Tensor:
         mix: Maps ``(B, C / share, H, W)`` to as many channels of the same or of half the side.
 
     Returns:
-        ``(B, C, H, W)`` or ``(B, C, H / 2, W / 2)``, in the memory layout of ``x``. The channels of the groups
-        alternate, so that the next options see others.
+        ``(B, C, H, W)`` or ``(B, C, H / 2, W / 2)``, in the memory layout of ``x``. The channels of the
+        groups alternate, so that the next options see others.
     """
     count = part_of(x.shape[1], share)
     mixed, passed = mix(x[:, :count]), x[:, count:]

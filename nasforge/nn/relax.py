@@ -30,9 +30,11 @@ class Relaxation(ABC):
 
     Attributes:
         simplex: Whether the weights of a choice add up to 1.
+        progress: How far the search is: 0 in its first epoch, 1 in its last. Whoever searches sets it.
     """
 
     simplex: bool = True
+    progress: float = 0.0
 
     @abstractmethod
     def mean(self, logits: Logits) -> dict[str, Tensor]:
@@ -50,13 +52,6 @@ class Relaxation(ABC):
         """
         return dict(self.mean(logits))
 
-    def anneal(self, progress: float) -> None:
-        """Follow the search; nothing by default.
-
-        Args:
-            progress: From 0 at its first epoch to 1 at its last.
-        """
-
 
 class Softmax(Relaxation):
     """Every option runs, and a softmax weighs them (DARTS, Eq. 2)."""
@@ -67,7 +62,7 @@ class Softmax(Relaxation):
 
 
 class Gumbel(Softmax):
-    """One drawn option runs; a straight-through weight of 1 carries its gradient (GDAS, Eq. 3 to 6).
+    """One drawn option runs; a straight-through weight of 1 carries its gradient (GDAS, section 3.2).
 
     An option is drawn with its softmax probability, by the Gumbel-max trick. Its weight has the value 1 and
     the gradient of the tempered softmax of logits and noise. Options that are not drawn give no gradient of
@@ -76,18 +71,15 @@ class Gumbel(Softmax):
     Args:
         start: Temperature in the first epoch.
         end: Temperature in the last epoch; a line in between.
-
-    Attributes:
-        temperature: The current one.
     """
 
     def __init__(self, start: float = 10.0, end: float = 0.1) -> None:
         self._start, self._end = start, end
-        self.temperature = start
 
-    def anneal(self, progress: float) -> None:
-        """Move the temperature along its line."""
-        self.temperature = self._start + (self._end - self._start) * progress
+    @property
+    def temperature(self) -> float:
+        """The current one."""
+        return self._start + (self._end - self._start) * self.progress
 
     def weights(self, logits: Logits) -> dict[str, Tensor | int]:
         """Return per choice the drawn index, with its weight where the logits are trained."""
@@ -133,7 +125,7 @@ class Dirichlet(Relaxation):
 
 
 class Sigmoid(Relaxation):
-    """Every option runs, each with a weight of its own: options do not compete (FairDARTS, Eq. 2)."""
+    """Every option runs, each with a weight of its own: options do not compete (FairDARTS)."""
 
     simplex = False
 
@@ -169,11 +161,13 @@ class ArchParameters(nn.Module):
 
     def weights(self) -> dict[str, Tensor | int]:
         """Return what a network runs with, differentiable; see `Relaxation.weights`."""
-        return self._ordered(self.relaxation.weights(self.operation_logits()))
+        drawn = self.relaxation.weights(self.operation_logits())
+        return {**self._edge_weights(), **drawn}
 
     def mean(self) -> dict[str, Tensor]:
         """Return option weights without noise, differentiable, in float32."""
-        return self._ordered(self.relaxation.mean(self.operation_logits()))
+        mean = {**self._edge_weights(), **self.relaxation.mean(self.operation_logits())}
+        return {name: mean[name] for name in self.logits}
 
     @torch.no_grad()
     def as_lists(self) -> dict[str, list[float]]:
@@ -203,10 +197,9 @@ class ArchParameters(nn.Module):
             return mean
         return {name: w if name in self._edges else w / w.sum() for name, w in mean.items()}
 
-    def _ordered(self, operations: Mapping[str, Tensor | int]) -> dict[str, Tensor | int]:
+    def _edge_weights(self) -> dict[str, Tensor]:
         return {
-            name: values.float().softmax(0) if name in self._edges else operations[name]
-            for name, values in self.logits.items()
+            name: values.float().softmax(0) for name, values in self.logits.items() if name in self._edges
         }
 
 
