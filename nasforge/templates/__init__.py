@@ -1,0 +1,1 @@
+"""What `nasforge new plugin` copies: small plugins that work, one per kind."""

@@ -1,0 +1,1 @@
+"""A data for nasforge."""

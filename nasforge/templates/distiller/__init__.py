@@ -1,0 +1,1 @@
+"""A distiller for nasforge."""

@@ -1,0 +1,80 @@
+"""What `nasforge new plugin` writes works at once: every check, its own tests, and a real installation."""
+
+import os
+import subprocess
+import sys
+import venv
+
+import pytest
+
+from generated_plugins import NAMES, fake_install, generate, run_python
+from nasforge.plugins import KINDS
+from nasforge.testing import conformance
+
+
+def checked(kind):
+    @conformance(f"nasforge.templates.{kind}.plugin")
+    def test(check):
+        check()
+
+    return test
+
+
+test_searcher = checked("searcher")
+test_distiller = checked("distiller")
+test_evaluator = checked("evaluator")
+test_data = checked("data")
+test_space = pytest.mark.slow(checked("space"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tests_of_a_new_plugin_pass(tmp_path, kind):
+    project = generate(tmp_path, kind)
+    paths = fake_install(project)
+    done = run_python(["-m", "pytest", "-q", "-p", "no:cacheprovider"], project, paths)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+def test_new_plugins_are_formatted(tmp_path):
+    pytest.importorskip("ruff", reason="ruff is not installed")
+    for kind in KINDS:
+        generate(tmp_path, kind)
+    rules = ["--isolated", "--line-length", "110"]
+    ruff = [sys.executable, "-m", "ruff"]
+    subprocess.run([*ruff, "format", *rules, "--check", tmp_path], check=True)
+    subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", tmp_path], check=True)
+
+
+@pytest.mark.slow
+def test_all_kinds_can_be_installed_at_once(tmp_path):
+    """In an environment of its own that sees the packages of this one, without any download."""
+    pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    outer = [path for path in sys.path if path.endswith("site-packages")]
+    # addsitedir, not a line of the path alone: nasforge may itself be installed by a .pth file.
+    (site / "outer.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in outer))
+    projects = [generate(tmp_path, kind) for kind in KINDS]
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment.pop("PYTHONPATH", None)
+    editable = [argument for project in projects for argument in ("-e", str(project))]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-build-isolation", *editable]
+    done = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listing = [python, "-m", "nasforge", "plugins", "list"]
+    listed = subprocess.run(
+        listing, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    for kind, name in NAMES.items():
+        assert f"{name} 0.1.0" in listed.stdout, kind
+    assert "broken" not in listed.stdout
+    project = projects[KINDS.index("searcher")]
+    tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(tests, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = [python, "-m", "nasforge", "check", "recipe.toml"]
+    subprocess.run(shown, cwd=project, env=environment, check=True, capture_output=True)
