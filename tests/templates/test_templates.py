@@ -44,8 +44,8 @@ def test_new_plugins_are_formatted(tmp_path):
         generate(tmp_path, kind)
     rules = ["--isolated", "--line-length", "110"]
     ruff = [sys.executable, "-m", "ruff"]
-    subprocess.run([*ruff, "format", *rules, "--check", tmp_path], check=True)
-    subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", tmp_path], check=True)
+    subprocess.run([*ruff, "format", *rules, "--check", "."], check=True, cwd=tmp_path)
+    subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", "."], check=True, cwd=tmp_path)
 
 
 @pytest.mark.slow
