@@ -145,15 +145,17 @@ class _NormedSum(torch.autograd.Function):
             bias = bias - u * mu if shift is None else bias + shift - u * mu
             product = u.unsqueeze(2) * weight
             products.append((d, product))
-            saved += [x, weight, u, deviation, mu, mean, projected]
-        groups, n, _ = products[0][0].shape
-        out = products[0][0].new_empty((n, groups, bias.shape[1]) if relu else (groups, n, bias.shape[1]))
+            saved += [d, weight, u, deviation, mu, mean, projected]
+        first, product = products[0]
+        groups, n, _ = first.shape
+        b, _, h, w = cast("Tensor", flat[0]).shape
+        ctx.shape = b, h, w
+        out = first.new_empty((n, groups, bias.shape[1]) if relu else (groups, n, bias.shape[1]))
         rows = out.permute(1, 0, 2) if relu else out
-        torch.baddbmm(bias.unsqueeze(1), products[0][0], products[0][1].mT, out=rows)
+        torch.baddbmm(bias.unsqueeze(1), first, product.mT, out=rows)
         for d, product in products[1:]:
             rows.baddbmm_(d, product.mT)
         if relu:
-            b, _, h, w = flat[0].shape  # type: ignore[union-attr]
             out = out.relu_().view(b, h, w, -1).permute(0, 3, 1, 2)
         ctx.relu = relu
         ctx.save_for_backward(out if relu else None, *saved)
@@ -176,8 +178,7 @@ class _NormedSum(torch.autograd.Function):
             grad = grad.contiguous()
         total = grad.sum(1)
         for term in range(len(needs) // 4):
-            x, weight, u, deviation, mu, mean, projected = saved[7 * term : 7 * term + 7]
-            d = _rows(x, weight.shape[0])
+            d, weight, u, deviation, mu, mean, projected = saved[7 * term : 7 * term + 7]
             need_x, need_weight, need_scale, need_shift = needs[4 * term : 4 * term + 4]
             trained = mean is not None
             cross = moved = pull = None
@@ -187,12 +188,12 @@ class _NormedSum(torch.autograd.Function):
             if trained and moved is not None:
                 pull = (u * moved).mul_(deviation).div_(d.shape[1])
             if need_x:
-                results[4 * term] = _input_gradient(grad, d, x, weight, u, mu, total, pull)
+                results[4 * term] = _input_gradient(grad, d, weight, u, mu, total, pull, ctx.shape)
             if need_weight:
                 grad_weight = u.unsqueeze(2) * cast("Tensor", cross)
                 if trained:
                     grad_weight.baddbmm_((u * total).unsqueeze(2), mean.unsqueeze(1), alpha=-1)
-                    grad_weight.addcmul_(pull.unsqueeze(2), projected, value=-1)
+                    grad_weight.addcmul_(cast("Tensor", pull).unsqueeze(2), projected, value=-1)
                 results[4 * term + 1] = grad_weight
             results[4 * term + 2] = moved if need_scale else None
             results[4 * term + 3] = total if need_shift else None
@@ -202,26 +203,24 @@ class _NormedSum(torch.autograd.Function):
 def _input_gradient(
     grad: Tensor,
     d: Tensor,
-    x: Tensor,
     weight: Tensor,
     u: Tensor,
     mu: Tensor,
     total: Tensor,
     pull: Tensor | None,
+    shape: tuple[int, int, int],
 ) -> Tensor:
     """Return the gradient of ``x``; ``pull`` is how far the batch's own statistics hold each channel back."""
-    buffer = d.new_empty(d.shape[1], d.shape[0], d.shape[2])
-    rows = buffer.permute(1, 0, 2)
+    buffer = torch.empty_like(d)  # strided as d is
     product = u.unsqueeze(2) * weight
     if pull is None:
-        torch.bmm(grad, product, out=rows)
+        torch.bmm(grad, product, out=buffer)
     else:
         back = torch.bmm(weight.mT, pull.unsqueeze(2) * weight)
         level = (pull * mu).sub_(u * total / d.shape[1])
-        torch.baddbmm(torch.bmm(level.unsqueeze(1), weight), d, back, alpha=-1, out=rows)
-        rows.baddbmm_(grad, product)
-    b, _, h, w = x.shape
-    return buffer.view(b, h, w, -1).permute(0, 3, 1, 2)
+        torch.baddbmm(torch.bmm(level.unsqueeze(1), weight), d, back, alpha=-1, out=buffer)
+        buffer.baddbmm_(grad, product)
+    return buffer.permute(1, 0, 2).reshape(*shape, -1).permute(0, 3, 1, 2)
 
 
 def _rows(x: Tensor, groups: int) -> Tensor:

@@ -24,6 +24,7 @@ from nasforge_plugins.ops.depthwise import (
     repeat_channels,
 )
 from nasforge_plugins.ops.normed import Statistics, Term, normed_sum
+from nasforge_plugins.ops.simple import concatenate
 from nasforge_plugins.spaces.darts.cell import Cell, Edge
 from nasforge_plugins.spaces.darts.genotype import NODES
 from nasforge_plugins.spaces.darts.space import CELLS, OPERATIONS, edge_name, inputs_name, sources
@@ -33,6 +34,8 @@ __all__ = ["MixedCells"]
 SOURCES = sources(NODES - 1)
 TARGETS = {source: tuple(n for n in range(NODES) if source in sources(n)) for source in SOURCES}
 Scales = dict[str, Tensor]
+
+CACHE = 2**23  # edges run together as long as one of their maps fits a CPU core's cache with room to spare
 
 
 class MixedCells:
@@ -54,49 +57,68 @@ class MixedCells:
             if source not in states:
                 node = int(source[-1])
                 states[source] = _sum(parts[node])
+            reduces = cell.plan.kind == "reduce" and source.startswith("in")
+            outgoing = _Outgoing(states[source], 2 if reduces else 1, self.statistics)
+            scales = self.scales[cell.plan.kind]
             targets = TARGETS[source]
-            edges = [cast("Edge", cast("Any", cell.nodes[n]).edges[source]) for n in targets]
-            stride = 2 if cell.plan.kind == "reduce" and source.startswith("in") else 1
-            outgoing = _Outgoing(edges, states[source], stride, self.scales[cell.plan.kind], self.statistics)
-            for target, part in zip(targets, outgoing.run(source), strict=True):
-                parts[target].append(part)
+            for start in range(0, len(targets), outgoing.together):
+                some = slice(start, start + outgoing.together)
+                edges = [cast("Edge", cast("Any", cell.nodes[n]).edges[source]) for n in targets[some]]
+                scale = {} if scales is None else {o: v[some] for o, v in scales[source].items()}
+                for target, part in zip(targets[some], outgoing.run(edges, scale), strict=True):
+                    parts[target].append(part)
         states[f"node{NODES - 1}"] = _sum(parts[-1])
         self.statistics.write()
-        return torch.cat([states[f"node{n}"] for n in range(NODES)], 1)
+        return concatenate([states[f"node{n}"] for n in range(NODES)])
 
 
 class _Outgoing:
-    """The edges that leave one state."""
+    """The edges that leave one state.
 
-    def __init__(
-        self,
-        edges: list[Edge],
-        state: Tensor,
-        stride: int,
-        scales: dict[str, Scales] | None,
-        statistics: Statistics,
-    ) -> None:
-        self.edges, self.stride, self.scales, self.statistics = edges, stride, scales, statistics
-        self.state = state.contiguous(memory_format=torch.channels_last)
+    Args:
+        state: The state, ``(B, C, H, W)``.
+        stride: Side of the state divided by that of the nodes.
+        statistics: Receives what the batch norms have seen.
+    """
 
-    def run(self, source: str) -> Sequence[Tensor]:
-        """Return one map ``(B, C, H, W)`` per edge."""
-        self.scale: Scales = {} if self.scales is None else self.scales[source]
-        count = len(self.edges)
-        x = F.relu(self.state)
-        wide = repeat_channels(x, count)
+    def __init__(self, state: Tensor, stride: int, statistics: Statistics) -> None:
+        self.stride, self.statistics = stride, statistics
+        state = state.contiguous(memory_format=torch.channels_last)
+        b, c, *sides = state.shape
+        self.shape = b, *(-(-side // stride) for side in sides), c
+        size = state.numel() * state.element_size()
+        self.together = max(1, CACHE // size) if state.device.type == "cpu" else len(SOURCES)
+        self.x = F.relu(state)
+        self.interleaved = stride == 1 and can_interleave(state)
+        if stride == 2:  # a kernel of dilation 2 that moves by 2 sees every other pixel only
+            self.thin = self.x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+        else:
+            self.thin = interleave(self.x) if self.interleaved else self.x
+        self.plain = {
+            "max_pool_3x3": F.max_pool2d(state, 3, stride, 1),
+            "avg_pool_3x3": F.avg_pool2d(state, 3, stride, 1, count_include_pad=False),
+        }
+        if stride == 1:
+            self.plain["skip_connect"] = state
+
+    def run(self, edges: list[Edge], scale: Scales) -> Sequence[Tensor]:
+        """Return one map ``(B, C, H, W)`` per edge.
+
+        Args:
+            edges: Some of the edges that leave the state.
+            scale: Their factors by operation, ``(edges,)`` each; a missing one is 1.
+        """
+        self.edges, self.scale = edges, scale
+        wide = repeat_channels(self.x, len(edges))
         close = [self.separable_twice(f"sep_conv_{k}x{k}", wide) for k in (3, 5)]
-        del wide
-        interleaved = self.stride == 1 and can_interleave(x)
-        dilated = self.dilated(x, interleaved)
+        dilated = self.dilated()
         if self.stride == 2:
-            close.append(self.factorized(x))
-        if not interleaved:
+            close.append(self.factorized())
+        if not self.interleaved:
             close += dilated
         total = normed_sum(close, self.statistics)
-        b, c, *_ = x.shape
-        h, w = (-(-side // self.stride) for side in x.shape[2:])
-        if interleaved:
+        b, h, w, c = self.shape
+        if self.interleaved:
             image = deinterleave(normed_sum(dilated, self.statistics), h, w)
             total.view(image.shape).add_(image)
         self.add_pools(total)
@@ -117,25 +139,20 @@ class _Outgoing:
         y = normed_sum([self.term(y, first)], self.statistics, relu=True)
         return self.term(depthwise(y, _stack(second)), second, name)
 
-    def dilated(self, x: Tensor, interleaved: bool) -> list[Term]:
+    def dilated(self) -> list[Term]:
         """Return the 1x1 convolution and norm of the edges' two ``dil_conv``."""
-        dilation = 1
-        if self.stride == 2:  # a kernel of dilation 2 that moves by 2 sees every other pixel only
-            x = x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
-        elif interleaved:
-            x = interleave(x)
-        else:
-            dilation = 2
-        x = repeat_channels(x, len(self.edges))
+        dilation = 1 if self.stride == 2 or self.interleaved else 2
+        x = repeat_channels(self.thin, len(self.edges))
         terms = []
         for name in ("dil_conv_3x3", "dil_conv_5x5"):
             convs = [cast("SeparableConv", op) for op in self.operations(name)]
             terms.append(self.term(depthwise(x, _stack(convs), 1, dilation), convs, name))
         return terms
 
-    def factorized(self, x: Tensor) -> Term:
+    def factorized(self) -> Term:
         """Return the strided ``skip_connect``: a 1x1 convolution on pixels and their diagonal neighbours."""
         reduces = [cast("FactorizedReduce", op) for op in self.operations("skip_connect")]
+        x = self.x
         channels, height, width = x.shape[1:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
         both = torch.cat([x[:, :, ::2, ::2], shifted[:, :, 1::2, 1::2]], 1)
@@ -153,22 +170,15 @@ class _Outgoing:
     def add_pools(self, total: Tensor) -> None:
         """Add pools, and the identity where the side stays, to the maps of all edges."""
         count = len(self.edges)
-        maps = {
-            "max_pool_3x3": F.max_pool2d(self.state, 3, self.stride, 1),
-            "avg_pool_3x3": F.avg_pool2d(self.state, 3, self.stride, 1, count_include_pad=False),
-        }
-        plain = {}
-        for name, image in maps.items():
+        plain = dict(self.plain)
+        for name in ("max_pool_3x3", "avg_pool_3x3"):
             pools = self.operations(name)
             if isinstance(pools[0], nn.Sequential):
                 norms = [cast("nn.BatchNorm2d", cast("nn.Sequential", pool)[1]) for pool in pools]
-                if not norms[0].training:
-                    total.add_(_normed_apart(image, norms, self.scale.get(name)))
-                    continue
-                image = _normed_together(image, norms, self.statistics)
-            plain[name] = image
-        if self.stride == 1:
-            plain["skip_connect"] = self.state
+                if norms[0].training:
+                    plain[name] = _normed_together(plain[name], norms, self.statistics)
+                else:
+                    total.add_(_normed_apart(plain.pop(name), norms, self.scale.get(name)))
         if not plain:
             return
         images = torch.stack([image.permute(0, 2, 3, 1).flatten() for image in plain.values()])

@@ -13,6 +13,7 @@ from nasforge.nn import EdgeSum, OptionWeights
 from nasforge.nn.choice import weighted_sum
 from nasforge_plugins.ops.convolutions import FactorizedReduce, SeparableConv
 from nasforge_plugins.ops.depthwise import can_interleave, deinterleave, depthwise, interleave
+from nasforge_plugins.ops.simple import concatenate
 from nasforge_plugins.spaces.darts.cell import Cell, Edge
 from nasforge_plugins.spaces.darts.genotype import NODES
 
@@ -36,7 +37,7 @@ class SingleCells:
             node = cast("EdgeSum", module)
             edges = ((s, partial(self.edge, cast("Edge", e), states[s])) for s, e in node.edges.items())
             states[f"node{index}"] = _State(weighted_sum(node.choice, edges, self.weights))
-        return torch.cat([states[f"node{index}"].x for index in range(NODES)], 1)
+        return concatenate([states[f"node{index}"].x for index in range(NODES)])
 
     def edge(self, edge: Edge, state: _State) -> Tensor:
         """Return the weighted sum of an edge's operations."""
