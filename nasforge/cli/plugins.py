@@ -6,37 +6,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nasforge.cli import plugin_check
 from nasforge.cli.options import Json
 
 if TYPE_CHECKING:
     from nasforge.plugins import Plugin, Registry
 
-__all__ = ["app"]
+__all__ = ["app", "find"]
 
-app = typer.Typer(help="List plugins and show their options.", no_args_is_help=True)
+app = typer.Typer(help="List plugins, show their options, check that they conform.", no_args_is_help=True)
+app.command("check")(plugin_check.check)
 
 
 @app.command("list")
 def list_plugins(as_json: Json = False) -> None:
-    """List every installed plugin, then those that are broken, with the reason."""
+    """List every installed plugin, then those that are broken or misbehave, with the reason."""
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
 
     registry = Registry.discover()
     broken = [*registry.broken, *registry.conflicts]
+    missing = [(p, p.missing_target()) for p in registry]
+    notes = [*registry.notes, *((f"{p.kind} {p.name!r} ({p.origin})", what) for p, what in missing if what)]
     if as_json:
         listed = [
             {"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in registry
         ]
         wrong = [{"plugin": plugin, "reason": reason} for plugin, reason in broken]
-        print_json({"plugins": listed, "broken": wrong})
+        doubtful = [{"plugin": plugin, "reason": reason} for plugin, reason in notes]
+        report = {"plugins": listed, "broken": wrong, "warnings": doubtful, "disabled": registry.disabled}
+        print_json(report)
         return
     rows = [(p.kind, p.name, p.origin, p.summary) for p in registry]
     print_table(rows, head=("kind", "name", "from", "summary"))
-    if broken:
-        print("\nbroken:")
-        for plugin, reason in broken:
+    for head, found in (("broken", broken), ("warnings", notes)):
+        if found:
+            print(f"\n{head}:")
+        for plugin, reason in found:
             print(f"  {plugin}: {reason}")
+    if registry.disabled:
+        print(f"\ndisabled by NASFORGE_DISABLE: {', '.join(registry.disabled)}")
 
 
 @app.command("show")
@@ -53,7 +62,7 @@ def show(
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
 
-    plugin = _find(Registry.discover(), name, kind)
+    plugin = find(Registry.discover(), name, kind)
     if not as_json:
         print(table_text(plugin))
         return
@@ -70,7 +79,12 @@ def show(
     print_json(report)
 
 
-def _find(registry: Registry, name: str, kind: str | None) -> Plugin:
+def find(registry: Registry, name: str, kind: str | None) -> Plugin:
+    """Return the plugin of a name, and of a kind where the name is not enough.
+
+    Raises:
+        PluginError: There is none, or there are several.
+    """
     from nasforge.errors import PluginError, suggest
     from nasforge.plugins import KINDS
 

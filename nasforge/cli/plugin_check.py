@@ -1,0 +1,180 @@
+"""``nasforge plugins check``: the conformance kit, without pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasforge.cli.options import Json
+
+if TYPE_CHECKING:
+    from nasforge.plugins import Plugin, Registry
+    from nasforge.testing import Partners
+
+__all__ = ["check"]
+
+NEED_NO_OPTIONS = ("listing_is_light", "options_are_described", "options_have_defaults")
+"""Checks that look at the description alone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check of one plugin ended: ``ok``, ``failed``, ``skipped`` or ``waived``."""
+
+    plugin: str
+    check: str
+    outcome: str
+    message: str = ""
+
+
+def check(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of a plugin, or a file such as ./my_space.py.", show_default=False
+        ),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", "-k", metavar="KIND", help="Its kind, where several have that name."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="OPTION=VALUE",
+            help="Set an option for the checks, such as the path of images. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--waive",
+            metavar="CHECK=REASON",
+            help="Expect a check to fail, and say why. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run every conformance check of a plugin; the exit status is 1 if one fails."""
+    from nasforge.cli.output import print_json
+    from nasforge.plugins import Registry
+
+    registry = Registry.discover()
+    waivers = _waivers(waive or [])
+    local = name.endswith(".py")
+    found: list[Outcome] = []
+    for plugin in _plugins(registry, name, kind):
+        if not as_json:
+            print(f"{plugin.kind} {plugin.name} ({plugin.origin})")
+        for outcome in _outcomes(plugin, registry, sets or [], waivers, local=local):
+            found.append(outcome)
+            if not as_json:
+                message = f": {outcome.message}" if outcome.message else ""
+                print(f"  {outcome.outcome:8} {outcome.check}{message}", flush=True)
+    counts = {word: sum(o.outcome == word for o in found) for word in ("ok", "failed", "waived", "skipped")}
+    if as_json:
+        print_json({"checks": [asdict(outcome) for outcome in found], "counts": counts})
+    else:
+        print(", ".join(f"{count} {word}" for word, count in counts.items() if count) + ".")
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _plugins(registry: Registry, name: str, kind: str | None) -> Sequence[Plugin]:
+    from nasforge.cli.plugins import find
+    from nasforge.errors import PluginError
+    from nasforge.local import load_module
+
+    if not name.endswith(".py"):
+        return [find(registry, name, kind)]
+    try:
+        plugins = load_module(name, Path.cwd()).plugins
+    except PluginError as error:
+        raise PluginError(f"{name}: {error}") from None
+    return [plugin for plugin in plugins if kind in (None, plugin.kind)]
+
+
+def _waivers(written: Sequence[str]) -> dict[str, str]:
+    from nasforge.errors import PluginError
+
+    waivers = {}
+    for text in written:
+        check, _, reason = (part.strip() for part in text.partition("="))
+        if not check or not reason:
+            raise PluginError(f"--waive {text}: write CHECK=REASON: a waiver needs a reason.")
+        waivers[check] = reason
+    return waivers
+
+
+def _outcomes(
+    plugin: Plugin, registry: Registry, sets: Sequence[str], waivers: Mapping[str, str], *, local: bool
+) -> Iterator[Outcome]:
+    from nasforge.errors import PluginError, suggest
+    from nasforge.layers import draft_of_options
+    from nasforge.testing import ConformanceError, checks_for
+
+    draft = draft_of_options(plugin.kind, sets, f"plugins check {plugin.name}")
+    for option in (written := dict(draft.table(plugin.kind) or {})):
+        if option not in plugin.config.model_fields:
+            near = suggest(option, plugin.config.model_fields)
+            draft.say((plugin.kind, option), f"no such option.{near}")
+    draft.stop_if_wrong()
+    partners, obstacle = _partners(plugin, registry)
+    obstacle = obstacle or _missing(plugin, written)
+    checks = list(checks_for(plugin, module=plugin.module or None, options=written, partners=partners))
+    if unknown := sorted(set(waivers) - {check.name for check in checks}):
+        near = suggest(unknown[0], [check.name for check in checks])
+        raise PluginError(f"--waive {unknown[0]}: no such check.{near}")
+    title = f"{plugin.kind} {plugin.name}"
+    try:
+        plugin.load()
+    except PluginError as error:
+        yield Outcome(title, "target_can_be_imported", "failed", str(error))
+        obstacle = "the target cannot be imported."
+    for check in checks:
+        if local and check.name == "listing_is_light":
+            yield Outcome(title, check.name, "skipped", "a file is imported with its own recipe only.")
+            continue
+        if obstacle and check.name not in NEED_NO_OPTIONS:
+            yield Outcome(title, check.name, "skipped", obstacle)
+            continue
+        reason = waivers.get(check.name)
+        try:
+            check()
+        except ConformanceError as error:
+            message = str(error).removeprefix(f"{check}: ")
+            yield Outcome(title, check.name, "waived" if reason else "failed", reason or message)
+        else:
+            passed = "passes: remove the waiver." if reason else ""
+            yield Outcome(title, check.name, "failed" if reason else "ok", passed)
+
+
+def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
+    """Say which options must be given before anything can be made."""
+    given = {**plugin.tiny, **written}
+    missing = [n for n, field in plugin.config.model_fields.items() if field.is_required() and n not in given]
+    return f"give {' '.join(f'--set {option}=…' for option in missing)}" if missing else None
+
+
+def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
+    """Return an installed space for a plugin that cannot work with the kit's own; or why there is none."""
+    from nasforge.build import build
+    from nasforge.recipe import Part
+    from nasforge.testing import Partners
+
+    wanted = {need.partition(":")[2] for need in plugin.needs if need.startswith("space:")} - {"supernet"}
+    if not wanted:
+        return None, None
+    space = next((p for p in registry.of("space") if wanted <= p.provides), None)
+    if space is None:
+        return None, f"it needs a space with {' and '.join(sorted(wanted))}, and none is installed."
+    part = Part("space", space, space.config(**space.tiny))
+    return Partners(space=lambda: build(part)), None

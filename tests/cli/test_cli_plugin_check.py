@@ -1,0 +1,148 @@
+import json
+
+import pytest
+
+from nasforge.cli import run_command
+from nasforge.plugins import Plugin, Registry
+from recipe_samples import plugin
+
+LOSS = '''\
+from torch.nn import functional as F
+
+from nasforge import Distiller, Plugin, PluginConfig, hookimpl
+
+
+class LossConfig(PluginConfig):
+    weight: float = 1.0
+    """Factor of the loss."""
+
+
+class Loss(Distiller[LossConfig]):
+    def forward(self, student, teacher, target):
+        return self.config.weight * F.mse_loss(student.logits, teacher.logits.detach())
+
+
+@hookimpl
+def nasforge_plugins():
+    return [Plugin("distiller", "mse", "loss:Loss", LossConfig)]
+'''
+
+
+@pytest.fixture
+def loss(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "loss.py"
+    path.write_text(LOSS)
+    return path
+
+
+def checked(capsys, *arguments):
+    """Run the command; return its status and the outcomes by check."""
+    status = run_command(["plugins", "check", *arguments, "--json"])
+    report = json.loads(capsys.readouterr().out)
+    return status, {row["check"]: row for row in report["checks"]}, report["counts"]
+
+
+def test_a_good_plugin_passes_every_check(capsys):
+    status, rows, counts = checked(capsys, "logits")
+    assert status == 0
+    assert {row["outcome"] for row in rows.values()} == {"ok"}
+    assert {"listing_is_light", "state_is_restored", "identical_outputs_are_the_minimum"} <= set(rows)
+    assert counts == {"ok": len(rows), "failed": 0, "waived": 0, "skipped": 0}
+
+
+def test_a_file_is_checked_before_it_is_a_package(loss, capsys):
+    status, rows, counts = checked(capsys, "./loss.py")
+    assert status == 0
+    assert rows["listing_is_light"]["outcome"] == "skipped"
+    assert (counts["failed"], counts["skipped"]) == (0, 1)
+
+
+def test_a_broken_rule_is_told_and_ends_with_status_1(loss, capsys):
+    loss.write_text(LOSS.replace("F.mse_loss(", "-F.mse_loss("))
+    assert run_command(["plugins", "check", "loss.py"]) == 1
+    out = capsys.readouterr().out
+    assert "  failed   identical_outputs_are_the_minimum: a student that equals its teacher has loss" in out
+    assert "  ok       options_are_described\n" in out
+    assert out.splitlines()[0].startswith("distiller mse (loss.py ")
+    assert out.splitlines()[-1] == "9 ok, 1 failed, 1 skipped."
+
+
+def test_options_can_be_set(loss, capsys):
+    assert checked(capsys, "loss.py", "--set", "weight=2.0")[0] == 0
+    status, rows, _ = checked(capsys, "loss.py", "--set", "weight=-1")
+    assert (status, rows["identical_outputs_are_the_minimum"]["outcome"]) == (1, "failed")
+    assert run_command(["plugins", "check", "loss.py", "--set", "wait=1"]) == 2
+    assert "--set wait: no such option. Did you mean 'weight'?" in capsys.readouterr().err
+
+
+def test_a_check_can_be_waived_with_a_reason_as_long_as_it_fails(loss, capsys):
+    loss.write_text(LOSS.replace('    """Factor of the loss."""\n', ""))
+    waiver = ["--waive", "options_are_described=it has one option"]
+    status, rows, counts = checked(capsys, "loss.py", *waiver)
+    assert (status, counts["waived"]) == (0, 1)
+    assert rows["options_are_described"]["message"] == "it has one option"
+    loss.write_text(LOSS)
+    status, rows, _ = checked(capsys, "loss.py", *waiver)
+    assert status == 1
+    assert rows["options_are_described"]["message"] == "passes: remove the waiver."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logit"], "no plugin named 'logit'. Did you mean 'logits'?"),
+        (["logits", "--kind", "space"], "'logits' is a distiller, not a space."),
+        (["logits", "--waive", "state_is_restored"], "a waiver needs a reason"),
+        (["logits", "--waive", "state_is_restord=x"], "no such check. Did you mean 'state_is_restored'?"),
+        (["./gone.py"], "./gone.py: cannot read "),
+    ],
+)
+def test_mistakes_end_with_status_2(arguments, message, capsys):
+    assert run_command(["plugins", "check", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_needs_an_option_that_was_not_given_is_skipped(capsys):
+    status, rows, _ = checked(capsys, "npz")
+    assert status == 1  # a table with nothing but `use` is not valid
+    assert rows["options_are_described"]["outcome"] == "ok"
+    assert rows["splits_are_disjoint"] == {
+        "plugin": "data npz",
+        "check": "splits_are_disjoint",
+        "outcome": "skipped",
+        "message": "give --set path=…",
+    }
+
+
+def test_a_target_that_cannot_be_imported_is_one_failure(capsys, monkeypatch):
+    gone = Plugin("distiller", "gone", "nowhere_to_be_found:Loss", origin="theirs 1.0")
+    monkeypatch.setattr(Registry, "discover", lambda: Registry([gone]))
+    status, rows, counts = checked(capsys, "gone")
+    assert (status, counts["failed"]) == (1, 1)
+    assert "cannot be loaded from 'nowhere_to_be_found:Loss'" in rows["target_can_be_imported"]["message"]
+    assert rows["state_is_restored"]["outcome"] == "skipped"
+
+
+def test_a_need_that_only_another_plugin_meets_is_met_or_told(capsys, monkeypatch):
+    assert checked(capsys, "tabular")[0] == 0
+    tabular = Registry.discover().get("evaluator", "tabular")
+    monkeypatch.setattr(Registry, "discover", lambda: Registry([tabular]))
+    _, rows, _ = checked(capsys, "tabular")
+    assert rows["state_is_restored"]["message"] == "it needs a space with table, and none is installed."
+
+
+def test_the_list_names_what_misbehaves_and_what_is_disabled(capsys, monkeypatch):
+    registry = Registry([plugin("space", "a")])
+    registry.notes = [("loud = loud (loud 1.0)", "prints 'hello' when it is listed. Remove the print.")]
+    registry.disabled = ["space-darts"]
+    monkeypatch.setattr(Registry, "discover", lambda: registry)
+    assert run_command(["plugins", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "\nwarnings:\n  loud = loud (loud 1.0): prints 'hello'" in out
+    assert "  space 'a' (tests 1): its target 'nowhere:A' cannot be found: no module 'nowhere'.\n" in out
+    assert out.endswith("\ndisabled by NASFORGE_DISABLE: space-darts\n")
+    assert run_command(["plugins", "list", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["plugin"] for row in report["warnings"]] == ["loud = loud (loud 1.0)", "space 'a' (tests 1)"]
+    assert report["disabled"] == ["space-darts"]
