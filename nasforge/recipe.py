@@ -30,6 +30,7 @@ __all__ = [
     "find_recipe",
     "load",
     "parse_options",
+    "registry_for",
     "shipped_recipes",
 ]
 
@@ -173,6 +174,22 @@ def check(
         RecipeError: Lists everything that is wrong.
     """
     return _check(draft_of_mapping(raw, source, profile, overrides, folder), registry)
+
+
+def registry_for(source: str | Path, registry: Registry) -> Registry:
+    """Return the plugins that a recipe may use: those installed and those it brings along.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        registry: The installed plugins.
+
+    Raises:
+        RecipeError: The file cannot be read, or a module it names is wrong.
+    """
+    draft = draft_of_file(source, None, ())
+    modules = _modules(draft)
+    draft.stop_if_wrong()
+    return registry.extended(plugin for module in modules for plugin in module.plugins)
 
 
 def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = None) -> PluginConfig:

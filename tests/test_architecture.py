@@ -40,6 +40,8 @@ ARROWS = {
     "wording": {"errors", "toml_text"},
     "recipe": {"config", "draft", "errors", "layers", "local", "plugins", "shipped", "validate"},
     "validate": {"config", "wording"},
+    "schema": {"config", "draft", "local", "plugins", "recipe"},
+    "scaffold": {"errors", "plugins"},
     "build": {"recipe"},
 }
 
@@ -58,6 +60,7 @@ LIGHT = (
         "validate",
         "wording",
     ),
+    *("scaffold", "schema"),
     *("cli", "cli.app", "cli.option_text", "cli.output", "cli.progress"),
 )
 
