@@ -42,29 +42,29 @@ ARROWS = {
     "validate": {"config", "wording"},
     "schema": {"config", "draft", "local", "plugins", "recipe"},
     "scaffold": {"errors", "plugins"},
+    "first_recipe": {"errors", "space", "toml_text"},
     "build": {"recipe"},
 }
 
 LIGHT = (
-    *("arch", "build", "component", "config", "data", "draft", "errors", "evaluator", "layers", "observer"),
-    *(
-        "hooks",
-        "local",
-        "plugins",
-        "recipe",
-        "searcher",
-        "seeding",
-        "shipped",
-        "space",
-        "toml_text",
-        "validate",
-        "wording",
-    ),
-    *("scaffold", "schema"),
+    *("arch", "build", "component", "config", "data", "draft", "errors", "evaluator", "first_recipe"),
+    *("hooks", "layers", "local", "observer", "plugins", "recipe", "scaffold", "schema", "searcher"),
+    *("seeding", "shipped", "space", "toml_text", "validate", "wording"),
     *("cli", "cli.app", "cli.option_text", "cli.output", "cli.progress"),
 )
 
-NOT_FOR_PLUGINS = {"build", "cli", "draft", "engine", "layers", "recipe", "stages"}
+NOT_FOR_PLUGINS = {
+    "build",
+    "cli",
+    "draft",
+    "engine",
+    "first_recipe",
+    "layers",
+    "local",
+    "recipe",
+    "scaffold",
+    "schema",
+} | {"stages"}
 
 
 def sources(folder):

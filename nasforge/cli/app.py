@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nasforge.cli import check, inspect, new, plugins, recipes, run, schema, tables
+from nasforge.cli import check, init, inspect, new, plugins, recipes, run, schema, tables
 
 __all__ = ["app"]
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
+app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.add_typer(new.app, name="new")
 app.add_typer(plugins.app, name="plugins")
