@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasforge.arch import Arch
 from nasforge.cost import measure
-from nasforge.nn import Network, Output, copy_shared, one_hot
+from nasforge.nn import Network, Output, Picked, copy_shared, one_hot
 from nasforge.space import Scale, Task
 from nasforge.testing.common import Rule, Subject, require
 
@@ -47,7 +47,7 @@ def one_hot_law(subject: Subject) -> None:
 
 
 def one_path_law(subject: Subject) -> None:
-    """A whole number as option weight runs that option alone: the same as its one-hot weight."""
+    """A whole number as option weight runs that option alone, times the weight of a `Picked`."""
     x = _images(subject)
     for scale, supernet, arch, network in _pairs(subject):
         choices = subject.make().choices
@@ -55,6 +55,11 @@ def one_path_law(subject: Subject) -> None:
         weights |= {c.name: c.options.index(arch[c.name][0]) for c in choices if c.k == 1}
         out = supernet(x, weights)
         _compare(out, network(x), f"scale {scale!r}: the supernet with option numbers as weights")
+        half = torch.tensor(0.5, dtype=torch.float64)
+        halves = {c.name: half * one_hot([c], arch)[c.name] for c in choices if c.k == 1}
+        picked = {name: Picked(int(w.argmax()), half) for name, w in halves.items()}
+        out, expected = supernet(x, {**weights, **picked}), supernet(x, {**weights, **halves})
+        _compare(out, expected, f"scale {scale!r}: the supernet with Picked(option number, 0.5) as weights")
 
 
 def missing_weights_are_ones(subject: Subject) -> None:

@@ -190,6 +190,12 @@ class NumbersAreFactors(Blocks):
         return block(x) * float(weight) if isinstance(weight, int) else block(x, weights)
 
 
+class ForgetsWhatIsPicked(Blocks):
+    def mix(self, block, x, weights):
+        plain = {n: int(w) if isinstance(w, int) else w for n, w in (weights or {}).items()}
+        return block(x, plain or None)
+
+
 class MissingIsOff(Blocks):
     def mix(self, block, x, weights):
         missing = weights is not None and block.choice.name not in weights
@@ -244,6 +250,7 @@ class RunsAllOptions(Blocks):
         (NumbersItsOptions, "network_is_part_of_supernet", "that its supernet lacks"),
         (ShapesDiffer, "network_is_part_of_supernet", "'stem.weight'"),
         (NumbersAreFactors, "one_path_law", "option numbers"),
+        (ForgetsWhatIsPicked, "one_path_law", "Picked"),
         (MissingIsOff, "missing_weights_are_ones", "left out"),
         (FeatureInfoLies, "feature_info_is_true", "scale 'eval'"),
         (ColourOnly, "networks_fit_the_task", "channels"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -152,7 +153,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
     def _measure(self, weights: OptionWeights) -> tuple[float, float]:
         self.search_net.eval()
         meter = Meter("search, selection")
-        for images, labels in self.data.batches("arch", augment=False):
+        for images, labels in islice(self.data.batches("arch", augment=False), self._batches("arch")):
             logits = self.run(self.runtime.prepare_images(images), weights).logits.float()
             meter.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
         loss, accuracy = meter.read()

@@ -115,7 +115,7 @@ class GradientConfig(RelaxationOptions, RegularizerOptions):
             )
         if self.zero_one and self.relaxation != "sigmoid":
             raise ValueError(
-                f'zero_one = {self.zero_one} needs relaxation = "sigmoid": weights that add up to 1 do not '
-                "fit; leave it out"
+                f'zero_one = {self.zero_one} needs relaxation = "sigmoid": weights that add up to 1 cannot '
+                "all be near 0 or 1; set zero_one = 0"
             )
         return self
