@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from nasforge.errors import RecipeError
 from nasforge.plugins import Kind
 
-__all__ = ["TABLES", "TOP_TABLES", "Draft", "Keys", "Layer"]
+__all__ = ["TABLES", "TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
 
 TABLES: dict[str, Kind] = {
     "data": "data",
@@ -28,6 +28,9 @@ TOP_TABLES = ("run", "plugins", *(table for table in TABLES if "." not in table)
 
 Keys = tuple[str, ...]
 """A path to a table or option."""
+
+Shares = Callable[[str, str, str, str], bool]
+"""Tells of a kind, two plugin names and an option whether both plugins mean the same by it."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,11 @@ class Draft:
     Args:
         source: What the recipe is called in messages.
         text: The file as written.
+        shares: Given a kind, two plugin names and an option: whether it means the same to both.
     """
 
-    def __init__(self, source: str, text: str = "") -> None:
-        self.source, self.text = source, text
+    def __init__(self, source: str, text: str = "", shares: Shares = lambda *names: False) -> None:
+        self.source, self.text, self._shares = source, text, shares
         self.tables: dict[str, Any] = {}
         self.profiles: tuple[str, ...] = ()
         self._origins: dict[Keys, tuple[Layer, Keys]] = {}
@@ -117,7 +121,9 @@ class Draft:
             raise RecipeError(self.source, list(dict.fromkeys(text for *_, text in ordered)))
 
     def apply(self, layer: Layer, body: Mapping[str, Any], at: Keys = (), written: Keys = ()) -> None:
-        """Lay tables over those that are there: key by key, or whole where ``use`` changes.
+        """Lay tables over those that are there, key by key.
+
+        Where ``use`` changes, only the options that mean the same to both plugins stay.
 
         Args:
             layer: Where they come from.
@@ -130,18 +136,32 @@ class Draft:
             path, place = (*at, str(key)), (*written, str(key))
             if isinstance(value, Mapping) and (len(path) == 1 or ".".join(path) in TABLES):
                 old = target.get(key)
-                changes = (
-                    isinstance(old, dict) and "use" in old and value.get("use", old["use"]) != old["use"]
-                )
-                if changes or not isinstance(old, dict):
+                if not isinstance(old, dict):
                     self._forget(path)
                     target[key] = {}
+                elif "use" in old and value.get("use", old["use"]) != old["use"]:
+                    target[key] = self.common(".".join(path), old, old["use"], value["use"])
+                    for option in old.keys() - target[key].keys():
+                        self._forget((*path, option))
                 self._origins[path] = (layer, place)
                 self.apply(layer, value, path, place)
             else:
                 self._forget(path)
                 target[key] = value
                 self._origins[path] = (layer, place)
+
+    def common(self, table: str, options: Mapping[str, Any], old: Any, new: Any) -> dict[str, Any]:
+        """Return the options that mean the same to two plugins.
+
+        Args:
+            table: Name of the table.
+            options: Options for the plugin ``old``.
+            old: Name of that plugin.
+            new: Name of the one that shall get them.
+        """
+        if not isinstance(old, str) or not isinstance(new, str):
+            return {}
+        return {k: v for k, v in options.items() if k != "use" and self._shares(TABLES[table], old, new, k)}
 
     def _forget(self, path: Keys) -> None:
         for known in [p for p in self._origins if p[: len(path)] == path]:

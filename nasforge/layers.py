@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasforge.draft import TOP_TABLES, Draft, Layer
+from nasforge.draft import TABLES, TOP_TABLES, Draft, Layer, Shares
 from nasforge.errors import suggest
 from nasforge.shipped import find_recipe, find_shipped, shipped_recipes
 from nasforge.toml_text import key_lines
@@ -20,19 +20,20 @@ Overrides = Sequence[str] | Mapping[str, Any]
 """``["table.key=value", …]`` with TOML values, or values by dotted key."""
 
 
-def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides) -> Draft:
+def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides, shares: Shares) -> Draft:
     """Read a recipe, what it extends, a profile and overrides.
 
     Args:
         source: A path, or the name of a shipped recipe.
         profile: One of its profiles, or one of a recipe it extends.
         overrides: What goes over everything else.
+        shares: See `Draft`.
 
     Raises:
         RecipeError: A file is missing or no TOML. Other problems are left in the draft.
     """
     path = find_recipe(source)
-    reader = _Reader(_display(path))
+    reader = _Reader(_display(path), shares)
     layers = reader.chain(path, ())
     reader.draft.stop_if_wrong()
     reader.draft.text = reader.text
@@ -41,7 +42,12 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides)
 
 
 def draft_of_mapping(
-    raw: Mapping[str, Any], source: str, profile: str | None, overrides: Overrides, folder: Path | None = None
+    raw: Mapping[str, Any],
+    source: str,
+    profile: str | None,
+    overrides: Overrides,
+    shares: Shares,
+    folder: Path | None = None,
 ) -> Draft:
     """Do the same as `draft_of_file` for a recipe that is a mapping already.
 
@@ -50,12 +56,13 @@ def draft_of_mapping(
         source: What to call it in messages.
         profile: As in `draft_of_file`.
         overrides: As in `draft_of_file`.
+        shares: See `Draft`.
         folder: Where its paths start; None: the working directory.
 
     Raises:
         RecipeError: A file that it extends is missing or no TOML.
     """
-    reader = _Reader(source)
+    reader = _Reader(source, shares)
     layer = Layer(0, "", raw, folder=folder)
     layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
     reader.draft.stop_if_wrong()
@@ -86,8 +93,8 @@ def draft_of_options(kind: str, options: Overrides, source: str) -> Draft:
 class _Reader:
     """Follows ``extends``; the layers come in the order in which they are laid over each other."""
 
-    def __init__(self, source: str) -> None:
-        self.draft = Draft(source)
+    def __init__(self, source: str, shares: Shares) -> None:
+        self.draft = Draft(source, shares=shares)
         self.text = ""
         self.read = 0
 
@@ -140,12 +147,9 @@ def _extended(path: Path, name: str) -> Path | None:
 
 
 def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides: Overrides) -> None:
-    chosen: list[tuple[Layer, Mapping[str, Any]]] = []
+    chosen: list[tuple[Layer, Mapping[str, Any], Mapping[str, Any]]] = []
     names: list[str] = []
     for layer in layers:
-        # A profile speaks of the plugins of its own file: where another is used, its options mean nothing.
-        other = _switched(draft, layer.body)
-        chosen = [(of, {k: v for k, v in body.items() if k not in other}) for of, body in chosen]
         draft.apply(layer, {k: v for k, v in layer.body.items() if k not in ("extends", "profiles")})
         profiles = layer.body.get("profiles", {})
         if not isinstance(profiles, Mapping):
@@ -157,15 +161,15 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
                 continue
             names.append(name)
             if name == profile:
-                chosen.append((layer, body))
+                chosen.append((layer, body, _uses(draft)))
             else:
                 for table in body:
                     if table not in TOP_TABLES:
                         place = ("profiles", name, table)
                         draft.say_in(layer, place, f"no such table.{suggest(table, TOP_TABLES)}")
     draft.profiles = tuple(dict.fromkeys(names))
-    for layer, body in chosen:
-        draft.apply(layer, body, written=("profiles", str(profile)))
+    for layer, body, uses in chosen:
+        draft.apply(layer, _meant_for(draft, body, uses), written=("profiles", str(profile)))
     last = len(layers) + 1000
     if profile is not None and profile not in names:
         known = suggest(profile, names) or " This recipe has no profiles."
@@ -174,15 +178,23 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
     draft.apply(override, override.body)
 
 
-def _switched(draft: Draft, body: Mapping[str, Any]) -> set[str]:
-    """Return the tables for which ``body`` uses another plugin than the draft so far."""
-    tables = {name: (draft.table(name), body.get(name)) for name in TOP_TABLES}
+def _uses(draft: Draft) -> dict[str, Any]:
+    """Return which plugin each table uses so far."""
+    tables = {name: draft.table(name) for name in TOP_TABLES}
+    return {name: body.get("use") for name, body in tables.items() if isinstance(body, Mapping)}
+
+
+def _meant_for(draft: Draft, body: Mapping[str, Any], uses: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile without the options that mean something to the plugins of its own file only."""
+    now = _uses(draft)
     return {
-        name
-        for name, (old, new) in tables.items()
-        if isinstance(old, Mapping)
-        and isinstance(new, Mapping)
-        and new.get("use", old.get("use")) != old.get("use")
+        name: draft.common(name, options, uses[name], now[name])
+        if name in TABLES
+        and isinstance(options, Mapping)
+        and "use" not in options
+        and uses.get(name) not in (None, now.get(name))
+        else options
+        for name, options in body.items()
     }
 
 

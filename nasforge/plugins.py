@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pkgutil
 import re
@@ -194,6 +195,15 @@ class Registry:
         return [
             p for (known, _), ps in sorted(self._claims.items()) if known == kind and len(ps) == 1 for p in ps
         ]
+
+    def shares(self, kind: str, one: str, other: str, option: str) -> bool:
+        """Tell whether one class defines an option of two plugins, so that it means the same to both."""
+        owners = []
+        for name in (one, other):
+            claims = self._claims.get((kind, name), [])
+            classes = claims[0].config.__mro__ if len(claims) == 1 else ()
+            owners.append(next((c for c in classes if option in inspect.get_annotations(c)), None))
+        return owners[0] is not None and owners[0] is owners[1]
 
     def get(self, kind: str, name: str) -> Plugin:
         """Return one plugin.

@@ -134,7 +134,8 @@ def load(
     """Read a recipe file and check it.
 
     Later sources win: the recipes it extends, the file, the profile, the overrides. Tables merge key by key,
-    except that a source which changes ``use`` replaces the table.
+    except that a source which changes ``use`` keeps only what both plugins take from one class of options
+    (image data: ``batch_size``, ``limit_train`` and others), because only that means the same to both.
 
     Args:
         source: A path, or the name of a shipped recipe.
@@ -145,7 +146,7 @@ def load(
     Raises:
         RecipeError: Lists everything that is wrong, sorted by file and line.
     """
-    draft = draft_of_file(source, profile, overrides)
+    draft = draft_of_file(source, profile, overrides, registry.shares)
     recipe = _check(draft, registry)
     name = recipe.run.name or find_recipe(source).stem
     return replace(recipe, run=recipe.run.model_copy(update={"name": name}))
@@ -173,7 +174,7 @@ def check(
     Raises:
         RecipeError: Lists everything that is wrong.
     """
-    return _check(draft_of_mapping(raw, source, profile, overrides, folder), registry)
+    return _check(draft_of_mapping(raw, source, profile, overrides, registry.shares, folder), registry)
 
 
 def registry_for(source: str | Path, registry: Registry) -> Registry:
@@ -186,7 +187,7 @@ def registry_for(source: str | Path, registry: Registry) -> Registry:
     Raises:
         RecipeError: The file cannot be read, or a module it names is wrong.
     """
-    draft = draft_of_file(source, None, ())
+    draft = draft_of_file(source, None, (), registry.shares)
     modules = _modules(draft)
     draft.stop_if_wrong()
     return registry.extended(plugin for module in modules for plugin in module.plugins)

@@ -3,7 +3,7 @@ import pytest
 from nasforge import shipped
 from nasforge.errors import RecipeError
 from nasforge.recipe import check, load
-from recipe_samples import GOOD, REGISTRY
+from recipe_samples import GOOD, REGISTRY, DataOptions, FileOptions, plugin
 
 
 def write(folder, text, name="recipe.toml"):
@@ -250,3 +250,35 @@ def test_profiles_of_a_base_do_not_speak_about_other_plugins(tmp_path):
     assert problems(write(tmp_path, own), profile="smoke") == [
         "line 5: profiles.smoke.space.cells: no such option."
     ]
+
+
+class SharedOptions(DataOptions):
+    """Both image plugins below take `root`, `rotate` and `mean` from one class."""
+
+
+def test_another_use_keeps_what_both_plugins_mean_alike(tmp_path):
+    registry = REGISTRY.extended(
+        [plugin("data", "photos", SharedOptions), plugin("data", "other", FileOptions)]
+    )
+    text = (
+        GOOD.replace('use = "toys"\n', 'use = "toys"\nrotate = 3\n') + "[profiles.smoke.data]\nrotate = 5\n"
+    )
+    write(tmp_path, text, "base.toml")
+    child = write(tmp_path, "extends = 'base.toml'\n[data]\nuse = 'photos'\n")
+    assert load(child, registry).parts["data"].config.rotate == 3
+    assert load(child, registry, profile="smoke").parts["data"].config.rotate == 5
+    base = tmp_path / "base.toml"
+    swapped = load(base, registry, profile="smoke", overrides=["data.use=photos", "data.root=x"])
+    assert (swapped.parts["data"].config.rotate, swapped.parts["data"].config.root.name) == (5, "x")
+    other = load(base, registry, profile="smoke", overrides=["data.use=other", "data.file=x"])
+    assert other.parts["data"].config.model_dump() == {"file": "x"}
+
+
+def test_an_option_defined_anew_is_not_shared():
+    class OwnRotate(DataOptions):
+        rotate: int = 90
+
+    registry = REGISTRY.extended([plugin("data", "turned", OwnRotate)])
+    assert registry.shares("data", "toys", "turned", "mean")
+    assert not registry.shares("data", "toys", "turned", "rotate")
+    assert not registry.shares("data", "toys", "nobody", "mean")
