@@ -24,6 +24,8 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
         return
     print(f"ok: {loaded.source} is a valid recipe{f' with profile {profile!r}' if profile else ''}.")
     rows = [("[run]", loaded.run.name or "", _changed(loaded.run, without="name"))]
+    brought = [(m.name, ", ".join(f"{p.kind} {p.name}" for p in m.plugins)) for m in loaded.modules]
+    rows += [("[plugins]", module, plugins) for module, plugins in brought]
     rows += [(f"[{table}]", part.plugin.name, _changed(part.config)) for table, part in loaded.parts.items()]
     print_table(rows, indent="  ")
     if loaded.profiles and profile is None:

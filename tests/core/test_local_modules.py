@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+from nasforge.cli import run_command
 from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 from nasforge.recipe import check, load
@@ -192,6 +193,12 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(folder):
     (folder / "my_space.py").write_text(BY_NAME.replace('"mine"', '"cells"'))
     (folder / "mine.toml").write_text(RECIPE.replace('"mine"', '"cells"'))
     assert "space 'cells' is provided by tests 1 and my_space.py " in problems(folder / "mine.toml")[0]
+
+
+def test_check_says_what_a_recipe_brings(folder, monkeypatch, capsys):
+    monkeypatch.setattr(Registry, "discover", lambda: REGISTRY)
+    assert run_command(["check", "recipes/mine.toml"]) == 0
+    assert "  [plugins]   my_space.py  space mine\n" in capsys.readouterr().out
 
 
 def test_a_file_that_prints_is_told_and_works(folder, capsys):

@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 import venv
+import zipfile
 
 import pytest
 
 from generated_plugins import NAMES, fake_install, generate, run_python
 from nasforge.plugins import KINDS
+from nasforge.scaffold import TEMPLATES
 from nasforge.testing import conformance
+
+ROOT = TEMPLATES.parents[1]
 
 
 def checked(kind):
@@ -46,6 +50,17 @@ def test_new_plugins_are_formatted(tmp_path):
     ruff = [sys.executable, "-m", "ruff"]
     subprocess.run([*ruff, "format", *rules, "--check", "."], check=True, cwd=tmp_path)
     subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", "."], check=True, cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_all_templates(tmp_path):
+    pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    carried = {name for name in zipfile.ZipFile(wheel).namelist() if "/templates/" in name}
+    there = {p.relative_to(ROOT).as_posix() for p in TEMPLATES.rglob("*") if p.is_file()}
+    assert carried == {name for name in there if "__pycache__" not in name}
 
 
 @pytest.mark.slow
