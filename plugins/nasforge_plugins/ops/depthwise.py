@@ -13,37 +13,36 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["can_interleave", "deinterleave", "depthwise", "interleave", "repeat_channels"]
+__all__ = [
+    "can_interleave",
+    "convolve",
+    "deinterleave",
+    "depthwise",
+    "input_gradient",
+    "interleave",
+    "repeat_channels",
+    "weight_gradient",
+]
 
 SMALL = 8  # maps below this side have no fast weight gradient for kernels of five rows
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        ctx.stride = stride
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+        ctx.steps = stride, dilation
         ctx.shape = x.shape
-        padding = weight.shape[-1] // 2
-        return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return convolve(x, weight, stride, dilation)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         grad = _dense(grad)
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            # The input's values do not enter its own gradient: any tensor of its shape will do.
-            like = x
-            if like is None:
-                like = torch.empty(
-                    ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
-                )
-            grad_x = _backward(grad, like, weight, ctx.stride, (True, False))[0]
-        if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(grad, x, weight, ctx.stride)
-        return grad_x, grad_weight, None
+        need_x, need_weight, *_ = ctx.needs_input_grad
+        grad_x = input_gradient(grad, ctx.shape, weight, *ctx.steps) if need_x else None
+        return grad_x, weight_gradient(grad, x, weight, *ctx.steps) if need_weight else None, None, None
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -53,12 +52,44 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
         x: ``(B, C, H, W)``, channels last.
         weight: ``(C, 1, k, k)``, k odd.
         stride: Step of the convolution.
-        dilation: Distance between taps; other than 1 uses torch's own gradients.
+        dilation: Distance between taps.
     """
-    if dilation != 1:
-        padding = dilation * (weight.shape[-1] // 2)
-        return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
-    return _Depthwise.apply(x, weight, stride)
+    return _Depthwise.apply(x, weight, stride, dilation)
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """Compute `depthwise` itself, for functions that bring their own gradient."""
+    padding = dilation * (weight.shape[-1] // 2)
+    return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+
+
+def input_gradient(
+    grad: Tensor, shape: torch.Size, weight: Tensor, stride: int = 1, dilation: int = 1
+) -> Tensor:
+    """Return the gradient of the input, which had this shape."""
+    # The input's values do not enter its own gradient: any memory of its shape will do.
+    like = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last)
+    return _backward(grad, like, weight, stride, dilation, of_input=True)
+
+
+def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """Return the gradient of the kernels; on a CPU, five taps wide ones from three taps wide ones."""
+    rows, columns = weight.shape[2:]
+    fast = grad.device.type == "cpu" and dilation == 1
+    if fast and columns == 5:
+        dim = 3
+    elif fast and rows == 5 and x.shape[2] < SMALL:
+        dim = 2
+    else:
+        return _backward(grad, x, weight, stride, dilation, of_input=False)
+    three, last = weight.narrow(dim, 0, 3).contiguous(), x.shape[dim] - 1
+    # Taps -2 to 0 are taps -1 to 1 of the image moved by one pixel, taps 0 to 2 those of the one moved back.
+    low, high = (weight_gradient(grad, _moved(x, dim, by), three, stride) for by in (1, -1))
+    if last % stride == 0:  # moving lost the last pixel, which tap 0 of the last output sees
+        centre = weight.narrow(dim, 0, 1).contiguous()
+        last_grad, last_x = (_dense(image.narrow(dim, image.shape[dim] - 1, 1)) for image in (grad, x))
+        low.narrow(dim, 2, 1).add_(weight_gradient(last_grad, last_x, centre, stride))
+    return torch.cat([low, high.narrow(dim, 1, 2)], dim)
 
 
 def can_interleave(x: Tensor) -> bool:
@@ -105,40 +136,21 @@ def repeat_channels(x: Tensor, times: int) -> Tensor:
 
 
 def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, wanted: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    padding = [side // 2 for side in weight.shape[2:]]
-    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], weight.shape[0], [*wanted, False]
-    )
-    return grad_x, grad_weight
-
-
-def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Return the gradient of a kernel, five taps wide ones from three taps wide ones."""
-    rows, columns = weight.shape[2:]
-    on_cpu = grad.device.type == "cpu"
-    if on_cpu and columns == 5:
-        dim = 3
-    elif on_cpu and rows == 5 and x.shape[2] < SMALL:
-        dim = 2
-    else:
-        return cast("Tensor", _backward(grad, x, weight, stride, (False, True))[1])
-    three, last = weight.narrow(dim, 0, 3).contiguous(), x.shape[dim] - 1
-    # Taps -2 to 0 are taps -1 to 1 of the image moved by one pixel, taps 0 to 2 those of the one moved back.
-    low, high = (_weight_gradient(grad, _moved(x, dim, by), three, stride) for by in (1, -1))
-    if last % stride == 0:  # moving lost the last pixel, which tap 0 of the last output sees
-        centre = weight.narrow(dim, 0, 1).contiguous()
-        last_grad, last_x = (_dense(image.narrow(dim, image.shape[dim] - 1, 1)) for image in (grad, x))
-        low.narrow(dim, 2, 1).add_(_weight_gradient(last_grad, last_x, centre, stride))
-    return torch.cat([low, high.narrow(dim, 1, 2)], dim)
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int, *, of_input: bool
+) -> Tensor:
+    padding = [dilation * (side // 2) for side in weight.shape[2:]]
+    steps = [stride] * 2, padding, [dilation] * 2, False, [0, 0], weight.shape[0]
+    wanted = [of_input, not of_input, False]
+    found = torch.ops.aten.convolution_backward(grad, x, weight, None, *steps, wanted)
+    return cast("Tensor", found[0 if of_input else 1])
 
 
 def _moved(x: Tensor, dim: int, by: int) -> Tensor:
     """Move an image by one pixel along a side; zeros come in."""
-    zeros = torch.zeros_like(x.narrow(dim, 0, 1))
-    kept = x.narrow(dim, max(0, -by), x.shape[dim] - 1)
-    return _dense(torch.cat([zeros, kept] if by > 0 else [kept, zeros], dim))
+    moved, kept = torch.empty_like(x), x.shape[dim] - 1
+    moved.narrow(dim, max(0, by), kept).copy_(x.narrow(dim, max(0, -by), kept))
+    moved.narrow(dim, 0 if by > 0 else kept, 1).zero_()
+    return moved
 
 
 def _dense(x: Tensor) -> Tensor:

@@ -1,21 +1,27 @@
-"""1x1 convolutions closed by batch norm, and sums of them, without the map between the two.
+"""1x1 convolutions closed by batch norm as one matrix product, without the map between the two.
 
 A batch norm needs mean and variance of its input ``p = W d``. Both follow from mean and covariance of ``d``,
-which are small matrices: ``E[p] = W E[d]`` and ``Var[p] = diag(W Cov[d] W^T)``. The norm is then part of the
+which are small: ``E[p] = W E[d]`` and ``Var[p] = diag(W Cov[d] W^T)``. The norm is then part of the
 convolution's weights, and the option weight of an operation part of the norm's scale, so the sum of many
-weighted operations is a sum of matrix products. What is saved for the gradient is ``d`` alone.
+weighted operations is a sum of matrix products. What has to be kept for the gradient is ``d`` alone.
+
+Everything here works on ``L`` layers at once, whose maps have ``n`` pixels each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-__all__ = ["Statistics", "Term", "normed_sum"]
+__all__ = ["Folded", "Statistics", "Unfolded", "fold", "moments", "unfold", "uses_batch"]
+
+
+def uses_batch(norm: nn.BatchNorm2d) -> bool:
+    """Whether a batch norm uses the statistics of the batch, rather than its running ones."""
+    return norm.training or norm.running_mean is None
 
 
 class Statistics:
@@ -60,173 +66,122 @@ class Statistics:
         self.__init__()  # type: ignore[misc]
 
 
-class Term(NamedTuple):
-    """One summand: G groups, each a 1x1 convolution and a batch norm.
+class Folded(NamedTuple):
+    """Convolutions with their norms folded in: ``y = d product^T + bias``.
 
     Attributes:
-        x: What the convolutions see, ``(B, G C_in, H, W)``, channels last.
-        weight: ``(G, C_out, C_in)``.
-        norms: The G batch norms.
-        scale: Factor of each group, ``(G,)``; None is 1.
+        product: ``(L, C_out, C_in)``.
+        bias: ``(L, 1, C_out)``.
+        gain: Scale over deviation, ``(L, C_out)``.
+        deviation: One over the standard deviation, ``(L, C_out)``.
+        mean: Mean that the norm subtracts, ``(L, C_out)``.
+        variance: Variance that it divides by, ``(L, C_out)``.
+        mean_in: Mean of ``d``, ``(L, C_in)``; None if the norm uses its running statistics.
+        spread: Weight times the centred squares of ``d``, ``(L, C_out, C_in)``; None as above.
     """
 
-    x: Tensor
+    product: Tensor
+    bias: Tensor
+    gain: Tensor
+    deviation: Tensor
+    mean: Tensor
+    variance: Tensor
+    mean_in: Tensor | None
+    spread: Tensor | None
+
+
+class Unfolded(NamedTuple):
+    """Gradients of `fold` and of the products made with it.
+
+    Attributes:
+        back: ``(L, C_in, C_in)``; None as in `Folded`. The gradient of ``d`` is
+            ``grad product - d back + level``.
+        level: ``(L, 1, C_in)``.
+        weight: Gradient of the 1x1 weights, ``(L, C_out, C_in)``.
+        scale: Gradient of the scale, ``(L, C_out)``.
+    """
+
+    back: Tensor | None
+    level: Tensor | None
     weight: Tensor
-    norms: Sequence[nn.BatchNorm2d]
-    scale: Tensor | None = None
+    scale: Tensor
 
 
-def normed_sum(terms: Sequence[Term], statistics: Statistics, *, relu: bool = False) -> Tensor:
-    """Return the sum over terms of ``scale * norm(weight x)``, group by group.
+def moments(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return sums and sums of squares over pixels.
 
     Args:
-        terms: At least one; all of the same groups and sizes.
-        statistics: Receives what the batch norms have seen, in training.
-        relu: Rectify the result, and return it stacked for a convolution.
+        maps: K maps of G layers each, ``(G, n, C)``.
 
     Returns:
-        ``(G, B H W, C_out)``, pixels row by row; with ``relu`` ``(B, G C_out, H, W)``, channels last.
+        ``(K G, C)`` and ``(K G, C, C)``.
     """
-    flat: list[Tensor | None] = []
-    frozen: list[tuple[Tensor, Tensor] | None] = []
-    for term in terms:
-        first = term.norms[0]
-        groups = len(term.norms)
-        scale = shift = None
-        if first.affine:
-            scale = torch.stack([norm.weight for norm in term.norms])
-            shift = torch.stack([norm.bias for norm in term.norms])
-        if term.scale is not None:
-            factor = term.scale.to(term.x.dtype).unsqueeze(1)
-            scale = factor.expand(groups, term.weight.shape[1]) if scale is None else factor * scale
-            shift = None if shift is None else factor * shift
-        flat += [term.x, term.weight, scale, shift]
-        if first.training or first.running_mean is None:
-            frozen.append(None)
-        else:
-            frozen.append(
-                (
-                    torch.stack([norm.running_mean for norm in term.norms]),  # type: ignore[misc]
-                    torch.stack([norm.running_var for norm in term.norms]),  # type: ignore[misc]
-                )
-            )
-    out, *seen = _NormedSum.apply(relu, terms[0].norms[0].eps, frozen, *flat)
-    if seen:
-        count = terms[0].x.numel() // terms[0].x.shape[1]
-        for term, mean, variance in zip(terms, seen[::2], seen[1::2], strict=True):
-            statistics.add(term.norms, mean, variance, count)
-    return out
+    groups, _, channels = maps[0].shape
+    sums = maps[0].new_empty(len(maps) * groups, channels)
+    squares = maps[0].new_empty(len(maps) * groups, channels, channels)
+    for k, d in enumerate(maps):
+        some = slice(k * groups, (k + 1) * groups)
+        torch.sum(d, 1, out=sums[some])
+        torch.bmm(d.mT, d, out=squares[some])
+    return sums, squares
 
 
-class _NormedSum(torch.autograd.Function):
-    """Letters as in the module's docstring; ``u`` is scale / deviation, ``n`` the number of pixels."""
-
-    @staticmethod
-    def forward(ctx: Any, relu: bool, eps: float, frozen: list[Any], *flat: Tensor | None) -> Any:
-        saved: list[Tensor | None] = []
-        seen: list[Tensor] = []
-        products = []
-        bias: Any = 0.0
-        for (x, weight, scale, shift), fixed in zip(_quads(flat), frozen, strict=True):
-            d = _rows(x, weight.shape[0])
-            mean = projected = None
-            if fixed is None:
-                n = d.shape[1]
-                mean = x.sum((0, 2, 3)).view(weight.shape[0], -1).div_(n)
-                covariance = torch.bmm(d.mT, d).baddbmm_(mean.unsqueeze(2), mean.unsqueeze(1), alpha=-n)
-                projected = torch.bmm(weight, covariance)
-                mu = torch.bmm(weight, mean.unsqueeze(2)).squeeze(2)
-                variance = (projected * weight).sum(2).div_(n).clamp_min_(0.0)
-                seen += [mu, variance]
-            else:
-                mu, variance = fixed
-            deviation = (variance + eps).rsqrt_()
-            u = deviation if scale is None else deviation * scale
-            bias = bias - u * mu if shift is None else bias + shift - u * mu
-            product = u.unsqueeze(2) * weight
-            products.append((d, product))
-            saved += [d, weight, u, deviation, mu, mean, projected]
-        first, product = products[0]
-        groups, n, _ = first.shape
-        b, _, h, w = cast("Tensor", flat[0]).shape
-        ctx.shape = b, h, w
-        out = first.new_empty((n, groups, bias.shape[1]) if relu else (groups, n, bias.shape[1]))
-        rows = out.permute(1, 0, 2) if relu else out
-        torch.baddbmm(bias.unsqueeze(1), first, product.mT, out=rows)
-        for d, product in products[1:]:
-            rows.baddbmm_(d, product.mT)
-        if relu:
-            out = out.relu_().view(b, h, w, -1).permute(0, 3, 1, 2)
-        ctx.relu = relu
-        ctx.save_for_backward(out if relu else None, *saved)
-        ctx.mark_non_differentiable(*seen)
-        ctx.set_materialize_grads(False)
-        return (out, *seen)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
-        out, *saved = ctx.saved_tensors
-        needs = ctx.needs_input_grad[3:]
-        results: list[Tensor | None] = [None] * len(needs)
-        if grad is None:
-            return (None, None, None, *results)
-        if ctx.relu:
-            grad = grad.contiguous(memory_format=torch.channels_last)
-            grad = _rows(torch.ops.aten.threshold_backward(grad, out, 0), saved[1].shape[0])
-        else:
-            grad = grad.contiguous()
-        total = grad.sum(1)
-        for term in range(len(needs) // 4):
-            d, weight, u, deviation, mu, mean, projected = saved[7 * term : 7 * term + 7]
-            need_x, need_weight, need_scale, need_shift = needs[4 * term : 4 * term + 4]
-            trained = mean is not None
-            cross = moved = pull = None
-            if trained or need_weight or need_scale:
-                cross = torch.bmm(grad.mT, d)
-                moved = (cross * weight).sum(2).sub_(mu * total).mul_(deviation)
-            if trained and moved is not None:
-                pull = (u * moved).mul_(deviation).div_(d.shape[1])
-            if need_x:
-                results[4 * term] = _input_gradient(grad, d, weight, u, mu, total, pull, ctx.shape)
-            if need_weight:
-                grad_weight = u.unsqueeze(2) * cast("Tensor", cross)
-                if trained:
-                    grad_weight.baddbmm_((u * total).unsqueeze(2), mean.unsqueeze(1), alpha=-1)
-                    grad_weight.addcmul_(cast("Tensor", pull).unsqueeze(2), projected, value=-1)
-                results[4 * term + 1] = grad_weight
-            results[4 * term + 2] = moved if need_scale else None
-            results[4 * term + 3] = total if need_shift else None
-        return (None, None, None, *results)
-
-
-def _input_gradient(
-    grad: Tensor,
-    d: Tensor,
+def fold(
     weight: Tensor,
-    u: Tensor,
-    mu: Tensor,
-    total: Tensor,
-    pull: Tensor | None,
-    shape: tuple[int, int, int],
-) -> Tensor:
-    """Return the gradient of ``x``; ``pull`` is how far the batch's own statistics hold each channel back."""
-    buffer = torch.empty_like(d)  # strided as d is
-    product = u.unsqueeze(2) * weight
-    if pull is None:
-        torch.bmm(grad, product, out=buffer)
+    scale: Tensor | None,
+    shift: Tensor | None,
+    eps: float,
+    n: int,
+    *,
+    seen: tuple[Tensor, Tensor] | None = None,
+    running: tuple[Tensor, Tensor] | None = None,
+) -> Folded:
+    """Fold batch norms into the 1x1 convolutions before them.
+
+    Args:
+        weight: ``(L, C_out, C_in)``.
+        scale: ``(L, C_out)`` or ``(L, 1)``; None is 1.
+        shift: ``(L, C_out)``; None is 0.
+        eps: What the norms add to a variance.
+        n: Pixels of a map.
+        seen: What `moments` returned, for norms that use the statistics of the batch; overwritten.
+        running: Running mean and variance, ``(L, C_out)`` each, for the others.
+    """
+    mean_in = spread = None
+    if seen is not None:
+        mean_in = seen[0].div_(n)
+        spread = torch.bmm(weight, seen[1].baddbmm_(mean_in.unsqueeze(2), mean_in.unsqueeze(1), alpha=-n))
+        mean = torch.bmm(weight, mean_in.unsqueeze(2)).squeeze(2)
+        variance = (spread * weight).sum(2).div_(n).clamp_min_(0.0)
     else:
-        back = torch.bmm(weight.mT, pull.unsqueeze(2) * weight)
-        level = (pull * mu).sub_(u * total / d.shape[1])
-        torch.baddbmm(torch.bmm(level.unsqueeze(1), weight), d, back, alpha=-1, out=buffer)
-        buffer.baddbmm_(grad, product)
-    return buffer.permute(1, 0, 2).reshape(*shape, -1).permute(0, 3, 1, 2)
+        assert running is not None
+        mean, variance = running
+    deviation = (variance + eps).rsqrt_()
+    gain = deviation if scale is None else deviation * scale
+    bias = torch.mul(gain, mean).neg_() if shift is None else torch.addcmul(shift, gain, mean, value=-1)
+    product = gain.unsqueeze(2) * weight
+    return Folded(product, bias.unsqueeze(1), gain, deviation, mean, variance, mean_in, spread)
 
 
-def _rows(x: Tensor, groups: int) -> Tensor:
-    """View ``(B, G C, H, W)``, channels last, as ``(G, B H W, C)``."""
-    return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).permute(1, 0, 2)
+def unfold(folded: Folded, weight: Tensor, cross: Tensor, total: Tensor, n: int) -> Unfolded:
+    """Return the gradients of `fold`'s arguments, given those of its products.
 
-
-def _quads(flat: Sequence[Any]) -> list[Any]:
-    return [flat[i : i + 4] for i in range(0, len(flat), 4)]
+    Args:
+        folded: What `fold` returned.
+        weight: The 1x1 weights, ``(L, C_out, C_in)``.
+        cross: ``grad^T d``, ``(L, C_out, C_in)``; overwritten.
+        total: Sum of ``grad`` over pixels, ``(L, C_out)``: the gradient of the shift, too.
+        n: Pixels of a map.
+    """
+    scale = (cross * weight).sum(2).addcmul_(folded.mean, total, value=-1).mul_(folded.deviation)
+    grad_weight = cross.mul_(folded.gain.unsqueeze(2))
+    if folded.mean_in is None or folded.spread is None:
+        return Unfolded(None, None, grad_weight, scale)
+    # How far the batch's own statistics hold each channel back.
+    pull = (folded.gain * scale).mul_(folded.deviation).div_(n)
+    pushed = folded.gain * total
+    back = torch.bmm(weight.mT, pull.unsqueeze(2) * weight)
+    level = torch.bmm((pull * folded.mean).sub_(pushed, alpha=1 / n).unsqueeze(1), weight)
+    grad_weight.baddbmm_(pushed.unsqueeze(2), folded.mean_in.unsqueeze(1), alpha=-1)
+    grad_weight.addcmul_(pull.unsqueeze(2), folded.spread, value=-1)
+    return Unfolded(back, level, grad_weight, scale)

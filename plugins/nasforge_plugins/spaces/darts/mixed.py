@@ -16,15 +16,10 @@ from torch import Tensor, nn
 
 from nasforge.nn import OptionWeights
 from nasforge_plugins.ops.convolutions import FactorizedReduce, SeparableConv
-from nasforge_plugins.ops.depthwise import (
-    can_interleave,
-    deinterleave,
-    depthwise,
-    interleave,
-    repeat_channels,
-)
-from nasforge_plugins.ops.normed import Statistics, Term, normed_sum
+from nasforge_plugins.ops.depthwise import can_interleave, deinterleave, interleave
+from nasforge_plugins.ops.normed import Statistics, uses_batch
 from nasforge_plugins.ops.simple import concatenate
+from nasforge_plugins.spaces.darts.bundle import BundleForm, bundle
 from nasforge_plugins.spaces.darts.cell import Cell, Edge
 from nasforge_plugins.spaces.darts.genotype import NODES
 from nasforge_plugins.spaces.darts.space import CELLS, OPERATIONS, edge_name, inputs_name, sources
@@ -34,8 +29,6 @@ __all__ = ["MixedCells"]
 SOURCES = sources(NODES - 1)
 TARGETS = {source: tuple(n for n in range(NODES) if source in sources(n)) for source in SOURCES}
 Scales = dict[str, Tensor]
-
-CACHE = 2**23  # edges run together as long as one of their maps fits a CPU core's cache with room to spare
 
 
 class MixedCells:
@@ -58,15 +51,16 @@ class MixedCells:
                 node = int(source[-1])
                 states[source] = _sum(parts[node])
             reduces = cell.plan.kind == "reduce" and source.startswith("in")
-            outgoing = _Outgoing(states[source], 2 if reduces else 1, self.statistics)
             scales = self.scales[cell.plan.kind]
-            targets = TARGETS[source]
-            for start in range(0, len(targets), outgoing.together):
-                some = slice(start, start + outgoing.together)
-                edges = [cast("Edge", cast("Any", cell.nodes[n]).edges[source]) for n in targets[some]]
-                scale = {} if scales is None else {o: v[some] for o, v in scales[source].items()}
-                for target, part in zip(targets[some], outgoing.run(edges, scale), strict=True):
-                    parts[target].append(part)
+            outgoing = _Outgoing(
+                [cast("Edge", cast("Any", cell.nodes[node]).edges[source]) for node in TARGETS[source]],
+                states[source],
+                2 if reduces else 1,
+                {} if scales is None else scales[source],
+                self.statistics,
+            )
+            for target, part in zip(TARGETS[source], outgoing.run(), strict=True):
+                parts[target].append(part)
         states[f"node{NODES - 1}"] = _sum(parts[-1])
         self.statistics.write()
         return concatenate([states[f"node{n}"] for n in range(NODES)])
@@ -76,18 +70,20 @@ class _Outgoing:
     """The edges that leave one state.
 
     Args:
+        edges: The edges.
         state: The state, ``(B, C, H, W)``.
         stride: Side of the state divided by that of the nodes.
+        scale: Factors of the edges by operation, ``(edges,)`` each; if empty, all are 1.
         statistics: Receives what the batch norms have seen.
     """
 
-    def __init__(self, state: Tensor, stride: int, statistics: Statistics) -> None:
-        self.stride, self.statistics = stride, statistics
+    def __init__(
+        self, edges: list[Edge], state: Tensor, stride: int, scale: Scales, statistics: Statistics
+    ) -> None:
+        self.edges, self.stride, self.scale, self.statistics = edges, stride, scale, statistics
         state = state.contiguous(memory_format=torch.channels_last)
         b, c, *sides = state.shape
         self.shape = b, *(-(-side // stride) for side in sides), c
-        size = state.numel() * state.element_size()
-        self.together = max(1, CACHE // size) if state.device.type == "cpu" else len(SOURCES)
         self.x = F.relu(state)
         self.interleaved = stride == 1 and can_interleave(state)
         if stride == 2:  # a kernel of dilation 2 that moves by 2 sees every other pixel only
@@ -101,71 +97,72 @@ class _Outgoing:
         if stride == 1:
             self.plain["skip_connect"] = state
 
-    def run(self, edges: list[Edge], scale: Scales) -> Sequence[Tensor]:
-        """Return one map ``(B, C, H, W)`` per edge.
-
-        Args:
-            edges: Some of the edges that leave the state.
-            scale: Their factors by operation, ``(edges,)`` each; a missing one is 1.
-        """
-        self.edges, self.scale = edges, scale
-        wide = repeat_channels(self.x, len(edges))
-        close = [self.separable_twice(f"sep_conv_{k}x{k}", wide) for k in (3, 5)]
-        dilated = self.dilated()
-        if self.stride == 2:
-            close.append(self.factorized())
-        if not self.interleaved:
-            close += dilated
-        total = normed_sum(close, self.statistics)
+    def run(self) -> Sequence[Tensor]:
+        """Return one map ``(B, C, H, W)`` per edge."""
+        convs = self.convolutions()
+        norms = [conv.norm for conv in convs]
+        total, dilated, mean, variance = bundle(
+            self.form(norms),
+            self.x,
+            self.thin,
+            *self.affine(norms),
+            [conv.depthwise.weight for conv in convs],
+            [conv.pointwise.weight for conv in convs],
+        )
+        if uses_batch(norms[0]):
+            self.statistics.add(norms, mean, variance, total.shape[1])
         b, h, w, c = self.shape
-        if self.interleaved:
-            image = deinterleave(normed_sum(dilated, self.statistics), h, w)
+        if dilated is not None:
+            image = deinterleave(dilated, h, w)
             total.view(image.shape).add_(image)
+        if self.stride == 2:
+            total.add_(self.factorized())
         self.add_pools(total)
         return [row.view(b, h, w, c).permute(0, 3, 1, 2) for row in total.unbind()]
 
     def operations(self, name: str) -> list[nn.Module]:
         return [edge.options[name] for edge in self.edges]
 
-    def term(self, x: Tensor, convs: Sequence[SeparableConv], name: str | None = None) -> Term:
-        weight = torch.stack([conv.pointwise.weight.flatten(1) for conv in convs])
-        return Term(x, weight, [conv.norm for conv in convs], self.scale.get(name or ""))
-
-    def separable_twice(self, name: str, x: Tensor) -> Term:
-        """Return the last 1x1 convolution and norm of the edges' ``sep_conv``."""
-        pairs = [cast("nn.Sequential", op) for op in self.operations(name)]
-        first, second = ([cast("SeparableConv", pair[i]) for pair in pairs] for i in (0, 1))
-        y = depthwise(x, _stack(first), self.stride)
-        y = normed_sum([self.term(y, first)], self.statistics, relu=True)
-        return self.term(depthwise(y, _stack(second)), second, name)
-
-    def dilated(self) -> list[Term]:
-        """Return the 1x1 convolution and norm of the edges' two ``dil_conv``."""
-        dilation = 1 if self.stride == 2 or self.interleaved else 2
-        x = repeat_channels(self.thin, len(self.edges))
-        terms = []
-        for name in ("dil_conv_3x3", "dil_conv_5x5"):
-            convs = [cast("SeparableConv", op) for op in self.operations(name)]
-            terms.append(self.term(depthwise(x, _stack(convs), 1, dilation), convs, name))
-        return terms
-
-    def factorized(self) -> Term:
-        """Return the strided ``skip_connect``: a 1x1 convolution on pixels and their diagonal neighbours."""
-        reduces = [cast("FactorizedReduce", op) for op in self.operations("skip_connect")]
-        x = self.x
-        channels, height, width = x.shape[1:]
-        shifted = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-        both = torch.cat([x[:, :, ::2, ::2], shifted[:, :, 1::2, 1::2]], 1)
-        both = both.contiguous(memory_format=torch.channels_last)
-        even = torch.stack([op.even.weight.flatten(1) for op in reduces])
-        odd = torch.stack([op.odd.weight.flatten(1) for op in reduces])
-        weight = torch.cat([F.pad(even, (0, channels)), F.pad(odd, (channels, 0))], 1)
-        return Term(
-            repeat_channels(both, len(self.edges)),
-            weight,
-            [op.norm for op in reduces],
-            self.scale.get("skip_connect"),
+    def convolutions(self) -> list[SeparableConv]:
+        """Return the edges' convolutions in the order of `bundle`."""
+        three, five = (
+            [cast("nn.Sequential", op) for op in self.operations(f"sep_conv_{k}x{k}")] for k in (3, 5)
         )
+        thin = [*self.operations("dil_conv_3x3"), *self.operations("dil_conv_5x5")]
+        first, second = ([pair[i] for pair in (*three, *five)] for i in (0, 1))
+        return cast("list[SeparableConv]", [*first, *thin, *second])
+
+    def form(self, norms: Sequence[nn.BatchNorm2d]) -> BundleForm:
+        running = None
+        if not uses_batch(norms[0]):
+            running = tuple(
+                torch.stack([cast("Tensor", getattr(norm, name)) for norm in norms])
+                for name in ("running_mean", "running_var")
+            )
+        dilation = 1 if self.stride == 2 or self.interleaved else 2
+        count = len(self.edges)
+        return BundleForm(count, self.stride, dilation, self.interleaved, norms[0].eps, cast("Any", running))
+
+    def affine(self, norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor | None, Tensor | None]:
+        """Return scale and shift of the norms, times the factors of their operations."""
+        factor = None
+        if self.scale:
+            ones = torch.ones_like(self.scale["none"]).repeat(2)
+            closing = ("dil_conv_3x3", "dil_conv_5x5", "sep_conv_3x3", "sep_conv_5x5")
+            factor = torch.cat([ones, *(self.scale[name] for name in closing)]).to(self.x.dtype).unsqueeze(1)
+        if not norms[0].affine:
+            return factor, None
+        scale, shift = (torch.stack([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
+        return (scale, shift) if factor is None else (scale * factor, shift * factor)
+
+    def factorized(self) -> Tensor:
+        """Return the weighted, strided ``skip_connect`` of every edge, ``(G, n, C)``."""
+        maps = []
+        for k, op in enumerate(self.operations("skip_connect")):
+            reduce = cast("FactorizedReduce", op)
+            y = reduce.norm(reduce.convolve(self.x)).permute(0, 2, 3, 1).flatten(0, 2)
+            maps.append(y * self.scale["skip_connect"][k] if self.scale else y)
+        return torch.stack(maps)
 
     def add_pools(self, total: Tensor) -> None:
         """Add pools, and the identity where the side stays, to the maps of all edges."""
@@ -175,7 +172,7 @@ class _Outgoing:
             pools = self.operations(name)
             if isinstance(pools[0], nn.Sequential):
                 norms = [cast("nn.BatchNorm2d", cast("nn.Sequential", pool)[1]) for pool in pools]
-                if norms[0].training:
+                if uses_batch(norms[0]):
                     plain[name] = _normed_together(plain[name], norms, self.statistics)
                 else:
                     total.add_(_normed_apart(plain.pop(name), norms, self.scale.get(name)))
@@ -185,10 +182,6 @@ class _Outgoing:
         ones = images.new_ones(count)
         scale = torch.stack([self.scale.get(name, ones).to(images.dtype) for name in plain], 1)
         total.view(count, -1).addmm_(scale, images)
-
-
-def _stack(convs: Sequence[SeparableConv]) -> Tensor:
-    return torch.cat([conv.depthwise.weight for conv in convs])
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:
