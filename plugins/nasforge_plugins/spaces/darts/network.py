@@ -162,8 +162,10 @@ class CellNetwork(Network):
 
     def _executor(self, x: Tensor, weights: OptionWeights | None) -> Callable[[Cell, Tensor, Tensor], Tensor]:
         """Return what computes a cell; the fast ways are for real numbers in one precision only."""
-        # On the meta device costs are attributed to modules, which only the reference calls one by one.
-        if self.execution == "reference" or x.is_meta or torch.is_autocast_enabled(x.device.type):
+        # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
+        # modules, which only the reference calls one by one.
+        exact = x.dtype in {torch.float32, torch.float64} and not torch.is_autocast_enabled(x.device.type)
+        if self.execution == "reference" or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights)
         if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
             return MixedCells(weights)
