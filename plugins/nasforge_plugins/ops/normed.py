@@ -10,7 +10,7 @@ Everything here works on ``L`` layers at once, whose maps have ``n`` pixels each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -107,22 +107,27 @@ class Unfolded(NamedTuple):
     scale: Tensor
 
 
-def moments(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return sums and sums of squares over pixels.
+def moments(maps: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """Return sums and sums of squares over pixels; each map is taken when the one before it is done.
 
     Args:
-        maps: K maps of G layers each, ``(G, n, C)``.
+        maps: Maps of G layers each, ``(G, n, C)``.
+        count: K, how many maps there are.
 
     Returns:
         ``(K G, C)`` and ``(K G, C, C)``.
     """
-    groups, _, channels = maps[0].shape
-    sums = maps[0].new_empty(len(maps) * groups, channels)
-    squares = maps[0].new_empty(len(maps) * groups, channels, channels)
+    sums = squares = None
     for k, d in enumerate(maps):
+        groups, _, channels = d.shape
+        if sums is None or squares is None:
+            sums = d.new_empty(count * groups, channels)
+            squares = d.new_empty(count * groups, channels, channels)
         some = slice(k * groups, (k + 1) * groups)
         torch.sum(d, 1, out=sums[some])
         torch.bmm(d.mT, d, out=squares[some])
+    assert sums is not None
+    assert squares is not None
     return sums, squares
 
 

@@ -6,7 +6,8 @@ Convolutions of equal shape run as one with stacked channels. Pixels of the dila
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -75,12 +76,22 @@ class _Bundle(torch.autograd.Function):
         count, half, channels = form.edges, len(weights) // 2, x.shape[1]
         kernels = [_stack(weights[i : i + count]) for i in range(0, half, count)]
         weight = torch.cat(weights[half:]).view(-1, channels, channels)
-        wide, wide_thin = repeat_channels(x, count), repeat_channels(thin, count)
-        maps = [convolve(wide, kernel, form.stride) for kernel in kernels[:2]]
-        maps += [convolve(wide_thin, kernel, 1, form.dilation) for kernel in kernels[2:4]]
-        outer = _fold(form, maps, weight, scale, shift, slice(0, 4 * count))
-        maps += [convolve(_inner(outer, k, maps[k], count), kernels[4 + k]) for k in range(2)]
-        last = _fold(form, maps[4:], weight, scale, shift, slice(4 * count, 6 * count))
+        maps: list[Tensor] = []
+
+        def convolve_outer() -> Iterator[Tensor]:
+            wide = repeat_channels(x, count)
+            yield convolve(wide, kernels[0], form.stride)
+            yield convolve(wide, kernels[1], form.stride)
+            wide = repeat_channels(thin, count)
+            yield convolve(wide, kernels[2], 1, form.dilation)
+            yield convolve(wide, kernels[3], 1, form.dilation)
+
+        def convolve_last() -> Iterator[Tensor]:
+            for k in range(2):
+                yield convolve(_inner(outer, k, maps[k], count), kernels[4 + k])
+
+        outer = _fold(form, convolve_outer(), maps, weight, scale, shift, slice(0, 4 * count))
+        last = _fold(form, convolve_last(), maps, weight, scale, shift, slice(4 * count, 6 * count))
         separable = _closed(last, 0, maps[4:], count)
         dilated = _closed(outer, 2 * count, maps[2:4], count, None if form.apart else separable)
         mean = torch.cat([outer.mean, last.mean])
@@ -155,18 +166,31 @@ class _Bundle(torch.autograd.Function):
 
 
 def _fold(
-    form: BundleForm, maps: Sequence[Tensor], weight: Tensor, scale: Any, shift: Any, some: slice
+    form: BundleForm,
+    made: Iterator[Tensor],
+    maps: list[Tensor],
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    some: slice,
 ) -> Folded:
-    rows = [_rows(d, form.edges) for d in maps]
-    return fold(
-        weight[some],
-        None if scale is None else scale[some],
-        None if shift is None else shift[some],
-        form.eps,
-        rows[0].shape[1],
-        seen=moments(rows) if form.running is None else None,
-        running=None if form.running is None else (form.running[0][some], form.running[1][some]),
-    )
+    """Fold the norms of some layers; their maps are added to ``maps``."""
+
+    def rows() -> Iterator[Tensor]:
+        for d in made:
+            maps.append(d)
+            yield _rows(d, form.edges)
+
+    seen = running = None
+    if form.running is None:
+        # A map is summed up right when it is made, while it is in the cache.
+        seen = moments(rows(), (some.stop - some.start) // form.edges)
+    else:
+        running = form.running[0][some], form.running[1][some]
+        deque(rows(), 0)
+    n = maps[-1].numel() // maps[-1].shape[1]
+    scale, shift = (None if t is None else t[some] for t in (scale, shift))
+    return fold(weight[some], scale, shift, form.eps, n, seen=seen, running=running)
 
 
 def _inner(folded: Folded, k: int, d: Tensor, count: int) -> Tensor:
