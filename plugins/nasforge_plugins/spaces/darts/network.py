@@ -164,7 +164,9 @@ class CellNetwork(Network):
         """Return what computes a cell; the fast ways are for real numbers in one precision only."""
         # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
         # modules, which only the reference calls one by one.
-        exact = x.dtype in {torch.float32, torch.float64} and not torch.is_autocast_enabled(x.device.type)
+        exact = x.dtype in {torch.float32, torch.float64} and (
+            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # there is no autocast of "meta"
+        )
         if self.execution == "reference" or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights)
         if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
