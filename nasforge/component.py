@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from nasforge.config import PluginConfig
+from nasforge.constraints import Constraints
 
 if TYPE_CHECKING:
     from nasforge.data import DataModule
@@ -51,6 +52,7 @@ class Context:
         report: Tells the observers about progress inside a step; ``"done"`` is the share of it from 0 to 1.
         record: Stores the metrics of a finished epoch inside a long step, numbered from 1. An epoch that is
             repeated after a restart replaces its record.
+        constraints: What an architecture may cost; an ask/tell searcher keeps it without doing anything.
     """
 
     space: SearchSpace[Any]
@@ -63,6 +65,7 @@ class Context:
     evaluator: Evaluator[Any] | None = None
     distiller: Distiller[Any] | None = None
     record: Callable[[int, Mapping[str, float]], None] = lambda epoch, metrics: None
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 class Component(Generic[C]):

@@ -23,7 +23,7 @@ TABLES: dict[str, Kind] = {
 }
 """The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
 
-TOP_TABLES = ("run", "plugins", *(table for table in TABLES if "." not in table))
+TOP_TABLES = ("run", "plugins", "constraints", *(table for table in TABLES if "." not in table))
 """The tables that do not lie inside another."""
 
 Keys = tuple[str, ...]

@@ -22,12 +22,14 @@ class Evaluation:
         score: Higher is better.
         cost: Seconds the evaluation took, or that a table says it would have taken.
         metrics: Anything else by name: accuracies in percent, ``params``, ``macs``, ``latency_ms``.
+        budget: The effort that was asked for, if the searcher chose it; None is the evaluator's default.
     """
 
     arch: Arch
     score: float
     cost: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    budget: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""
@@ -36,12 +38,13 @@ class Evaluation:
             "score": self.score,
             "cost": self.cost,
             "metrics": dict(self.metrics),
+            "budget": self.budget,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """Restore what `to_json` returned."""
-        return cls(Arch(data["arch"]), data["score"], data["cost"], data["metrics"])
+        return cls(Arch(data["arch"]), data["score"], data["cost"], data["metrics"], data.get("budget"))
 
 
 class Evaluator(Component[C], ABC):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from nasforge.config import PluginConfig
+from nasforge.constraints import ConstraintsConfig
 from nasforge.draft import TABLES, TOP_TABLES, Draft
 from nasforge.errors import PluginError, suggest
 from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
@@ -34,7 +35,7 @@ __all__ = [
     "shipped_recipes",
 ]
 
-REQUIRED = ("data", "space", "searcher")
+REQUIRED = ("space", "searcher")
 
 
 class RunConfig(PluginConfig):
@@ -101,6 +102,7 @@ class Recipe:
         parts: The other tables, by name; see `TABLES`.
         profiles: Names of the profiles that could have been chosen.
         modules: The local modules it names.
+        constraints: The ``[constraints]`` table.
     """
 
     source: str = field(compare=False)
@@ -109,6 +111,7 @@ class Recipe:
     parts: Mapping[str, Part]
     profiles: tuple[str, ...] = field(default=(), compare=False)
     modules: tuple[LocalModule, ...] = field(default=(), compare=False)
+    constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole recipe as plain JSON data, defaults included; `check` accepts it.
@@ -119,6 +122,8 @@ class Recipe:
         if self.modules:
             checksums = {module.name: module.checksum for module in self.modules if module.path}
             tables["plugins"] = {"modules": [m.place for m in self.modules], "checksums": checksums}
+        if limits := self.constraints.to_json():
+            tables["constraints"] = limits
         for name in TABLES:
             if name in self.parts:
                 part = self.parts[name]
@@ -215,12 +220,8 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     for name in draft.tables:
         if name not in TOP_TABLES:
             draft.say((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
-    run: PluginConfig | None = None
-    run_table = draft.table("run")
-    if isinstance(run_table, dict | None):
-        run = _options(draft, "run", RunConfig, None, run_table or {})
-    else:
-        draft.say(("run",), "must be a table: write [run] and its options below.")
+    run = _plain(draft, "run", RunConfig)
+    constraints = _plain(draft, "constraints", ConstraintsConfig)
     modules = _modules(draft)
     registry = registry.extended(plugin for module in modules for plugin in module.plugins)
     plugins: dict[str, Plugin] = {}
@@ -234,9 +235,27 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         if (config := _options(draft, name, plugin.config, plugin, body)) is not None:
             parts[name] = Part(name, plugin, config)
     _check_needs(draft, plugins, registry)
+    if (
+        draft.table("constraints")
+        and "space" in plugins
+        and not plugins["space"].provides & {"supernet", "cost"}
+    ):
+        draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
-    return Recipe(draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules)
+    assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
+    return Recipe(
+        draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints
+    )
+
+
+def _plain(draft: Draft, name: str, model: type[PluginConfig]) -> PluginConfig | None:
+    """Check a table that is no plugin's; all of it may be left out."""
+    body = draft.table(name)
+    if not isinstance(body, Mapping | None):
+        draft.say((name,), f"must be a table: write [{name}] and its options below.")
+        return None
+    return _options(draft, name, model, None, body or {})
 
 
 def _modules(draft: Draft) -> tuple[LocalModule, ...]:

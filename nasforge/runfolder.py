@@ -202,12 +202,13 @@ def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
 
     Args:
         resolved: The complete recipe.
-        tables: Names of the tables, besides ``run``.
+        tables: Names of the tables, besides ``run`` and ``constraints``.
     """
     run = {key: value for key, value in resolved["run"].items() if key not in HOW_NOT_WHAT}
     # Where a local module lies does not matter, and what it says does.
     local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
-    return {"run": run, **local, **{table: resolved.get(table) for table in tables}}
+    limits = {"constraints": resolved["constraints"]} if "constraints" in resolved else {}
+    return {"run": run, **local, **limits, **{table: resolved.get(table) for table in tables}}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasforge.config import PluginConfig
+from nasforge.constraints import ConstraintsConfig
 from nasforge.draft import TABLES, TOP_TABLES
 from nasforge.local import LocalModulesConfig
 from nasforge.plugins import Plugin, Registry
@@ -16,7 +17,11 @@ __all__ = ["TITLE", "recipe_schema"]
 
 TITLE = "nasforge recipe"
 
-_PLAIN: Mapping[str, type[PluginConfig]] = {"run": RunConfig, "plugins": LocalModulesConfig}
+_PLAIN: Mapping[str, type[PluginConfig]] = {
+    "run": RunConfig,
+    "plugins": LocalModulesConfig,
+    "constraints": ConstraintsConfig,
+}
 """Tables that are no plugin's."""
 
 _ABOUT = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -14,6 +15,9 @@ from nasforge.evaluator import Evaluation
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
 __all__ = ["AskTellSearcher", "Searcher"]
+
+DRAWS = 1000
+"""How many proposals over a limit, or seen before, are drawn in a row before a search gives up on others."""
 
 
 class Searcher(Component[C], ABC):
@@ -51,7 +55,9 @@ class AskTellSearcher(Searcher[C]):
 
     Resume replays `tell` with the stored evaluations, so whatever `tell` builds is rebuilt; draw random
     numbers from ``self.rng`` in `ask` only. A proposal that was evaluated before is not evaluated again: it
-    counts as a step, with its score and a cost of 0.
+    counts as a step, with its score and a cost of 0. A proposal over a limit of the recipe's
+    ``[constraints]`` is not evaluated at all: `ask` is called again. An `ask` that would repeat itself looks
+    at `allowed` first.
     """
 
     evaluations: int
@@ -62,7 +68,8 @@ class AskTellSearcher(Searcher[C]):
         super().setup(ctx)
         self.rng = Random(derive_seed(ctx.seed, "searcher"))
         self.history: list[Evaluation] = []
-        self._known: dict[Arch, Evaluation] = {}
+        self._seen: set[Arch] = set()
+        self._known: dict[tuple[Arch, int | None], Evaluation] = {}
 
     @abstractmethod
     def ask(self) -> Arch:
@@ -70,6 +77,33 @@ class AskTellSearcher(Searcher[C]):
 
     def tell(self, result: Evaluation) -> None:
         """Learn from an evaluation. Default: nothing."""
+
+    def budget(self) -> int | None:
+        """Return the effort for the proposal that `ask` has just made. Default: the evaluator's own."""
+        return None
+
+    def allowed(self, arch: Arch) -> bool:
+        """Return whether an architecture keeps the limits of the recipe."""
+        return self.ctx.constraints.allow(arch)
+
+    def sample(self) -> Arch:
+        """Draw an architecture that keeps the limits and is new, if there is one within a thousand draws.
+
+        Call it in `ask` only.
+
+        Raises:
+            RunError: No drawn architecture keeps the limits.
+        """
+        found = None
+        for _ in range(DRAWS):
+            arch = self.ctx.space.canonical(self.ctx.space.sample(self.rng))
+            if self.allowed(arch):
+                found = arch
+                if not self.was_seen(arch):
+                    break
+        if found is None:
+            raise self.ctx.constraints.impossible(DRAWS)
+        return found
 
     @property
     def done(self) -> bool:
@@ -82,23 +116,45 @@ class AskTellSearcher(Searcher[C]):
         return self.evaluations
 
     def step(self) -> Mapping[str, float]:
-        """Evaluate one proposal."""
-        assert self.ctx.evaluator is not None, "the recipe check requires an [evaluator] table"
-        arch = self.ask()
-        known = self.known(arch)
-        self._learn(
-            self.ctx.evaluator.evaluate(arch) if known is None else replace(known, arch=arch, cost=0.0)
-        )
-        last = self.history[-1]
-        return {**last.metrics, "score": last.score, "best_score": max(e.score for e in self.history)}
+        """Evaluate one proposal.
 
-    def known(self, arch: Arch) -> Evaluation | None:
-        """Return the first evaluation of an architecture, or of one that means the same; None if new."""
-        return self._known.get(self.ctx.space.canonical(arch))
+        Raises:
+            RunError: No proposal keeps the limits of the recipe.
+        """
+        assert self.ctx.evaluator is not None, "the recipe check requires an [evaluator] table"
+        arch = self._ask_allowed()
+        budget = self.budget()
+        known = self.known(arch, budget)
+        if known is None:
+            self._learn(replace(self.ctx.evaluator.evaluate(arch, budget=budget), budget=budget))
+        else:
+            self._learn(replace(known, arch=arch, cost=0.0))
+        last = self.history[-1]
+        return {**last.metrics, "score": last.score, "best_score": max(e.score for e in self.comparable())}
+
+    def known(self, arch: Arch, budget: int | None = None) -> Evaluation | None:
+        """Return the first evaluation of an architecture, or of one that means the same; None if new.
+
+        Args:
+            arch: The architecture.
+            budget: The effort it must have been evaluated with.
+        """
+        return self._known.get((self.ctx.space.canonical(arch), budget))
+
+    def was_seen(self, arch: Arch) -> bool:
+        """Return whether an architecture, or one that means the same, was evaluated with any effort."""
+        return self.ctx.space.canonical(arch) in self._seen
+
+    def comparable(self) -> Sequence[Evaluation]:
+        """Return the evaluations that `best` compares: those of the largest budget so far."""
+        if all(e.budget is None for e in self.history):
+            return self.history
+        most = max(_effort(e) for e in self.history)
+        return [e for e in self.history if _effort(e) == most]
 
     def best(self) -> Arch:
-        """Return the architecture with the highest score; the earliest of equals."""
-        return max(self.history, key=lambda e: e.score).arch
+        """Return the architecture with the highest score, at the largest budget; the earliest of equals."""
+        return max(self.comparable(), key=lambda e: e.score).arch
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator and the history."""
@@ -112,5 +168,17 @@ class AskTellSearcher(Searcher[C]):
 
     def _learn(self, result: Evaluation) -> None:
         self.history.append(result)
-        self._known.setdefault(self.ctx.space.canonical(result.arch), result)
+        canonical = self.ctx.space.canonical(result.arch)
+        self._known.setdefault((canonical, result.budget), result)
+        self._seen.add(canonical)
         self.tell(result)
+
+    def _ask_allowed(self) -> Arch:
+        for _ in range(DRAWS):
+            if self.allowed(arch := self.ask()):
+                return arch
+        raise self.ctx.constraints.impossible(DRAWS)
+
+
+def _effort(evaluation: Evaluation) -> float:
+    return math.inf if evaluation.budget is None else evaluation.budget

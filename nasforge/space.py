@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Literal, Self
@@ -77,6 +78,42 @@ class SearchSpace(Component[C], ABC):
                 return child
         raise ArchError(f"{type(self).__name__}: found no neighbour of {self.notation(arch)} in 1000 draws.")
 
+    def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
+        """Return the architectures that differ from ``arch`` in one option of one choice, in a fixed order.
+
+        Where a choice takes several options, one of them is exchanged. Answers that `validate` refuses are
+        left out.
+        """
+        found: dict[Arch, None] = {}
+        for choice in self.choices:
+            picked = arch[choice.name]
+            for old, new in itertools.product(picked, choice.options):
+                if new not in picked:
+                    answer = sorted((set(picked) - {old}) | {new}, key=choice.options.index)
+                    other = Arch({**arch, choice.name: answer})
+                    if self._is_valid(other):
+                        found[self.canonical(other)] = None
+        found.pop(arch, None)
+        return tuple(found)
+
+    def enumerate(self) -> Iterator[Arch]:
+        """Yield every architecture once, in a fixed order; the last choice changes fastest."""
+        answers = [list(itertools.combinations(c.options, c.k)) for c in self.choices]
+        names = [c.name for c in self.choices]
+        for answer in itertools.product(*answers):
+            arch = Arch(dict(zip(names, answer, strict=True)))
+            if self._is_valid(arch) and self.canonical(arch) == arch:
+                yield arch
+
+    def cost(self, arch: Arch, task: Task) -> Mapping[str, float]:
+        """Return what the final network of ``arch`` costs, for limits on it. Default: nothing is known.
+
+        Args:
+            arch: An architecture of this space.
+            task: Input and output sizes.
+        """
+        return {}
+
     def validate(self, arch: Arch) -> None:
         """Check that ``arch`` answers every choice of this space.
 
@@ -146,6 +183,13 @@ class SearchSpace(Component[C], ABC):
         """Write an architecture so that `parse` reads it back. Default: JSON."""
         return json.dumps(arch.to_json())
 
+    def _is_valid(self, arch: Arch) -> bool:
+        try:
+            self.validate(arch)
+        except ArchError:
+            return False
+        return True
+
     def lookup(self, arch: Arch, *, test: bool = False) -> Mapping[str, float]:
         """Return what a benchmark's table knows about an architecture. Default: nothing.
 
@@ -207,6 +251,18 @@ class NetworkSpace(SearchSpace[C]):
                 "= 1 in [searcher], or give the space an option partial_channels."
             )
         return type(self)(type(self.config)(**{**self.config.model_dump(), "partial_channels": share}))
+
+    def cost(self, arch: Arch, task: Task) -> Mapping[str, float]:
+        """Return ``params`` and ``macs`` of the final network; override it if that is known without building.
+
+        Args:
+            arch: An architecture of this space.
+            task: Input and output sizes.
+        """
+        from nasforge.cost import measure_arch
+
+        cost = measure_arch(self, task, arch)
+        return {"params": cost.params, "macs": cost.macs}
 
     @abstractmethod
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:

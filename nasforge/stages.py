@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from nasforge import checkpoint
 from nasforge.arch import Arch
 from nasforge.build import build
 from nasforge.component import Context, Slot, Stage
-from nasforge.cost import measure_arch
+from nasforge.constraints import Constraints
 from nasforge.data import DataModule
 from nasforge.engine import Engine, StageClock
 from nasforge.errors import RunError
@@ -26,7 +27,7 @@ from nasforge.runfolder import RunFolder, fingerprint, inputs_of
 from nasforge.runtime import Runtime
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
-from nasforge.space import NetworkSpace, SearchSpace
+from nasforge.space import NetworkSpace, SearchSpace, Task
 
 __all__ = ["Stages"]
 
@@ -139,6 +140,18 @@ class Stages:
         data.setup(Context(self.space, self.runtime, self.seed, "search", _no_slot, lambda values: None))
         return data
 
+    @cached_property
+    def task(self) -> Task:
+        """Input and output sizes: those of the images, else of the space's published networks."""
+        if "data" in self.recipe.parts:
+            return self.data.task
+        return self.space.reference_task if isinstance(self.space, NetworkSpace) else Task()
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """The limits of the recipe, and what architectures of its space cost."""
+        return Constraints(self.recipe.constraints, lambda arch: self.space.cost(arch, self.task))
+
     def _built(self, table: str) -> Any:
         return build(self.recipe.parts[table])
 
@@ -172,7 +185,8 @@ class Stages:
             slot=lambda name: FileSlot(slots, name, clock),
             report=lambda values: self.observer.progress(stage, values),
             record=record,
-            data=GuardedData(self.data, stage, reader, log),
+            data=GuardedData(self.data, stage, reader, log) if "data" in self.recipe.parts else None,
+            constraints=self.constraints,
             **parts,
         )
 
@@ -188,14 +202,10 @@ class Stages:
             "notation": self.space.notation(arch),
         }
         if isinstance(self.space, NetworkSpace):
-            task = self.data.task
-            cost = measure_arch(self.space, task, arch)
-            described |= {"params": cost.params, "macs": cost.macs}
-            described["task"] = {
-                "in_channels": task.in_channels,
-                "image_size": task.image_size,
-                "num_classes": task.num_classes,
-            }
+            described |= self.constraints.cost(arch)
+            described["task"] = asdict(self.task)
+        if excess := self.constraints.excess(arch):
+            described["over_limit"] = excess
         if looked_up := self.space.lookup(arch, test=True):
             described["looked_up"] = dict(looked_up)
         return described

@@ -10,7 +10,8 @@ from nasforge.cli import run_command
 
 DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(
-    r"(?P<mark><!--\s*run(?P<slow>: slow)?\s*-->\n)?^(?P<ticks>`{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=ticks)\s*$",
+    r"(?P<mark><!--\s*run(?P<slow>: slow)?\s*-->\n)?"
+    r"^(?P<ticks>`{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=ticks)\s*$",
     re.MULTILINE | re.DOTALL,
 )
 TITLE = re.compile(r'title="([^"]+)"')

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasforge.arch import Arch
-from nasforge.cost import measure
+from nasforge.cost import measure, measure_arch
 from nasforge.nn import Network, Output, Picked, copy_shared, one_hot
 from nasforge.space import Scale, Task
 from nasforge.testing.common import Rule, Subject, require
@@ -176,6 +176,19 @@ def path_costs_what_its_network_costs(subject: Subject) -> None:
         )
 
 
+def cost_is_what_is_measured(subject: Subject) -> None:
+    """``cost`` tells the parameters and MACs that the final network has."""
+    space, task, rng = subject.make(), subject.partners.task, Random(0)
+    for arch in (space.sample(rng) for _ in range(ARCHITECTURES)):
+        told, true = space.cost(arch, task), measure_arch(space, task, arch)
+        for name in ("params", "macs"):
+            require(
+                told.get(name) == getattr(true, name),
+                f"cost() says {told.get(name)} {name} of {space.notation(arch)}, but its final network has "
+                f"{getattr(true, name)}. Limits and objectives are read from cost().",
+            )
+
+
 CHECKS: tuple[Rule, ...] = (
     network_is_part_of_supernet,
     one_hot_law,
@@ -188,6 +201,7 @@ CHECKS: tuple[Rule, ...] = (
     tied_modules_exist,
     parameter_free_options_exist,
     path_costs_what_its_network_costs,
+    cost_is_what_is_measured,
 )
 
 

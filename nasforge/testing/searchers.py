@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from nasforge.arch import Arch
+from nasforge.constraints import Constraints, ConstraintsConfig
 from nasforge.searcher import AskTellSearcher
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.workbench import SearchDriver
@@ -131,6 +133,11 @@ def searching_reads_no_test_images(subject: Subject) -> None:
         needs_data = any(need.partition(":")[0] == "data" for need in subject.plugin.needs)
         read = sum(driver.bench.batches_read.values())
         require(not needs_data or read, "the plugin says it needs data, but a search reads no image.")
+        require(
+            needs_data or not read,
+            "a search reads images, but the plugin does not say that it needs data. Add 'data' to its needs: "
+            "a recipe without a [data] table would pass its check and then fail.",
+        )
 
 
 def best_is_the_best_seen(subject: Subject) -> None:
@@ -145,12 +152,32 @@ def best_is_the_best_seen(subject: Subject) -> None:
             require(
                 len(told) == driver.steps, f"after {driver.steps} steps the history has {len(told)} entries."
             )
-            best = max(evaluation.score for evaluation in told)
-            winners = [evaluation.arch for evaluation in told if evaluation.score == best]
+            compared = driver.searcher.comparable()
+            best = max(evaluation.score for evaluation in compared)
+            winners = [evaluation.arch for evaluation in compared if evaluation.score == best]
             require(
                 driver.searcher.best() in winners,
                 f"after step {driver.steps}, best() has not the highest score ({best:.3f}).",
             )
+
+
+def limits_are_kept(subject: Subject) -> None:
+    """A black-box searcher proposes and returns nothing over a limit of the recipe."""
+    with scratch() as folder:
+        driver = SearchDriver(subject, folder)
+        if not isinstance(driver.searcher, AskTellSearcher):
+            return
+        # Half of the architectures, by a number that has nothing to do with their scores.
+        limits = Constraints(
+            ConstraintsConfig(max_params=0.5),
+            lambda arch: {"params": int(arch.key, 16) / 16 ** len(arch.key)},
+        )
+        driver.searcher.setup(replace(driver.searcher.ctx, constraints=limits))
+        while not driver.searcher.done and driver.steps < LIMIT:
+            driver.step()
+            proposed = driver.searcher.history[-1].arch
+            for arch in (proposed, driver.searcher.best(), *driver.searcher.front()):
+                require(limits.allow(arch), f"step {driver.steps} proposes or returns {arch} over a limit.")
 
 
 CHECKS: tuple[Rule, ...] = (
@@ -161,6 +188,7 @@ CHECKS: tuple[Rule, ...] = (
     seed_decides_everything,
     searching_reads_no_test_images,
     best_is_the_best_seen,
+    limits_are_kept,
 )
 
 

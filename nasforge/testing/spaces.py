@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -152,6 +153,30 @@ def size_is_a_count(subject: Subject) -> None:
     require(size >= drawn, f"size() is {size}, but {drawn} different architectures were drawn.")
 
 
+def neighbours_differ_in_one_answer(subject: Subject) -> None:
+    """Neighbours are valid, canonical, different from each other and from the architecture."""
+    for space, arch in _samples(subject, 3):
+        near = space.neighbours(arch)
+        require(len(set(near)) == len(near), "neighbours() lists an architecture twice.")
+        require(arch not in near, "neighbours() lists the architecture itself.")
+        require(near == space.neighbours(arch), "neighbours() gives another order in the second call.")
+        for other in near:
+            space.validate(other)
+            require(space.canonical(other) == other, "neighbours() must return canonical architectures.")
+
+
+def enumeration_repeats_nothing(subject: Subject) -> None:
+    """``enumerate`` yields valid, canonical architectures in the same order every time, none twice."""
+    space = subject.make()
+    first, again = (list(islice(space.enumerate(), 100)) for _ in "ab")
+    require(first == again, "enumerate() gives another order in the second call.")
+    require(len(set(first)) == len(first), "enumerate() yields an architecture twice.")
+    require(first, "enumerate() yields nothing.")
+    for arch in first:
+        space.validate(arch)
+        require(space.canonical(arch) == arch, "enumerate() must yield canonical architectures.")
+
+
 CHECKS: tuple[Rule, ...] = (
     choices_are_fixed,
     samples_are_valid,
@@ -163,6 +188,8 @@ CHECKS: tuple[Rule, ...] = (
     parse_inverts_notation,
     nonsense_is_refused,
     size_is_a_count,
+    neighbours_differ_in_one_answer,
+    enumeration_repeats_nothing,
 )
 
 

@@ -1,6 +1,7 @@
 """Every page that shows code is followed, from an empty folder."""
 
 import pytest
+
 from docs_blocks import DOCS, blocks_of, commands_of, follow
 
 PAGES = sorted(DOCS.rglob("*.md"))

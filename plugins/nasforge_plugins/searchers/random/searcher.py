@@ -9,9 +9,6 @@ from nasforge_plugins.searchers.random.config import RandomConfig
 
 __all__ = ["RandomSearch"]
 
-DRAWS = 1000
-"""How often to draw before the space counts as exhausted."""
-
 
 class RandomSearch(AskTellSearcher[RandomConfig]):
     """Evaluates architectures drawn from the space, each once as long as there are new ones."""
@@ -23,8 +20,4 @@ class RandomSearch(AskTellSearcher[RandomConfig]):
 
     def ask(self) -> Arch:
         """Return an architecture not evaluated yet; any, if a thousand draws give none."""
-        for _ in range(DRAWS):
-            arch = self.ctx.space.canonical(self.ctx.space.sample(self.rng))
-            if self.known(arch) is None:
-                break
-        return arch
+        return self.sample()

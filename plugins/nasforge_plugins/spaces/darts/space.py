@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
@@ -115,6 +116,34 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         else:
             cell[index] = (rng.choice([o for o in KEPT if o != operation]), source)
         return _to_arch(Genotype(*map(tuple, cells)))
+
+    def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
+        """Return what one mutation can make: another operation, or the same one on another free input."""
+        found: dict[Arch, None] = {}
+        genotype = self.genotype(arch)
+        for place, cell in enumerate(genotype):
+            for index, (operation, source) in enumerate(cell):
+                taken = {source, cell[index ^ 1][1]}
+                moved = [(operation, i) for i in range(index // 2 + 2) if i not in taken]
+                for pair in [*((o, source) for o in KEPT if o != operation), *moved]:
+                    cells = list(genotype)
+                    cells[place] = (*cell[:index], pair, *cell[index + 1 :])
+                    found[_to_arch(Genotype(*cells))] = None
+        return tuple(found)
+
+    def enumerate(self) -> Iterator[Arch]:
+        """Yield every architecture once, in a fixed order; the last node of ``reduce`` changes fastest."""
+        answers = [
+            [
+                ((first, i), (second, j))
+                for i, j in itertools.combinations(range(node + 2), 2)
+                for first, second in itertools.product(KEPT, repeat=2)
+            ]
+            for node in range(NODES)
+        ]
+        for nodes in itertools.product(*answers, *answers):
+            pairs = tuple(itertools.chain(*nodes))
+            yield _to_arch(Genotype(pairs[: 2 * NODES], pairs[2 * NODES :]))
 
     def validate(self, arch: Arch) -> None:
         """Check that ``arch`` answers every choice, and that no chosen input has the operation ``none``."""

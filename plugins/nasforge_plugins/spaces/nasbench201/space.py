@@ -10,6 +10,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
+from nasforge_plugins.spaces.nasbench201.cost import network_cost
 from nasforge_plugins.spaces.nasbench201.equivalence import function_key
 from nasforge_plugins.spaces.nasbench201.notation import (
     CHOICES,
@@ -119,6 +120,10 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         """Yield all 15,625 architectures; the position is the official index."""
         for row in range(len(self._table)):
             yield self.arch(parse_code(self._table.key(row)))
+
+    def cost(self, arch: Arch, task: Task) -> dict[str, int]:
+        """Return ``params`` and ``macs`` of the final network, added up by operation."""
+        return network_cost(self.operations(arch), task, self.config.channels, self.config.cells)
 
     def table_key(self, arch: Arch) -> str:
         """Return the six-digit code under which tables list ``arch``.

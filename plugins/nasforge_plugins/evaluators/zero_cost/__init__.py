@@ -1,0 +1,1 @@
+"""Scores untrained networks by zero-cost proxies."""

@@ -1,0 +1,59 @@
+"""Options of the ``zero-cost`` evaluator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from nasforge.config import PluginConfig
+
+__all__ = ["ProxyName", "ZeroCostConfig"]
+
+ProxyName = Literal[
+    "params",
+    "flops",
+    "l2_norm",
+    "plain",
+    "grad_norm",
+    "snip",
+    "grasp",
+    "fisher",
+    "synflow",
+    "jacov",
+    "epe_nas",
+    "naswot",
+    "zen",
+]
+
+
+class ZeroCostConfig(PluginConfig):
+    """Which proxies score a network, and on how many images."""
+
+    proxies: tuple[ProxyName, ...] = Field(("naswot",), min_length=1)
+    """What to compute; all of them are in the metrics. The first one is the score, unless `aggregate` says
+    otherwise."""
+
+    aggregate: Literal["first", "rank"] = "first"
+    """"rank" scores by the mean place that the proxies give an architecture among `reference` random ones:
+    0 is behind, 1 before all of them."""
+
+    reference: int = Field(32, ge=2)
+    """How many architectures are drawn from the run's seed to compare with; only for "rank". They are scored
+    once, before the first evaluation."""
+
+    batch_size: PositiveInt = 64
+    """Images per batch, of split `weights`; no more than there are."""
+
+    batches: PositiveInt = 1
+    """Over how many batches to average. A searcher's budget replaces it."""
+
+    scale: Literal["final", "eval", "search"] = "final"
+    """Which of the space's networks to look at: "final" is the one that would be trained from scratch."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _once(cls, proxies: tuple[ProxyName, ...]) -> tuple[ProxyName, ...]:
+        if len(set(proxies)) != len(proxies):
+            raise ValueError(f"each proxy is listed once; got {list(proxies)}")
+        return proxies

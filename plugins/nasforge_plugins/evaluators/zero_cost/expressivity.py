@@ -1,0 +1,61 @@
+"""Zen-score: how strongly the last feature map answers to a small change of the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasforge.nn import Network
+from nasforge_plugins.evaluators.zero_cost.network import fresh, layers, norms
+
+__all__ = ["zen"]
+
+STEP = 0.01
+"""Size of the change in multiples of the input's deviation, as in the published code."""
+
+
+def zen(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Return the Zen-score (Lin et al., "Zen-NAS", ICCV 2021, Algorithm 1).
+
+    Weights and images are drawn from a normal distribution. The score is ``ln E|f(x) - f(x + 0.01 ε)|``, the
+    difference summed over the last feature map, plus for every batch-norm the logarithm of the deviation that
+    it divides by: what batch-norms take away is given back. Unlike the paper, which compares plain networks,
+    skip connections stay.
+
+    Args:
+        network: Untrained; it calls its batch-norms as modules.
+        images: ``(B, C, S, S)``; only its shape counts.
+        labels: Not read.
+    """
+    copied, logs = fresh(network), list[Tensor]()
+    for layer in layers(copied):
+        nn.init.normal_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+    def note(norm: Any, inputs: tuple[Tensor]) -> None:
+        x = inputs[0].transpose(0, 1).flatten(1)
+        logs.append(0.5 * (x.var(1, correction=0).mean() + norm.eps).log())
+
+    handles = []
+    for norm in norms(copied):
+        if norm.affine:
+            nn.init.ones_(norm.weight)
+            nn.init.zeros_(norm.bias)
+        handles.append(norm.register_forward_pre_hook(note))
+    noise = torch.randn_like(images)
+    with torch.no_grad():
+        first = _last_map(copied, noise)
+        for handle in handles:
+            handle.remove()
+        second = _last_map(copied, noise + STEP * torch.randn_like(noise))
+    change = (first - second).abs().flatten(1).sum(1).mean()
+    smallest = torch.finfo(change.dtype).tiny
+    return float(change.clamp_min(smallest).log()) + sum(float(log) for log in logs)
+
+
+def _last_map(network: Network, images: Tensor) -> Tensor:
+    output = network(images)
+    return output.features[-1] if output.features else output.logits

@@ -1,0 +1,111 @@
+"""What proxies look at: a copy of a network, its layers, and what enters its activation functions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from nasforge.nn import DropPath, Network
+
+__all__ = ["Activations", "Norm", "Proxy", "Twice", "fresh", "gradients", "layers", "norms"]
+
+Proxy = Callable[[Network, Tensor, Tensor], float]
+"""Scores an untrained network by images ``(B, C, S, S)`` and labels ``(B,)``; higher is better. It leaves the
+network as it was, and draws, if at all, from torch's global generator."""
+
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+def fresh(network: Network) -> Network:
+    """Return a copy that a proxy may spoil: batch-norms use the batch, nothing is dropped at random.
+
+    Args:
+        network: Left alone.
+    """
+    copied = copy.deepcopy(network).train().requires_grad_(True)
+    for module in copied.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd | DropPath):
+            module.eval()
+    return copied
+
+
+def layers(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:
+    """Return the layers whose weights proxies sum over: convolutions and linear layers."""
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def norms(network: nn.Module) -> list[Norm]:
+    """Return all batch-norms."""
+    return [module for module in network.modules() if isinstance(module, Norm)]
+
+
+def gradients(value: Tensor, of: Sequence[Tensor], *, graph: bool = False) -> list[Tensor]:
+    """Return the gradient of a scalar for every tensor; zeros where it does not depend on one.
+
+    Args:
+        value: The scalar.
+        of: The tensors.
+        graph: Whether the gradients can be differentiated again.
+    """
+    if not value.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in of]
+    found = torch.autograd.grad(value, of, create_graph=graph, allow_unused=True)
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(of, found, strict=True)]
+
+
+_NAMES = (
+    "relu",
+    "relu_",
+    "relu6",
+    "leaky_relu",
+    "silu",
+    "gelu",
+    "hardswish",
+    "mish",
+    "elu",
+    "celu",
+    "selu",
+    "hardtanh",
+)
+_WATCHED = frozenset(
+    cast("Callable[..., Tensor]", getattr(home, name))
+    for home in cast("Iterable[Any]", (F, torch, Tensor))
+    for name in _NAMES
+    if hasattr(home, name)
+)
+
+
+class Activations(TorchFunctionMode):
+    """Shows what enters every activation function of the block, whether it is a module or a function.
+
+    Gates that squash (sigmoid, hard sigmoid, tanh) do not count.
+
+    Args:
+        see: Called with each input.
+    """
+
+    def __init__(self, see: Callable[[Tensor], None]) -> None:
+        super().__init__()
+        self._see = see
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function; report its input first if it is an activation."""
+        if func in _WATCHED:
+            self._see(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+class Twice(TorchFunctionMode):
+    """Lets networks with hard sigmoids be differentiated twice, which torch's own function cannot."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function, a hard sigmoid as a clamped line."""
+        if func is F.hardsigmoid:
+            return (args[0] / 6.0 + 0.5).clamp(0.0, 1.0)
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,33 @@
+"""All proxies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nasforge_plugins.evaluators.zero_cost.config import ProxyName
+from nasforge_plugins.evaluators.zero_cost.expressivity import zen
+from nasforge_plugins.evaluators.zero_cost.flow import synflow
+from nasforge_plugins.evaluators.zero_cost.jacobian import epe_nas, jacov
+from nasforge_plugins.evaluators.zero_cost.network import Proxy
+from nasforge_plugins.evaluators.zero_cost.regions import naswot
+from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, plain, snip
+from nasforge_plugins.evaluators.zero_cost.size import flops, l2_norm, params
+
+__all__ = ["PROXIES"]
+
+PROXIES: Mapping[ProxyName, Proxy] = {
+    "params": params,
+    "flops": flops,
+    "l2_norm": l2_norm,
+    "plain": plain,
+    "grad_norm": grad_norm,
+    "snip": snip,
+    "grasp": grasp,
+    "fisher": fisher,
+    "synflow": synflow,
+    "jacov": jacov,
+    "epe_nas": epe_nas,
+    "naswot": naswot,
+    "zen": zen,
+}
+"""What computes each of them."""
