@@ -63,7 +63,8 @@ class Statistics:
             torch._foreach_lerp_([self.running[i] for i in chosen], [self.seen[i] for i in chosen], share)
         if self.counts:
             torch._foreach_add_(self.counts, 1)
-        self.__init__()  # type: ignore[misc]
+        for noted in (self.running, self.seen, self.counts, self.shares):
+            noted.clear()
 
 
 class Folded(NamedTuple):
