@@ -1,7 +1,7 @@
 """The evaluation network inside a search: built from the derived architecture, taught and teaching.
 
 Nothing here belongs to one searcher: whoever trains a supernet by gradients can keep a twin beside it and
-compare the two with any distiller (CDARTS, sections 1.2 and 1.6 of its description in the documentation).
+compare the two with any distiller; docs/cdarts.md describes the cycle.
 """
 
 from __future__ import annotations

@@ -18,15 +18,19 @@ index that is a `Picked` also has a weight."""
 class Picked(int):
     """The index of the only option to run, with the weight that its output is multiplied by.
 
-    Args:
-        index: Of the option.
+    Attributes:
         weight: A scalar, through which a searcher gets its gradient.
     """
 
     weight: Tensor
 
     def __new__(cls, index: int, weight: Tensor) -> Picked:
-        """Make an index that carries a weight."""
+        """Make an index that carries a weight.
+
+        Args:
+            index: Of the option.
+            weight: A scalar.
+        """
         self = super().__new__(cls, index)
         self.weight = weight
         return self

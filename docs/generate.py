@@ -1,0 +1,334 @@
+"""Reference pages that are written from the code while the site is built, so that they cannot go stale.
+
+An event hook of mkdocs: see ``hooks`` in mkdocs.yml. Without mkdocs, ``pages()`` returns the same pages.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+OUTSIDE = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+"""Pages of the site that lie beside the folder of the site's sources."""
+
+KINDS = {
+    "data": "Data",
+    "space": "Spaces",
+    "searcher": "Searchers",
+    "distiller": "Distillers",
+    "evaluator": "Evaluators",
+}
+
+KIND_PAGES = {
+    "data": "reference/data.md",
+    "space": "reference/spaces.md",
+    "searcher": "reference/searchers.md",
+    "distiller": "reference/distillers.md",
+    "evaluator": "reference/evaluators.md",
+}
+"""Where the plugins of a kind are described."""
+
+WRITTEN = "\n\n*This page is written from the code.*\n"
+
+
+def pages() -> dict[str, str]:
+    """Return the Markdown of every generated page, by its path below the site's sources."""
+    return {
+        "reference/cli.md": cli_page(),
+        "reference/options.md": options_page(),
+        **{page: kind_page(kind) for kind, page in KIND_PAGES.items()},
+        "reference/recipes.md": recipes_page(),
+        "reference/hooks.md": hooks_page(),
+        "reference/errors.md": errors_page(),
+        "reference/conformance.md": conformance_page(),
+        **{page: outside_page(ROOT / source) for page, source in OUTSIDE.items()},
+    }
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command of the command line with its whole name."""
+    import typer.main
+
+    from nasforge.cli.app import app
+
+    def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield name, command
+        for child, inner in getattr(command, "commands", {}).items():
+            yield from walk(f"{name} {child}", inner)
+
+    return walk("nasforge", typer.main.get_command(app))
+
+
+def cli_page() -> str:
+    """Describe every command with its arguments and options."""
+    parts = [
+        "# Command line",
+        "Errors go to standard error as one paragraph, without a traceback; `--debug` shows it. The exit "
+        "status is 0 if all went well, 1 for a run or a check that failed, 2 for a wrong recipe or "
+        "argument, and 130 if the command was interrupted. Commands with `--json` print data for "
+        "programs.",
+    ]
+    for name, command in commands():
+        about = inspect.cleandoc(command.help or "")
+        parts += [f"## `{name}`", about]
+        if inner := getattr(command, "commands", None):
+            parts.append("Commands: " + ", ".join(f"[`{c}`](#{_slug(f'{name} {c}')})" for c in inner) + ".")
+        if shown := [_parameter(p) for p in command.params if p.name != "help"]:
+            parts.append(_table(("Argument or option", "Meaning", "Default"), shown))
+    return "\n\n".join(parts) + WRITTEN
+
+
+def options_page() -> str:
+    """Describe the tables of a recipe, and the options of those that name no plugin."""
+    from nasforge.schema import _ABOUT, _PLAIN
+
+    parts = [
+        "# Tables and plugins",
+        "A recipe is made of these tables. Most name a plugin by `use`; the other keys are its options. "
+        "`nasforge plugins show NAME` prints them as TOML, ready to paste, also for plugins of others. "
+        "[Recipes](../recipes.md) explains how tables combine.",
+        "\n".join(f"- `[{table}]`: {about}" for table, about in _ABOUT.items()),
+    ]
+    for kind, title in KINDS.items():
+        page = KIND_PAGES[kind].rpartition("/")[2]
+        rows = [(f"[`{p.name}`]({page}#{p.name})", p.summary) for p in builtins() if p.kind == kind]
+        parts += [f"## {title}", _table(("Plugin", "What it is"), rows)]
+    for table, config in _PLAIN.items():
+        parts += [f"## `[{table}]`", _about(config), _option_table(config)]
+    return "\n\n".join(parts) + WRITTEN
+
+
+def kind_page(kind: str) -> str:
+    """Describe every option of the plugins of a kind that come with nasforge."""
+    parts = [f"# {KINDS[kind]}"]
+    for plugin in builtins():
+        if plugin.kind == kind:
+            parts += [f"## `{plugin.name}`", f"{plugin.summary}.", _about(plugin.config)]
+            needs = ", ".join(f"`{need}`" for need in sorted(plugin.needs))
+            provides = ", ".join(f"`{name}`" for name in sorted(plugin.provides))
+            parts += [f"Needs {needs}."] if needs else []
+            parts += [f"Provides {provides}."] if provides else []
+            parts.append(_option_table(plugin.config))
+    return "\n\n".join(parts) + WRITTEN
+
+
+def builtins() -> list[Any]:
+    """Return the plugins that come with nasforge, whatever else is installed."""
+    from nasforge.plugins import Registry
+
+    found = [p for p in Registry.discover() if p.target.startswith("nasforge_plugins.")]
+    if not found:
+        raise RuntimeError("nasforge's own plugins are not installed here. Run: pip install -e '.[docs]'")
+    return found
+
+
+def recipes_page() -> str:
+    """Show every recipe that comes with nasforge."""
+    from nasforge.shipped import shipped_recipes
+
+    parts = [
+        "# Shipped recipes",
+        "Run one by its name: `nasforge run NAME`, get a copy to change with `nasforge recipes copy "
+        "NAME`. What was measured with them is in [Results](../results.md), what papers report in "
+        "[Reproducing papers](../reproducing.md).",
+    ]
+    for recipe in shipped_recipes():
+        text = recipe.path.read_text("utf8").strip()
+        profiles = ", ".join(f"`{name}`" for name in recipe.profiles)
+        parts += [f"## `{recipe.name}`", recipe.summary]
+        parts += [f"Profiles of its own: {profiles}."] if profiles else []
+        parts.append(f"```toml\n{text}\n```")
+    return "\n\n".join(parts) + WRITTEN
+
+
+def hooks_page() -> str:
+    """Describe the hooks, the description of a plugin, and the variables of the environment."""
+    from nasforge.hooks import GROUP
+    from nasforge.plugins import API, Plugin
+
+    parts = [
+        "# Hooks",
+        f"A distribution announces its plugins by entry points of the group `{GROUP}`, each naming a "
+        "module; a recipe names modules in its table `[plugins]`. nasforge imports such a module and "
+        "calls its hooks, functions decorated with `@nasforge.hookimpl`. A module that describes plugins "
+        "must not import torch.",
+        '```toml title="pyproject.toml"\n'
+        f'[project.entry-points.{GROUP}]\nspace-my-space = "my_package.plugin"\n```',
+    ]
+    for name, hook in hook_functions():
+        parts += [f"## `{name}`", inspect.cleandoc(hook.__doc__ or "")]
+    fields = _attributes(Plugin)
+    rows = [(f"`{name}`", about, _default(Plugin, name)) for name, about in fields.items()]
+    parts += [
+        "## What the hook returns",
+        f"A list of `nasforge.Plugin`. The current interface version (`api`) is {API}; a plugin of another "
+        "version is listed as broken, with what to update, and harms nothing.",
+        _table(("Field", "Meaning", "Default"), rows),
+        "What is wrong with a module or a description is listed by `nasforge plugins list` with its "
+        "reason; the other plugins go on working.",
+    ]
+    return "\n\n".join(parts) + WRITTEN
+
+
+def hook_functions() -> list[tuple[str, Any]]:
+    """Return the hooks by name."""
+    from nasforge.hooks import Hooks
+
+    return [(n, f) for n, f in vars(Hooks).items() if not n.startswith("_")]
+
+
+def errors_page() -> str:
+    """Describe every error that nasforge raises on purpose."""
+    parts = [
+        "# Errors",
+        "Whatever goes wrong on purpose is a `nasforge.NasforgeError`. Its message says where, what is "
+        "wrong, and what to do. The command line prints it and exits with its status.",
+        _table(
+            ("Error", "Meaning", "Exit status"),
+            [(f"`{e.__name__}`", _first(e), str(e.exit_code)) for e in error_classes()],
+        ),
+        "A `RecipeError` lists everything it found in `problems`. A failed conformance check raises "
+        "`nasforge.testing.ConformanceError`, an `AssertionError`.",
+    ]
+    return "\n\n".join(parts) + WRITTEN
+
+
+def error_classes() -> list[Any]:
+    """Return the family of errors, parent first."""
+    from nasforge import errors
+
+    family = [getattr(errors, n) for n in errors.__all__ if inspect.isclass(getattr(errors, n))]
+    return sorted(family, key=lambda e: (e is not errors.NasforgeError, e.__name__))
+
+
+def conformance_page() -> str:
+    """Describe every check of the conformance kit."""
+    from nasforge.testing import common
+    from nasforge.testing.kit import RULES
+
+    parts = [
+        "# Conformance kit",
+        "What every plugin must do, as checks that its author runs in three lines:",
+        '```python title="tests/test_conformance.py"\nfrom nasforge.testing import conformance\n\n\n'
+        '@conformance("my_package.plugin")\ndef test_conformance(check):\n    check()\n```',
+        "or without pytest: `nasforge plugins check NAME`, or `nasforge plugins check ./my_file.py`. A "
+        "plugin is made from its options `tiny` and put together with the kit's own tiny parts.",
+        "A check can be waived with a reason, by `expected_failures` of `conformance` or by `--waive "
+        "CHECK=REASON`; a waived check that passes is a failure, so that waivers do not outlive their "
+        "reason.",
+        "## Every plugin",
+        _rules(common.CHECKS),
+    ]
+    for group, rules in RULES.items():
+        kind, _, capability = group.partition(":")
+        title = f"{KINDS[kind]} that provide `{capability}`" if capability else KINDS[kind]
+        parts += [f"## {title}", _rules(rules)]
+    return "\n\n".join(parts) + WRITTEN
+
+
+def outside_page(source: Path) -> str:
+    """Return a file of the repository as a page of the site."""
+    return source.read_text("utf8").replace("](docs/", "](").replace("](README.md", "](index.md")
+
+
+def _rules(rules: Iterable[Any]) -> str:
+    return _table(("Check", "Demands"), [(f"`{rule.__name__}`", _first(rule)) for rule in rules])
+
+
+def _first(described: Any) -> str:
+    return _cell(inspect.cleandoc(described.__doc__ or "").partition("\n\n")[0])
+
+
+def _about(config: Any) -> str:
+    return _code(inspect.cleandoc(config.__doc__ or "").partition("\n\nExample:")[0])
+
+
+def _option_table(config: Any) -> str:
+    from nasforge.cli.option_text import describe_options
+    from nasforge.toml_text import to_toml
+
+    rows = []
+    for option in describe_options(config):
+        default = "must be given"
+        if not option["required"]:
+            default = "not set" if option["default"] is None else f"`{to_toml(option['default'])}`"
+        rows.append((f"`{option['name']}`", option["description"], option["type"], default))
+    return _table(("Option", "Meaning", "Type", "Default"), rows) if rows else "No options."
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    argument = not parameter.opts[0].startswith("-")
+    metavar = parameter.metavar or ("" if getattr(parameter, "is_flag", False) else "N")
+    name = metavar or parameter.name.upper() if argument else f"{', '.join(parameter.opts)} {metavar}".strip()
+    default = parameter.default
+    if parameter.required:
+        shown = "must be given"
+    elif default in (None, False, (), []) or callable(default):
+        shown = ""
+    else:
+        shown = f"`{default}`"
+    return f"`{name}`", parameter.help or "", shown
+
+
+def _attributes(described: Any) -> dict[str, str]:
+    """Read the section ``Attributes`` of a docstring."""
+    section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    for line in section.splitlines():
+        if match := re.fullmatch(r"    (\w+): (.*)", line):
+            name, found[match[1]] = match[1], match[2]
+        elif line.strip() and found:
+            found[name] += f" {line.strip()}"
+    return {name: _code(text) for name, text in found.items()}
+
+
+def _code(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def _default(described: Any, name: str) -> str:
+    import dataclasses
+
+    field = next(f for f in dataclasses.fields(described) if f.name == name)
+    if field.default_factory is not dataclasses.MISSING:
+        return "empty"
+    if field.default is dataclasses.MISSING:
+        return "must be given"
+    if isinstance(field.default, type):
+        return f"`{field.default.__name__}`"
+    return "empty" if field.default in ("", frozenset()) else f"`{field.default}`"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *(tuple(_cell(cell) for cell in row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return _code(" ".join(text.split())).replace("|", "\\|")
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w]+", "-", heading.lower()).strip("-")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Give mkdocs the generated pages."""
+    from mkdocs.structure.files import File
+
+    for path, text in pages().items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Point links that leave the sources to the pages made of what they lead to."""
+    up = "../" * page.file.src_uri.count("/")
+    for target, source in OUTSIDE.items():
+        markdown = markdown.replace(f"]({up}../{source}", f"]({up}{target}")
+    return markdown.replace(f"]({up}../README.md", f"]({up}index.md")

@@ -1,0 +1,1 @@
+"""Scores architectures with the weights of a supernet."""

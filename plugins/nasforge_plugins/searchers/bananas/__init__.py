@@ -1,0 +1,1 @@
+"""BANANAS: Bayesian optimisation with an ensemble of predictors."""

@@ -1,0 +1,62 @@
+"""The ``grid`` searcher."""
+
+from __future__ import annotations
+
+from nasforge.arch import Arch
+from nasforge.component import Context
+from nasforge.evaluator import Evaluation
+from nasforge.searcher import AskTellSearcher
+from nasforge_plugins.searchers.grid.config import GridConfig
+
+__all__ = ["Grid"]
+
+SKIPPED = 100_000
+"""How many architectures over a limit may follow each other."""
+
+
+class Grid(AskTellSearcher[GridConfig]):
+    """Evaluates architectures in the order in which the space enumerates them."""
+
+    def setup(self, ctx: Context) -> None:
+        """Look for the first architecture.
+
+        Raises:
+            RunError: No architecture keeps the limits, or none of the first hundred thousand.
+        """
+        super().setup(ctx)
+        self._order = ctx.space.enumerate()
+        self._next = self._allowed_next()
+        if self._next is None:
+            raise ctx.constraints.impossible(ctx.space.size())
+
+    @property
+    def evaluations(self) -> int:  # type: ignore[override]
+        """How many evaluations the search makes at most."""
+        return self.config.evaluations or self.ctx.space.size()
+
+    @property
+    def done(self) -> bool:
+        """Whether all, or as many as were asked for, have been evaluated."""
+        return self._next is None or super().done
+
+    @property
+    def total_steps(self) -> None:
+        """Not known: architectures that mean the same, or are over a limit, are left out."""
+        return
+
+    def ask(self) -> Arch:
+        """Return the next architecture in order."""
+        assert self._next is not None, "the search is done"
+        return self._next
+
+    def tell(self, result: Evaluation) -> None:
+        """Look for the next one."""
+        self._next = self._allowed_next()
+
+    def _allowed_next(self) -> Arch | None:
+        for skipped, arch in enumerate(self._order):
+            if self.allowed(arch):
+                return arch
+            if skipped == SKIPPED:
+                raise self.ctx.constraints.impossible(SKIPPED)
+        return None

@@ -1,0 +1,1 @@
+"""Hyperband: successive halving from every budget in turn."""

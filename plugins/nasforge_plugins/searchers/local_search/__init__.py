@@ -1,0 +1,1 @@
+"""Local search: hill climbing with restarts."""

@@ -1,0 +1,1 @@
+"""NSGA-II: evolution for several objectives."""

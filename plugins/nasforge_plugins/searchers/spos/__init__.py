@@ -1,0 +1,1 @@
+"""The evolutionary search of single path one-shot."""

@@ -1,0 +1,1 @@
+"""Successive halving over the evaluator's budget."""

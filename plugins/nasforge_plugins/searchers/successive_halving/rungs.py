@@ -1,0 +1,65 @@
+"""Rounds of evaluations with growing budget: what ``successive-halving`` and ``hyperband`` share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TypeVar
+
+from nasforge.arch import Arch
+from nasforge.component import Context
+from nasforge.evaluator import Evaluation
+from nasforge.searcher import AskTellSearcher
+from nasforge_plugins.searchers.successive_halving.config import RungsConfig
+
+__all__ = ["Rung", "RungSearcher"]
+
+R = TypeVar("R", bound=RungsConfig)
+
+Rung = tuple[int, int]
+"""How many architectures are evaluated, and with which budget."""
+
+
+class RungSearcher(AskTellSearcher[R]):
+    """Plays rounds: random architectures on the first rung, the best of a rung on the next.
+
+    What is known of an architecture at one budget says nothing at another: each is evaluated anew.
+    """
+
+    def setup(self, ctx: Context) -> None:
+        """Start the first round."""
+        super().setup(ctx)
+        self.evaluations = self.config.evaluations
+        self._round = 0
+        self._rung = 0
+        self._done: list[Evaluation] = []
+        self._promoted: list[Arch] = []
+
+    @abstractmethod
+    def rungs(self, number: int) -> tuple[Rung, ...]:
+        """Return the rungs of a round.
+
+        Args:
+            number: Counts rounds from 0.
+        """
+
+    def budget(self) -> int:
+        """Return the budget of the rung."""
+        return self.rungs(self._round)[self._rung][1]
+
+    def ask(self) -> Arch:
+        """Return a new architecture for the first rung, or the next that was promoted."""
+        return self._promoted[len(self._done)] if self._rung else self.sample()
+
+    def tell(self, result: Evaluation) -> None:
+        """At the end of a rung, promote its best; at the end of a round, begin another."""
+        self._done.append(result)
+        rungs = self.rungs(self._round)
+        if len(self._done) < rungs[self._rung][0]:
+            return
+        ranked = sorted(self._done, key=lambda e: -e.score)
+        self._done = []
+        self._rung += 1
+        if self._rung < len(rungs):
+            self._promoted = [e.arch for e in ranked[: rungs[self._rung][0]]]
+        else:
+            self._round, self._rung = self._round + 1, 0

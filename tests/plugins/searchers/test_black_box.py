@@ -1,0 +1,60 @@
+"""Searchers that only see scores, on the table of NAS-Bench-201 that ships."""
+
+from itertools import islice
+from statistics import mean
+
+import pytest
+
+import nasforge
+from nasforge.plugins import Registry
+
+
+def search(tmp_path, searcher: str, seed: int = 0, evaluations: int = 60, **options):
+    recipe = {
+        "run": {"name": f"{searcher}-{seed}", "threads": 1},
+        "space": {"use": "nasbench201"},
+        "searcher": {"use": searcher, "evaluations": evaluations, **options},
+        "evaluator": {"use": "tabular"},
+    }
+    return nasforge.run(recipe, out=tmp_path, seed=seed).results
+
+
+def found(results) -> float:
+    return results["derive"]["looked_up"]["cifar10_valid_accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("searcher", ["local-search", "bananas", "evolution"])
+def test_guided_searches_beat_random_search_on_average(tmp_path, searcher):
+    seeds = range(8)
+    chance = mean(found(search(tmp_path, "random", seed, 150)) for seed in seeds)
+    assert mean(found(search(tmp_path, searcher, seed, 150)) for seed in seeds) > chance
+
+
+def test_a_pareto_set_is_mutually_non_dominated(tmp_path):
+    results = search(tmp_path, "nsga2", evaluations=120, objectives=["score", "-macs"])
+    space = Registry.discover().get("space", "nasbench201")
+    space = space.load()(space.config())
+    front = [space.parse(space.notation(nasforge.Arch(arch))) for arch in results["search"]["front"]]
+    task = space.reference_task
+    points = [
+        (space.lookup(arch)["cifar10_valid_accuracy"], -space.cost(arch, task)["macs"]) for arch in front
+    ]
+    assert len(points) > 3
+    for one in points:
+        assert not any(
+            other != one and all(o >= v for o, v in zip(other, one, strict=True)) for other in points
+        )
+
+
+def test_an_unknown_objective_is_named(tmp_path):
+    with pytest.raises(nasforge.NasforgeError, match=r"'-mac'.*Did you mean 'macs'"):
+        search(tmp_path, "nsga2", objectives=["score", "-mac"])
+
+
+def test_grid_goes_through_the_space_in_order(tmp_path):
+    results = search(tmp_path, "grid", evaluations=25)
+    space = Registry.discover().get("space", "nasbench201")
+    space = space.load()(space.config())
+    best = max(islice(space.enumerate(), 25), key=lambda arch: space.lookup(arch)["cifar10_valid_accuracy"])
+    assert nasforge.Arch(results["search"]["architecture"]) == best
