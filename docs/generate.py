@@ -24,13 +24,7 @@ KINDS = {
     "evaluator": "Evaluators",
 }
 
-KIND_PAGES = {
-    "data": "reference/data.md",
-    "space": "reference/spaces.md",
-    "searcher": "reference/searchers.md",
-    "distiller": "reference/distillers.md",
-    "evaluator": "reference/evaluators.md",
-}
+KIND_PAGES = {kind: f"reference/{title.lower()}.md" for kind, title in KINDS.items()}
 """Where the plugins of a kind are described."""
 
 WRITTEN = "\n\n*This page is written from the code.*\n"
