@@ -239,7 +239,7 @@ def _fault(plugin: Plugin) -> str | None:
     if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
         return f"its config {plugin.config!r} is no subclass of PluginConfig."
     # A recipe's table holds these beside the options.
-    for reserved in ("use", *(("distiller",) if plugin.kind == "evaluator" else ())):
+    for reserved in ("use", *(("base", "distiller") if plugin.kind == "evaluator" else ())):
         if reserved in plugin.config.model_fields:
             return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
     for need in plugin.needs:

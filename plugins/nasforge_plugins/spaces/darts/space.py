@@ -233,6 +233,20 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             cells.append(tuple(pairs))
         return Genotype(*cells)
 
+    def paths(self, arch: Arch) -> tuple[str, ...]:
+        """Return the operations along every path through a cell, from one of its inputs to its output.
+
+        A path names cell and input; it may end at every node, because the output joins them all.
+        """
+        found: list[str] = []
+        for cell, pairs in zip(CELLS, self.genotype(arch), strict=True):
+            states = [[f"{cell}/in0"], [f"{cell}/in1"]]
+            for node in range(NODES):
+                ends = pairs[2 * node : 2 * node + 2]
+                states.append([f"{path}>{operation}" for operation, i in ends for path in states[i]])
+            found += [path for node in states[2:] for path in node]
+        return tuple(dict.fromkeys(found))
+
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network or, without an architecture, the supernet; see `NetworkSpace.build`."""
         from nasforge_plugins.spaces.darts.network import CellNetwork

@@ -14,6 +14,7 @@ from nasforge_plugins.spaces.nasbench201.cost import network_cost
 from nasforge_plugins.spaces.nasbench201.equivalence import function_key
 from nasforge_plugins.spaces.nasbench201.notation import (
     CHOICES,
+    EDGES,
     EXAMPLE,
     NAMED,
     OPERATIONS,
@@ -106,6 +107,19 @@ class NasBench201(NetworkSpace[NasBench201Config]):
     def equivalent(self, first: Arch, second: Arch) -> bool:
         """Return whether two architectures compute the same function."""
         return self.function_key(first) == self.function_key(second)
+
+    def paths(self, arch: Arch) -> tuple[str, ...]:
+        """Return the operations along every path from the cell's input to its output: ``"op>op>op"``.
+
+        A path with ``none`` on it lets nothing through and is left out. Which nodes it passes does not count
+        (White et al., "BANANAS", AAAI 2021, section 4).
+        """
+        found: dict[int, tuple[str, ...]] = {0: ("",)}
+        for (node, source), operation in zip(EDGES, self.operations(arch), strict=True):
+            if operation != "none":
+                longer = tuple(f"{path}>{operation}" for path in found.get(source, ()))
+                found[node] = (*found.get(node, ()), *longer)
+        return tuple(dict.fromkeys(path[1:] for path in found.get(EDGES[-1][0], ())))
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
         """Return the 24 architectures that differ from ``arch`` in one edge."""

@@ -1,0 +1,1 @@
+"""Scores most candidates by a model that is fitted to the others."""
