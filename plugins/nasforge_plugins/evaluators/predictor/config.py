@@ -20,7 +20,7 @@ class PredictorConfig(PredictorOptions):
     is among so many of the last hundred. A search needs some, since its answer is an evaluated one."""
 
     every: NonNegativeInt = 20
-    """After so many predictions without an evaluation the next architecture is evaluated whatever it promises,
+    """After so many predictions without an evaluation the next architecture is evaluated in any case,
     so that the predictor also learns where it expects little. 0 for never."""
 
     refit: PositiveInt = 5
