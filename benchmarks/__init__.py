@@ -1,0 +1,1 @@
+"""Speed of nasforge, measured side by side: ``python -m benchmarks``."""

@@ -1,0 +1,125 @@
+"""Time in turns, operators, memory, arithmetic."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.steps import Work
+
+__all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory", "synchronize"]
+
+ARITHMETIC = ("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm")
+"""What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def in_turns(
+    sides: Mapping[str, Callable[[], float | None]], pairs: int, device: torch.device
+) -> dict[str, dict[str, list[float]]]:
+    """Time every side once per round, so that whatever else the machine does hits all alike.
+
+    Args:
+        sides: By name, what to do; one that returns a number has timed itself, in another process.
+        pairs: Rounds that count; one before them warms up.
+        device: Where the sides compute.
+
+    Returns:
+        Per side ``seconds`` and ``processor`` (seconds of this process's threads), one per round.
+    """
+    taken: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "processor": []} for name in sides}
+    for number in range(pairs + 1):
+        for name, do in sides.items():
+            gc.collect()
+            wall, processor = time.perf_counter(), time.process_time()
+            told = do()
+            synchronize(device)
+            if number:
+                taken[name]["seconds"].append(time.perf_counter() - wall if told is None else told)
+                if told is None:
+                    taken[name]["processor"].append(time.process_time() - processor)
+    return taken
+
+
+class _Count(TorchDispatchMode):
+    """Counts what reaches the backend, leaving out views and bookkeeping."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func._schema.name not in {"aten::detach", "aten::empty"}
+        return func(*args, **(kwargs or {}))
+
+
+def operators(work: Work) -> int:
+    """Return how many operators one step dispatches, views not counted: what a GPU pays for."""
+    with _Count() as counter:
+        work.step()
+    return counter.count
+
+
+def arithmetic(work: Work, device: torch.device) -> dict[str, float]:
+    """Return the arithmetic of one step, and the time its convolutions and matrix products take.
+
+    Returns:
+        ``gflop`` (a multiplication and an addition are two), and ``seconds`` inside the operators that do it:
+        on the device, or of the thread that waits for them on a CPU.
+    """
+    with FlopCounterMode(display=False) as counter:
+        work.step()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as recorded:
+        work.step()
+        synchronize(device)
+    of_device = "device_time_total" if device.type == "cuda" else "cpu_time_total"
+    rows = (row for row in recorded.key_averages() if row.key in ARITHMETIC)
+    microseconds = sum(getattr(row, of_device) for row in rows)
+    return {"gflop": counter.get_total_flops() / 1e9, "seconds": microseconds / 1e6}
+
+
+def peak_memory(make: Callable[[], Work], device: torch.device, steps: int = 2) -> float:
+    """Return the peak memory of a few steps above that of networks and images alone, in MiB.
+
+    On a CPU it is that of the whole process: call it in a new one.
+    """
+    work = make()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        for _ in range(steps):
+            work.step()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(steps):
+        work.step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident) / 2**10
+
+
+def matmul_peak(device: torch.device, size: int = 2048, repeats: int = 8) -> float:
+    """Return the fastest float32 matrix product of this device and number of threads, in GFLOP/s."""
+    size = size if device.type == "cpu" else 4 * size
+    a, b = torch.randn(2, size, size, device=device)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds) / 1e9
