@@ -167,7 +167,9 @@ def run(
     from nasforge.stages import Stages
 
     options = loaded.run
-    runtime = Runtime.create(options.device, options.precision, options.channels_last)
+    runtime = Runtime.create(
+        options.device, options.precision, options.channels_last, options.gradient_checkpointing
+    )
     if options.threads:
         torch.set_num_threads(options.threads)
     watched = Observers(observers)

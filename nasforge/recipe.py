@@ -56,6 +56,10 @@ class RunConfig(PluginConfig):
     channels_last: bool = True
     """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
 
+    gradient_checkpointing: bool = False
+    """Whether networks keep only the inputs of their cells or blocks for the gradient, and compute each block
+    twice: less memory, more time, the same numbers."""
+
     threads: int | None = Field(default=None, ge=1)
     """CPU threads torch may use; None leaves torch's own choice."""
 

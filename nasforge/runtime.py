@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from nasforge.errors import RunError
+from nasforge.nn import Network
 
 __all__ = ["Precision", "Runtime"]
 
@@ -25,15 +27,21 @@ class Runtime:
         device: Where networks and small image sets live.
         precision: ``"bf16"`` runs networks under autocast; losses and option weights stay float32.
         channels_last: Keep feature maps as NHWC, which CPU and GPU convolutions prefer.
+        gradient_checkpointing: Networks keep the inputs of their blocks only, and compute blocks twice.
     """
 
     device: torch.device
     precision: Precision = "fp32"
     channels_last: bool = True
+    gradient_checkpointing: bool = False
 
     @classmethod
     def create(
-        cls, device: str = "auto", precision: Precision = "fp32", channels_last: bool = True
+        cls,
+        device: str = "auto",
+        precision: Precision = "fp32",
+        channels_last: bool = True,
+        gradient_checkpointing: bool = False,
     ) -> Runtime:
         """Choose the device and check that it is there.
 
@@ -41,6 +49,7 @@ class Runtime:
             device: ``"auto"`` (CUDA, then Apple's MPS, then CPU), or a torch device such as ``"cuda:1"``.
             precision: See the class.
             channels_last: See the class.
+            gradient_checkpointing: See the class.
 
         Raises:
             RunError: The device is unknown or missing.
@@ -57,11 +66,19 @@ class Runtime:
                 f"run.device: {device!r} cannot be used: {reason.rstrip('.')}. "
                 "Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
             ) from None
-        return cls(chosen, precision, channels_last)
+        return cls(chosen, precision, channels_last, gradient_checkpointing)
 
     def prepare(self, module: M) -> M:
         """Move a module to the device and layout; parameter names stay as they are."""
         module = module.to(self.device)
+        if self.gradient_checkpointing and isinstance(module, Network):
+            module.recompute = True
+            if not module.has_blocks:
+                warnings.warn(
+                    f"run.gradient_checkpointing: {type(module).__name__} has no blocks to recompute, so it "
+                    "saves no memory. Its author can run them with Network.run_block.",
+                    stacklevel=2,
+                )
         return module.to(memory_format=torch.channels_last) if self.channels_last else module
 
     def prepare_images(self, images: torch.Tensor) -> torch.Tensor:

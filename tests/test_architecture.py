@@ -31,7 +31,7 @@ ARROWS = {
     "observer": {"component"},
     "distiller": {"component", "nn", "space"},
     "checkpoint": {"errors"},
-    "runtime": {"errors"},
+    "runtime": {"errors", "nn"},
     "cost": {"arch", "space"},
     "hooks": {"errors"},
     "plugins": {"config", "errors", "hooks"},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
+
+from nasforge.nn.recompute import recomputed
 
 __all__ = ["FeatureInfo", "Network", "OptionWeights", "Output", "Picked"]
 
@@ -65,9 +67,23 @@ class Network(nn.Module):
 
     Attributes:
         feature_info: Describes each entry of ``Output.features``.
+        has_blocks: Whether `forward` runs its large parts with `run_block`. Set it in the class.
+        recompute: Keep only the inputs of these parts for the gradient, and compute them twice.
     """
 
     feature_info: tuple[FeatureInfo, ...] = ()
+    has_blocks: bool = False
+    recompute: bool = False
+
+    def run_block(self, block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Return ``run(*inputs)``; see ``recompute``.
+
+        Args:
+            block: The cell or block that is run.
+            run: Computes it, usually the block itself.
+            inputs: Feature maps. Option weights and what else takes part belongs into ``run``.
+        """
+        return recomputed(block, run, *inputs) if self.recompute else run(*inputs)
 
     @abstractmethod
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ class ChainNetwork(Network):
         arch: The architecture; None builds every option of every block.
         scale: Decides the width and the dropout.
     """
+
+    has_blocks = True
 
     def __init__(
         self, config: ChainConfig, choices: Sequence[Choice], task: Task, arch: Arch | None, scale: Scale
@@ -77,7 +80,7 @@ class ChainNetwork(Network):
         for name, stage in self.stages.items():
             assert isinstance(stage, nn.ModuleDict)
             for block in stage.values():
-                x = block(x, weights)
+                x = self.run_block(block, partial(block, weights=weights), x)
             features[name] = x
         pooled = self.head(x).mean((2, 3), keepdim=True)
         hidden = F.silu(self.hidden(pooled)).flatten(1)

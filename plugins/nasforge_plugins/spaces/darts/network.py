@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -131,6 +132,8 @@ class CellNetwork(Network):
             cells.
     """
 
+    has_blocks = True
+
     def __init__(self, space: DartsSpace, task: Task, arch: Arch | None, scale: Scale) -> None:
         super().__init__()
         config = space.config
@@ -155,7 +158,10 @@ class CellNetwork(Network):
         before, previous = self.stem(x)
         outputs = []
         for cell in self.cells:
-            before, previous = previous, run(cast("Cell", cell), before, previous)
+            before, previous = (
+                previous,
+                self.run_block(cell, partial(run, cast("Cell", cell)), before, previous),
+            )
             outputs.append(previous)
         logits = self.classifier(previous.mean((2, 3)))
         return Output(logits, tuple(outputs[tap] for tap in self.taps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -74,6 +75,8 @@ class CellNetwork(Network):
         share: Operations see one channel in so many; above 1 not ``fast``.
     """
 
+    has_blocks = True
+
     def __init__(
         self,
         task: Task,
@@ -114,7 +117,7 @@ class CellNetwork(Network):
                 x = self.reductions[stage - 1](x)
                 features.append(x)
             for cell in cast("nn.ModuleList", cells):
-                x = cell(x, weights)
+                x = self.run_block(cell, partial(cell, weights=weights), x)
         if self.norm is not None:
             x = self.norm(x).relu()
         features.append(x)

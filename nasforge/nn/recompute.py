@@ -1,0 +1,63 @@
+"""Memory for time: blocks that keep their inputs only, and are run again by the backward pass.
+
+What is kept of a network for its gradient then grows with its number of blocks, not of operations (Chen et
+al., "Training deep nets with sublinear memory cost", 2016). The numbers stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["recomputed"]
+
+
+def recomputed(block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Run a block without keeping what is inside; the backward pass runs it a second time.
+
+    The second run differentiates by what the first one did, whoever freezes parameters in between. It draws
+    the same random numbers, and moves no running statistics.
+
+    Args:
+        block: Holds the parameters and buffers.
+        run: Computes it, by the block's ``forward`` or in another way.
+        inputs: What ``run`` is given.
+
+    Returns:
+        What ``run(*inputs)`` returns.
+    """
+    if not torch.is_grad_enabled():
+        return run(*inputs)
+    trained = [(parameter, parameter.requires_grad) for parameter in block.parameters()]
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _as_before(block, trained)
+
+    result: Tensor = checkpoint(run, *inputs, use_reentrant=False, context_fn=contexts)
+    return result
+
+
+@contextmanager
+def _as_before(block: nn.Module, trained: list[tuple[nn.Parameter, bool]]) -> Iterator[None]:
+    """Give the block the trained parameters of its first run, and buffers to write to that nobody reads."""
+    now = [(parameter, parameter.requires_grad) for parameter, _ in trained]
+    buffers = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
+    _set_trained(trained)
+    for module, kept in buffers:
+        module._buffers.update({name: None if b is None else b.clone() for name, b in kept.items()})
+    try:
+        yield
+    finally:
+        _set_trained(now)
+        for module, kept in buffers:
+            module._buffers.update(kept)
+
+
+def _set_trained(parameters: list[tuple[nn.Parameter, bool]]) -> None:
+    for parameter, trains in parameters:
+        if parameter.requires_grad != trains:
+            parameter.requires_grad_(trains)
