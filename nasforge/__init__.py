@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import create_network, load_network, run
+    from nasforge.api import bench, compare, create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import PluginConfig
@@ -41,6 +41,8 @@ _HOMES = {
     "SearchSpace": "space",
     "Searcher": "searcher",
     "Task": "space",
+    "bench": "api",
+    "compare": "api",
     "create_network": "api",
     "hookimpl": "plugins",
     "load_network": "api",
@@ -65,6 +67,8 @@ __all__ = [
     "SearchSpace",
     "Searcher",
     "Task",
+    "bench",
+    "compare",
     "create_network",
     "hookimpl",
     "load_network",

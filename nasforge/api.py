@@ -18,13 +18,16 @@ from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
 from nasforge.runfolder import RunFolder, read_json
 from nasforge.space import NetworkSpace, Scale, Task
+from nasforge.toml_text import to_toml
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from nasforge.benchmark import BenchResult, Report
+    from nasforge.finished import Comparison
     from nasforge.nn.output import Network, Output
 
-__all__ = ["RunResult", "create_network", "load_network", "run"]
+__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def run(
     import torch
 
     from nasforge.environment import describe_environment
+    from nasforge.parallel.start import describe_workers
     from nasforge.runtime import Runtime
     from nasforge.stages import Stages
 
@@ -177,12 +181,90 @@ def run(
         modules = {module.path: module.content for module in loaded.modules if module.path}
         folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
-        _note_environment(folder, describe_environment(runtime, origins, options.seed))
+        environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
+        _note_environment(folder, environment)
         watched.run_start(folder.path.name, loaded.resolved())
         stages = Stages(loaded, folder, runtime, watched)
         results = stages.run()
         watched.run_end(list(results.values())[-1])
     return RunResult(folder.path, results, frozenset(stages.skipped))
+
+
+def bench(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    searchers: Sequence[str] | None = None,
+    seeds: int | None = None,
+    budget: int | str | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    profile: str | None = None,
+    out: str | Path = "benches",
+    workers: int = 1,
+    report: Report | None = None,
+) -> BenchResult:
+    """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
+
+    Example:
+        >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
+        >>> [(line.name, line.runs) for line in found.standings]
+        [('random', 2), ('evolution', 2)]
+
+    Args:
+        recipe: A TOML file, the name of a shipped recipe, or the tables; ``[bench]`` may be left out.
+        overrides: As for `run`.
+        searchers: Over ``bench.searchers``.
+        seeds: Over ``bench.seeds``.
+        budget: Over ``bench.budget``.
+        options: Options by searcher, over those in ``bench.options``.
+        profile: Which ``[profiles.*]`` of the recipe to use.
+        out: Folder that holds the folder of the bench.
+        workers: How many processes make runs; the results are the same.
+        report: Called after every run with the number of runs that are over, of all, and its result.
+
+    Raises:
+        RecipeError: The recipe is wrong; nothing has been written.
+        RunError: A run failed; what was finished is kept.
+    """
+    asked = {"searchers": searchers, "seeds": seeds, "budget": budget}
+    texts = ["bench={}", *_with_arguments(overrides, None, None)]
+    texts += [f"bench.{key}={to_toml(value)}" for key, value in asked.items() if value is not None]
+    for label, values in (options or {}).items():
+        texts += [f"bench.options.{label}.{key}={to_toml(value)}" for key, value in values.items()]
+    registry = Registry.discover()
+    if isinstance(recipe, Mapping):
+        loaded = check(recipe, registry, overrides=texts, profile=profile)
+    else:
+        loaded = load(recipe, registry, overrides=texts, profile=profile)
+
+    from nasforge.benchmark import run_bench
+
+    path = Path(out) / (loaded.run.name or "bench")
+    return run_bench(loaded, path, workers, report or (lambda done, total, result: None))
+
+
+def compare(
+    folders: Sequence[str | Path],
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+    allow: Sequence[str] = (),
+) -> Comparison:
+    """Compare the searchers of finished runs and benches, paired by seed.
+
+    Args:
+        folders: Run folders, or folders of benches.
+        metric: What to compare; None for the first of test accuracy, score and what a table knows that all
+            runs have.
+        baseline: The searcher to compare with; None for that of a bench, ``"random"``, or the first.
+        allow: Tables, such as ``"evaluator"``, in which the runs may differ.
+
+    Raises:
+        RunError: A folder holds nothing finished, or the runs are not comparable.
+    """
+    from nasforge.finished import compare_folders
+
+    return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
 
 
 def _load(
@@ -218,9 +300,10 @@ def _with_arguments(
 def _note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
     path = folder.path / "environment.json"
     earlier = read_json(path)["processes"] if path.exists() else []
-    if earlier and earlier[-1]["threads"] != now["threads"]:
+    threads = [process.get("workers", process)["threads"] for process in (*earlier[-1:], now)]
+    if threads[0] != threads[-1]:
         warnings.warn(
-            f"{folder.path}: was run with {earlier[-1]['threads']} threads before and {now['threads']} now: "
+            f"{folder.path}: was run with {threads[0]} threads before and {threads[-1]} now: "
             "results may differ in the last bits. Set run.threads to keep them equal.",
             stacklevel=2,
         )

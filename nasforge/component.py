@@ -43,7 +43,8 @@ class Context:
     Attributes:
         space: The search space.
         data: A guarded view of the images: it gives only the splits this stage may read.
-        evaluator: Scores architectures, if the recipe has an ``[evaluator]`` table.
+        evaluator: Scores architectures, if the recipe has an ``[evaluator]`` table. An evaluator finds its
+            ``[evaluator.base]`` here.
         distiller: Compares two networks, if the recipe has the matching distiller table.
         runtime: Device, precision and memory layout.
         seed: The run's seed; derive others with `nasforge.seeding.derive_seed`.

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
+from nasforge.additive import AdditiveCost
 from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError, suggest
 
-__all__ = ["Constraints", "ConstraintsConfig"]
+__all__ = ["COSTS", "MEASURED", "Constraints", "ConstraintsConfig"]
+
+COSTS = ("params", "macs", "memory", "latency_ms")
+"""What an architecture may cost. A searcher may ask for them by these names, as objectives for example."""
+
+MEASURED = "measured"
+"""The source of latencies that measures each network itself."""
 
 
 class ConstraintsConfig(PluginConfig):
@@ -28,12 +35,33 @@ class ConstraintsConfig(PluginConfig):
     """The most multiply-accumulate operations the final network may need for one image, such as 100e6; None
     for no limit."""
 
+    max_memory: PositiveFloat | None = None
+    """The most memory the final network may need for one image, in MiB: weights, buffers, and the largest
+    sum of feature maps that live at a time; None for no limit."""
+
+    max_latency_ms: PositiveFloat | None = None
+    """The most milliseconds the final network may take, by the option latency; None for no limit."""
+
+    latency: Annotated[str, Field(min_length=1)] | None = None
+    """Where latencies come from: name or path (.json) of a table that 'nasforge latency build' measured, or
+    "measured", which times each network on the run's device. Only a table gives the same search twice."""
+
+    @model_validator(mode="after")
+    def _latency_has_a_source(self) -> ConstraintsConfig:
+        if self.max_latency_ms is not None and self.latency is None:
+            raise ValueError(
+                f"max_latency_ms = {self.max_latency_ms:g} needs a source: set latency to a table that "
+                "'nasforge latency build RECIPE' measured, or to \"measured\""
+            )
+        return self
+
     def limits(self) -> dict[str, float]:
-        """Return the limits that are set, by the name of the cost: ``params``, ``macs``."""
-        return {n.removeprefix("max_"): v for n, v in self.model_dump().items() if v is not None}
+        """Return the limits that are set, by the name of the cost: see `COSTS`."""
+        limits = {name: getattr(self, f"max_{name}") for name in COSTS}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the limits that are set."""
+        """Return the options that are set."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -42,29 +70,68 @@ class Constraints:
 
     Args:
         config: The limits; none by default.
-        measure: Returns costs of an architecture by name; needed if there is a limit.
+        measure: Returns costs of an architecture by name; needed if there is a limit on one of them.
+        more: What returns further costs, by name: those that take longer, so that only who asks waits.
+        itemize: Returns what every option costs by itself, for costs that add up.
     """
 
     def __init__(
         self,
         config: ConstraintsConfig | None = None,
         measure: Callable[[Arch], Mapping[str, float]] | None = None,
+        more: Mapping[str, Callable[[Arch], float]] | None = None,
+        itemize: Callable[[str], AdditiveCost] | None = None,
     ) -> None:
-        self.limits = (config or ConstraintsConfig()).limits()
-        self._measure = measure
+        config = config or ConstraintsConfig()
+        self.limits = config.limits()
+        self._measure, self._more, self._itemize = measure, dict(more or {}), itemize
+        self._asked = {*self.limits, *(() if config.latency is None else ("latency_ms",))}
         self._costs: dict[Arch, Mapping[str, float]] = {}
+        self._values: dict[str, dict[Arch, float]] = {name: {} for name in self._more}
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Names of the costs that the recipe speaks of."""
+        return frozenset(self._asked)
 
     def cost(self, arch: Arch) -> Mapping[str, float]:
-        """Return what an architecture costs, by name, whether there is a limit on it or not.
+        """Return what an architecture costs by name, whether there is a limit on it or not.
+
+        Latency and memory are among it if the recipe speaks of them.
 
         Raises:
             RunError: Nobody can tell.
         """
-        if arch not in self._costs:
-            if self._measure is None:
-                raise RunError("constraints: nothing here can measure the cost of an architecture.")
-            self._costs[arch] = self._measure(arch)
-        return self._costs[arch]
+        further = {name: self.value(arch, name) for name in COSTS if name in self._asked & {*self._more}}
+        return {**self._quick(arch), **further}
+
+    def value(self, arch: Arch, name: str) -> float:
+        """Return one cost of an architecture.
+
+        Args:
+            arch: The architecture.
+            name: See `COSTS`.
+
+        Raises:
+            RunError: Nobody can tell.
+        """
+        if name in self._more:
+            known = self._values[name]
+            if arch not in known:
+                known[arch] = self._more[name](arch)
+            return known[arch]
+        if name == "latency_ms":
+            raise RunError(
+                "constraints.latency: is not set, so nobody can tell 'latency_ms' of an architecture. Name a "
+                "table that 'nasforge latency build RECIPE' measured, or write \"measured\"."
+            )
+        cost = self._quick(arch)
+        if name not in cost:
+            raise RunError(
+                f"constraints.max_{name}: the space does not tell {name!r} of its architectures."
+                f"{suggest('', cost)} Leave the limit out, or give the space a method cost()."
+            )
+        return cost[name]
 
     def excess(self, arch: Arch) -> dict[str, float]:
         """Return by how much an architecture is over each limit; empty if it keeps them all.
@@ -72,20 +139,29 @@ class Constraints:
         Raises:
             RunError: There is a limit on something that the space cannot tell of its architectures.
         """
-        if not self.limits:
-            return {}
-        cost = self.cost(arch)
-        for name in self.limits:
-            if name not in cost:
-                raise RunError(
-                    f"constraints.max_{name}: the space does not tell {name!r} of its architectures."
-                    f"{suggest('', cost)} Leave the limit out, or give the space a method cost()."
-                )
-        return {n: float(cost[n] - limit) for n, limit in self.limits.items() if cost[n] > limit}
+        over = {name: float(self.value(arch, name) - limit) for name, limit in self.limits.items()}
+        return {name: much for name, much in over.items() if much > 0}
 
     def allow(self, arch: Arch) -> bool:
-        """Return whether an architecture keeps all limits."""
-        return not self.excess(arch)
+        """Return whether an architecture keeps all limits; the first that it misses ends the question.
+
+        Raises:
+            RunError: See `excess`.
+        """
+        return all(self.value(arch, name) <= limit for name, limit in self.limits.items())
+
+    def itemized(self, name: str) -> AdditiveCost:
+        """Return what every option of every choice costs by itself.
+
+        Args:
+            name: See `COSTS`; memory does not add up.
+
+        Raises:
+            RunError: Nobody can tell.
+        """
+        if self._itemize is None:
+            raise RunError(f"constraints: nothing here can tell {name!r} of a single option.")
+        return self._itemize(name)
 
     def impossible(self, draws: int) -> RunError:
         """Return the error for a search that was stopped because nothing it drew keeps the limits.
@@ -93,12 +169,29 @@ class Constraints:
         Args:
             draws: How many architectures were rejected in a row.
         """
-        seen = [
-            f"max_{name} = {limit:,.0f} (the smallest seen so far: "
-            f"{min((cost[name] for cost in self._costs.values()), default=float('nan')):,.0f})"
-            for name, limit in self.limits.items()
-        ]
         return RunError(
-            f"constraints: {draws:,} architectures in a row were rejected by {' and '.join(seen)}. "
+            f"constraints: {draws:,} architectures in a row were rejected by {self.worded()}. "
             "Raise the limits, or choose a space with smaller networks."
         )
+
+    def worded(self) -> str:
+        """Return the limits in words, each with the smallest cost that was seen."""
+        words = []
+        for name, limit in self.limits.items():
+            seen = [*self._values.get(name, {}).values()]
+            seen += [cost[name] for cost in self._costs.values() if name in cost]
+            least = f" (the smallest seen so far: {number(min(seen))})" if seen else ""
+            words.append(f"max_{name} = {number(limit)}{least}")
+        return " and ".join(words)
+
+    def _quick(self, arch: Arch) -> Mapping[str, float]:
+        if arch not in self._costs:
+            if self._measure is None:
+                raise RunError("constraints: nothing here can measure the cost of an architecture.")
+            self._costs[arch] = self._measure(arch)
+        return self._costs[arch]
+
+
+def number(value: float) -> str:
+    """Write a cost so that people can read it: counts in full, milliseconds with three digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

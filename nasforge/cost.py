@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasforge.arch import Arch
 from nasforge.space import NetworkSpace, Scale, Task
 
-__all__ = ["Cost", "count_parameters", "measure", "measure_arch"]
+__all__ = ["Cost", "count_parameters", "measure", "measure_arch", "plainly_computed"]
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,19 @@ def measure_arch(
     with torch.device("meta"):
         network = space.build(task, arch, scale)
     return measure(network, task)
+
+
+def plainly_computed(space: NetworkSpace[Any]) -> NetworkSpace[Any]:
+    """Return a space whose networks call their layers as modules and can be differentiated twice.
+
+    Spaces that can compute in more than one way offer that as ``execution = "reference"``; any other is
+    returned as it is.
+
+    Args:
+        space: Any space with networks.
+    """
+    config = space.config
+    option = type(config).model_fields.get("execution")
+    if option is None or "reference" not in get_args(option.annotation):
+        return space
+    return type(space)(type(config)(**{**config.model_dump(), "execution": "reference"}))

@@ -30,6 +30,13 @@ class DataModule(Component[C], ABC):
     def task(self) -> Task:
         """Input and output sizes; known after `setup`."""
 
+    def expected_task(self) -> Task | None:
+        """Return input and output sizes if the options tell them; None, the default, if images must be read.
+
+        Called without `setup`, to judge limits on networks before anything runs.
+        """
+        return None
+
     @abstractmethod
     def sizes(self) -> Mapping[Split, int]:
         """Number of images per split; 0 for a split this data does not have. Known after `setup`."""

@@ -18,12 +18,13 @@ TABLES: dict[str, Kind] = {
     "searcher": "searcher",
     "distiller": "distiller",
     "evaluator": "evaluator",
+    "evaluator.base": "evaluator",
     "train": "evaluator",
     "train.distiller": "distiller",
 }
 """The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
 
-TOP_TABLES = ("run", "plugins", "constraints", *(table for table in TABLES if "." not in table))
+TOP_TABLES = ("run", "plugins", "constraints", "bench", *(table for table in TABLES if "." not in table))
 """The tables that do not lie inside another."""
 
 Keys = tuple[str, ...]
@@ -134,7 +135,9 @@ class Draft:
         target = self.table(".".join(at)) if at else self.tables
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
-            if isinstance(value, Mapping) and (len(path) == 1 or ".".join(path) in TABLES):
+            # A profile or --set that changes one option of one searcher of [bench] leaves the others alone.
+            deep = len(path) == 1 or ".".join(path) in TABLES or path[:2] == ("bench", "options")
+            if isinstance(value, Mapping) and deep:
                 old = target.get(key)
                 if not isinstance(old, dict):
                     self._forget(path)

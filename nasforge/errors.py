@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 __all__ = [
+    "AccessError",
     "ArchError",
     "CheckpointError",
     "DataError",
@@ -66,6 +67,10 @@ class RunError(NasforgeError):
     """A run cannot go on: not-a-number loss, a run folder of another recipe, a device that is missing."""
 
     exit_code = 1
+
+
+class AccessError(RunError):
+    """A component asked for images that its stage may not read."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

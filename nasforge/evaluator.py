@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ class Evaluation:
         cost: Seconds the evaluation took, or that a table says it would have taken.
         metrics: Anything else by name: accuracies in percent, ``params``, ``macs``, ``latency_ms``.
         budget: The effort that was asked for, if the searcher chose it; None is the evaluator's default.
+        estimated: Whether the score is a guess from other evaluations. Guesses may guide a search, they are
+            never its answer.
+        failed: Why there is no score: a crash, or an error of the evaluator. None if it worked. Whatever
+            failed has the score minus infinity.
     """
 
     arch: Arch
@@ -30,21 +35,33 @@ class Evaluation:
     cost: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     budget: int | None = None
+    estimated: bool = False
+    failed: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""
         return {
             "arch": self.arch.to_json(),
-            "score": self.score,
+            "score": None if self.failed else self.score,
             "cost": self.cost,
             "metrics": dict(self.metrics),
             "budget": self.budget,
+            "estimated": self.estimated,
+            "failed": self.failed,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """Restore what `to_json` returned."""
-        return cls(Arch(data["arch"]), data["score"], data["cost"], data["metrics"], data.get("budget"))
+        return cls(
+            Arch(data["arch"]),
+            -math.inf if data.get("failed") else data["score"],
+            data["cost"],
+            data["metrics"],
+            data.get("budget"),
+            data.get("estimated", False),
+            data.get("failed"),
+        )
 
 
 class Evaluator(Component[C], ABC):
@@ -54,6 +71,25 @@ class Evaluator(Component[C], ABC):
     in ``ctx.slot(arch.key)`` and go on from there after a restart.
     """
 
+    workers: int = 1
+    """How many evaluations go on at the same time."""
+
+    def prepare(self) -> None:
+        """Do what all evaluations share, once, before the first of them. Default: nothing.
+
+        With several workers it is called in the main process alone; workers find what it saved in slots. A
+        plugin that provides ``"parallel"`` has nothing else to share: its scores depend on seed and
+        architecture alone.
+        """
+
+    def expect(self, arch: Arch, *, budget: int | None = None) -> None:
+        """Hear of an evaluation that will be asked for, so that it can begin. Default: nothing.
+
+        Args:
+            arch: The architecture.
+            budget: As in `evaluate`.
+        """
+
     @abstractmethod
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Score one architecture.
@@ -62,6 +98,10 @@ class Evaluator(Component[C], ABC):
             arch: A valid architecture of ``ctx.space``.
             budget: How much effort, in the evaluator's own unit (epochs); None takes its default.
         """
+
+    def summary(self) -> Mapping[str, float]:
+        """Return what the result of a search shall say about this evaluator. Default: nothing."""
+        return {}
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Measure an evaluated architecture on the test split. Called by the test stage alone."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
 from nasforge.data import DataModule, Split
-from nasforge.errors import RunError
+from nasforge.errors import AccessError
 from nasforge.space import Task
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class GuardedData(DataModule[Any]):
         """Iterate once over a split, if this stage may read it.
 
         Raises:
-            RunError: It may not.
+            AccessError: It may not.
         """
         if split not in ALLOWED[self._stage]:
             allowed = ", ".join(sorted(ALLOWED[self._stage])) or "none"
-            raise RunError(
+            raise AccessError(
                 f"{self._reader}: asked for the {split!r} images in the {self._stage} stage, which may read: "
                 f"{allowed}. The test images are read by the test stage alone."
             )

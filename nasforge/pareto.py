@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nasforge.constraints import COSTS
 from nasforge.errors import RunError, suggest
 from nasforge.evaluator import Evaluation
 
@@ -21,6 +22,11 @@ class Objectives:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The objectives that are costs of a network, without their sign: every searcher can tell them."""
+        return tuple(n for n in (name.removeprefix("-") for name in self.names) if n in COSTS)
 
     def values(self, evaluation: Evaluation) -> Values:
         """Return one number per objective.

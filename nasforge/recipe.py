@@ -11,15 +11,18 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from nasforge.bench_table import Bench, read_bench
 from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.draft import TABLES, TOP_TABLES, Draft
 from nasforge.errors import PluginError, suggest
 from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.local import LocalModule, LocalModulesConfig, load_modules
+from nasforge.needs import REQUIRED, check_needs
+from nasforge.parallel.demand import check_workers
 from nasforge.plugins import Plugin, Registry
 from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
-from nasforge.validate import validate
+from nasforge.validate import check_options
 
 __all__ = [
     "TABLES",
@@ -34,8 +37,6 @@ __all__ = [
     "registry_for",
     "shipped_recipes",
 ]
-
-REQUIRED = ("space", "searcher")
 
 
 class RunConfig(PluginConfig):
@@ -61,7 +62,14 @@ class RunConfig(PluginConfig):
     twice: less memory, more time, the same numbers."""
 
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads torch may use; None leaves torch's own choice."""
+    """CPU threads torch may use; None leaves torch's own choice. Workers share the cores then."""
+
+    workers: int = Field(default=1, ge=1)
+    """How many candidates of a black-box search are evaluated at the same time, each in a process of its own;
+    1 evaluates in the main process. The scores are the same as long as `threads` is."""
+
+    backend: Literal["processes", "ray"] = "processes"
+    """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
     @field_validator("name")
     @classmethod
@@ -107,6 +115,7 @@ class Recipe:
         profiles: Names of the profiles that could have been chosen.
         modules: The local modules it names.
         constraints: The ``[constraints]`` table.
+        bench: The ``[bench]`` table; what it compares is no part of the run itself.
     """
 
     source: str = field(compare=False)
@@ -116,6 +125,7 @@ class Recipe:
     profiles: tuple[str, ...] = field(default=(), compare=False)
     modules: tuple[LocalModule, ...] = field(default=(), compare=False)
     constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
+    bench: Bench | None = field(default=None, compare=False)
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole recipe as plain JSON data, defaults included; `check` accepts it.
@@ -214,7 +224,7 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
         RecipeError: Lists every wrong option.
     """
     draft = draft_of_options(plugin.kind, options, source or f"{plugin.kind} {plugin.name}")
-    config = _options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
+    config = check_options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
     draft.stop_if_wrong()
     assert config is not None, "no problem was noted"
     return config
@@ -236,20 +246,24 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         plugins[name] = plugin
         inside = {child.rpartition(".")[2] for child in TABLES if child.startswith(f"{name}.")}
         body = {key: value for key, value in draft.table(name).items() if key not in {"use", *inside}}
-        if (config := _options(draft, name, plugin.config, plugin, body)) is not None:
+        if (config := check_options(draft, name, plugin.config, plugin, body)) is not None:
             parts[name] = Part(name, plugin, config)
-    _check_needs(draft, plugins, registry)
+    check_needs(draft, plugins, registry)
+    if isinstance(run, RunConfig):
+        check_workers(draft, run, plugins, registry)
     if (
         draft.table("constraints")
         and "space" in plugins
         and not plugins["space"].provides & {"supernet", "cost"}
     ):
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
+    searcher = draft.table("searcher") if "searcher" in parts else {}
+    bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
     return Recipe(
-        draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints
+        draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints, bench
     )
 
 
@@ -259,7 +273,7 @@ def _plain(draft: Draft, name: str, model: type[PluginConfig]) -> PluginConfig |
     if not isinstance(body, Mapping | None):
         draft.say((name,), f"must be a table: write [{name}] and its options below.")
         return None
-    return _options(draft, name, model, None, body or {})
+    return check_options(draft, name, model, None, body or {})
 
 
 def _modules(draft: Draft) -> tuple[LocalModule, ...]:
@@ -268,7 +282,7 @@ def _modules(draft: Draft) -> tuple[LocalModule, ...]:
     if not isinstance(body, Mapping | None):
         draft.say(("plugins",), 'must be a table: write [plugins] and modules = ["./my_space.py"] below.')
         return ()
-    config = _options(draft, "plugins", LocalModulesConfig, None, body or {})
+    config = check_options(draft, "plugins", LocalModulesConfig, None, body or {})
     if not isinstance(config, LocalModulesConfig):
         return ()
     return load_modules(draft, config)
@@ -296,35 +310,3 @@ def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:
 
 def _known(registry: Registry, kind: str) -> str:
     return suggest("", registry.names(kind))
-
-
-def _options(
-    draft: Draft, table: str, model: type[PluginConfig], plugin: Plugin | None, body: Mapping[str, Any]
-) -> PluginConfig | None:
-    path = table.split(".")
-    try:
-        options, problems = validate(model, body)
-    except Exception as error:  # a validator of somebody else's plugin
-        origin = f" of {plugin.origin}" if plugin else ""
-        draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
-        return None
-    for where, message in problems:
-        draft.say((*path, *where), message)
-    return options
-
-
-def _check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry) -> None:
-    for table, plugin in plugins.items():
-        use = (*table.split("."), "use")
-        for need in sorted(plugin.needs):
-            kind, _, capability = need.partition(":")
-            # What trains the derived architecture has its own distiller, inside its table.
-            needed = f"{table}.{kind}" if f"{table}.{kind}" in TABLES else kind
-            able = [p.name for p in registry.of(kind) if not capability or capability in p.provides]
-            if draft.table(needed) is None:
-                if needed not in REQUIRED:
-                    draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{suggest('', able)}")
-            elif capability and needed in plugins and capability not in plugins[needed].provides:
-                other = plugins[needed].name
-                lacks = f"{plugin.name!r} needs a {kind} with {capability}, which {other!r} lacks."
-                draft.say((*needed.split("."), "use"), lacks + suggest("", able))

@@ -13,9 +13,18 @@ from typing import Any
 from nasforge.component import Stage
 from nasforge.errors import CheckpointError, RunError
 
-__all__ = ["MetricsLog", "RunFolder", "fingerprint", "inputs_of", "read_json", "write_json"]
+__all__ = [
+    "MetricsLog",
+    "RunFolder",
+    "differences",
+    "fingerprint",
+    "inputs_of",
+    "read_json",
+    "write_json",
+    "write_text",
+]
 
-HOW_NOT_WHAT = frozenset({"name", "device", "threads"})
+HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend"})
 """Options of ``[run]`` that say where a run computes, not what: changing them does not undo a stage."""
 
 
@@ -73,8 +82,8 @@ class RunFolder:
                 f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
                 "another place with --out."
             )
-        if known is not None and not update and (differences := list(_differences(known, resolved))):
-            listed = "\n".join(f"  - {line}" for line in differences)
+        if known is not None and not update and (changed := list(differences(known, resolved))):
+            listed = "\n".join(f"  - {line}" for line in changed)
             raise RunError(
                 f"{self.path}: belongs to another recipe. These options differ:\n{listed}\n"
                 "Choose another name with --set run.name=…, or keep what still counts and do the rest again "
@@ -87,7 +96,7 @@ class RunFolder:
                 _write(copy, content)
         if known != resolved:
             write_json(self.path / "resolved.json", resolved)
-            _write_text(self.path / "recipe.toml", text)
+            write_text(self.path / "recipe.toml", text)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -114,7 +123,7 @@ class RunFolder:
             try:
                 yield
             finally:
-                if made and not (self.path / "resolved.json").exists():
+                if made and [file.name for file in self.path.iterdir()] == [".lock"]:
                     (self.path / ".lock").unlink()
                     self.path.rmdir()
 
@@ -180,7 +189,7 @@ class MetricsLog:
         rows = self.rows()
         kept = [row for row in rows if keep(row)]
         if len(kept) < len(rows) or not self._ends_well():
-            _write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row at the end."""
@@ -227,10 +236,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write a JSON object atomically."""
-    _write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     _write(path, text.encode("utf8"))
 
 
@@ -244,14 +254,21 @@ def _write(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> Iterator[str]:
+def differences(known: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    """Word how two recipes differ, an option at a time; options that do not change a result are left out.
+
+    Args:
+        known: The one in the folder.
+        wanted: The other.
+        at: Name of the table that both are, if they are not whole recipes.
+    """
     for key in sorted({*known, *wanted}):
         name = f"{at}.{key}" if at else key
         if at == "run" and key in HOW_NOT_WHAT:
             continue
         old, new = known.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, name)
+            yield from differences(old, new, name)
         elif old != new:
             yield f"{name}: {_shown(old)} in the folder, {_shown(new)} now"
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from nasforge.bench_table import BenchConfig
 from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.draft import TABLES, TOP_TABLES
@@ -21,6 +22,7 @@ _PLAIN: Mapping[str, type[PluginConfig]] = {
     "run": RunConfig,
     "plugins": LocalModulesConfig,
     "constraints": ConstraintsConfig,
+    "bench": BenchConfig,
 }
 """Tables that are no plugin's."""
 
@@ -30,6 +32,7 @@ _ABOUT = {
     "searcher": "What finds the architecture.",
     "distiller": "How the networks of a search teach each other.",
     "evaluator": "What scores the architectures that a searcher proposes.",
+    "evaluator.base": "What scores them for an evaluator that builds on another, such as `predictor`.",
     "train": "How the found architecture is trained from scratch.",
     "train.distiller": "How a finished network teaches the one that is trained.",
 }

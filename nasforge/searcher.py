@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context
-from nasforge.evaluator import Evaluation
+from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
-__all__ = ["AskTellSearcher", "Searcher"]
+__all__ = ["AskTellSearcher", "Proposal", "Searcher"]
 
 DRAWS = 1000
 """How many proposals over a limit, or seen before, are drawn in a row before a search gives up on others."""
@@ -49,6 +49,17 @@ class Searcher(Component[C], ABC):
         """Return the Pareto set so far. Default: `best` alone."""
         return (self.best(),)
 
+    def summary(self) -> Mapping[str, Any]:
+        """Return what else the result of the search shall say, as plain JSON data. Default: nothing."""
+        return {}
+
+
+class Proposal(NamedTuple):
+    """An architecture that was proposed, and the effort to evaluate it with; None is the evaluator's own."""
+
+    arch: Arch
+    budget: int | None
+
 
 class AskTellSearcher(Searcher[C]):
     """A black-box searcher: write `ask` and `tell`, get `step`, `best` and exact resume.
@@ -58,17 +69,32 @@ class AskTellSearcher(Searcher[C]):
     counts as a step, with its score and a cost of 0. A proposal over a limit of the recipe's
     ``[constraints]`` is not evaluated at all: `ask` is called again. An `ask` that would repeat itself looks
     at `allowed` first.
+
+    A searcher that overrides `asks_ahead` proposes several before it is told of the first, so that they can
+    be evaluated at the same time. It is told of them in the order it proposed them, however many workers
+    there are, so their number changes nothing.
+
+    An evaluation with `Evaluation.failed` has the score minus infinity and no metrics.
     """
 
     evaluations: int
     """How many evaluations the search makes; set it in `setup` or as a property."""
+
+    costs: tuple[str, ...] = ()
+    """Costs that `tell` wants among the metrics, see `nasforge.constraints.COSTS`; set it in `setup`. Those
+    that the recipe's ``[constraints]`` speak of are there anyway."""
+
+    pending: list[Proposal]
+    """What was proposed and not told yet, oldest first."""
 
     def setup(self, ctx: Context) -> None:
         """Start with an empty history and a generator of the run's seed."""
         super().setup(ctx)
         self.rng = Random(derive_seed(ctx.seed, "searcher"))
         self.history: list[Evaluation] = []
+        self.pending = []
         self._seen: set[Arch] = set()
+        self._unannounced: list[Proposal] = []
         self._known: dict[tuple[Arch, int | None], Evaluation] = {}
 
     @abstractmethod
@@ -77,6 +103,14 @@ class AskTellSearcher(Searcher[C]):
 
     def tell(self, result: Evaluation) -> None:
         """Learn from an evaluation. Default: nothing."""
+
+    def asks_ahead(self) -> bool:
+        """Return whether `ask` can make another proposal before it is told of those that are pending.
+
+        Called when some are pending. The answer depends on history and `pending` alone: what a search finds
+        shall not depend on the number of workers. Default: no.
+        """
+        return False
 
     def budget(self) -> int | None:
         """Return the effort for the proposal that `ask` has just made. Default: the evaluator's own."""
@@ -106,6 +140,21 @@ class AskTellSearcher(Searcher[C]):
         return found
 
     @property
+    def proposed(self) -> int:
+        """How many proposals were made, the pending ones included."""
+        return len(self.history) + len(self.pending)
+
+    def keeps_busy(self) -> bool:
+        """Return whether all workers have enough to do.
+
+        For `asks_ahead` of searchers whose proposals do not depend on results; for them it may depend on the
+        number of workers.
+        """
+        workers = self.ctx.evaluator.workers if self.ctx.evaluator else 1
+        # Results are told in order: while a slow one is waited for, the others need work.
+        return len(self.pending) >= (1 if workers == 1 else 3 * workers)
+
+    @property
     def done(self) -> bool:
         """Whether every evaluation has been made."""
         return len(self.history) >= self.evaluations
@@ -116,24 +165,30 @@ class AskTellSearcher(Searcher[C]):
         return self.evaluations
 
     def step(self) -> Mapping[str, float]:
-        """Evaluate one proposal.
+        """Learn from the oldest proposal, and make new ones first if there is none, or room for more.
 
         Raises:
             RunError: No proposal keeps the limits of the recipe.
         """
-        assert self.ctx.evaluator is not None, "the recipe check requires an [evaluator] table"
-        arch = self._ask_allowed()
-        budget = self.budget()
+        evaluator = self.ctx.evaluator
+        assert evaluator is not None, "the recipe check requires an [evaluator] table"
+        self._propose(evaluator)
+        arch, budget = self.pending[0]
         known = self.known(arch, budget)
-        if known is None:
-            self._learn(replace(self.ctx.evaluator.evaluate(arch, budget=budget), budget=budget))
+        if known is None or known.estimated:
+            result = self._priced(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
         else:
-            self._learn(replace(known, arch=arch, cost=0.0))
-        last = self.history[-1]
-        return {**last.metrics, "score": last.score, "best_score": max(e.score for e in self.comparable())}
+            result = replace(known, arch=arch, cost=0.0)
+        del self.pending[0]
+        self._learn(result)
+        numbers = {"score": result.score, "best_score": max(e.score for e in self.comparable())}
+        told = {name: value for name, value in numbers.items() if value != -math.inf}
+        return {**result.metrics, **told, **({"failed": 1.0} if result.failed else {})}
 
     def known(self, arch: Arch, budget: int | None = None) -> Evaluation | None:
         """Return the first evaluation of an architecture, or of one that means the same; None if new.
+
+        An estimate counts until there is an evaluation.
 
         Args:
             arch: The architecture.
@@ -142,36 +197,75 @@ class AskTellSearcher(Searcher[C]):
         return self._known.get((self.ctx.space.canonical(arch), budget))
 
     def was_seen(self, arch: Arch) -> bool:
-        """Return whether an architecture, or one that means the same, was evaluated with any effort."""
+        """Return whether an architecture, or one that means the same, was proposed with any effort."""
         return self.ctx.space.canonical(arch) in self._seen
 
     def comparable(self) -> Sequence[Evaluation]:
-        """Return the evaluations that `best` compares: those of the largest budget so far."""
-        if all(e.budget is None for e in self.history):
+        """Return what `best` compares: no estimates or failures, and of the largest budget so far."""
+        if all(e.budget is None and not e.estimated and not e.failed for e in self.history):
             return self.history
-        most = max(_effort(e) for e in self.history)
-        return [e for e in self.history if _effort(e) == most]
+        evaluated = [e for e in self.history if not e.estimated and not e.failed] or self.history
+        most = max(_effort(e) for e in evaluated)
+        return [e for e in evaluated if _effort(e) == most]
 
     def best(self) -> Arch:
         """Return the architecture with the highest score, at the largest budget; the earliest of equals."""
         return max(self.comparable(), key=lambda e: e.score).arch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the generator and the history."""
-        return {"rng": random_to_json(self.rng), "history": [e.to_json() for e in self.history]}
+        """Return the generator, the history and what is pending."""
+        return {
+            "rng": random_to_json(self.rng),
+            "history": [e.to_json() for e in self.history],
+            "pending": [[arch.to_json(), budget] for arch, budget in self.pending],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replay the history, then restore the generator."""
         for row in state["history"]:
             self._learn(Evaluation.from_json(row))
+        for arch, budget in state["pending"]:
+            self._note(Proposal(Arch(arch), budget))
         random_from_json(self.rng, state["rng"])
 
     def _learn(self, result: Evaluation) -> None:
         self.history.append(result)
         canonical = self.ctx.space.canonical(result.arch)
-        self._known.setdefault((canonical, result.budget), result)
+        known = self._known.setdefault((canonical, result.budget), result)
+        if known.estimated:
+            self._known[canonical, result.budget] = result
         self._seen.add(canonical)
         self.tell(result)
+
+    def _priced(self, result: Evaluation) -> Evaluation:
+        """Add the costs that are wanted; what the recipe speaks of counts, not what an evaluator reports."""
+        limits = self.ctx.constraints
+        missing = {name for name in self.costs if name not in result.metrics}
+        wanted = sorted(missing | limits.asked)
+        if result.failed or not wanted:
+            return result
+        return replace(
+            result, metrics={**result.metrics, **{n: limits.value(result.arch, n) for n in wanted}}
+        )
+
+    def _propose(self, evaluator: Evaluator[Any]) -> None:
+        while self.proposed < self.evaluations and (not self.pending or self.asks_ahead()):
+            arch = self._ask_allowed()
+            self._note(Proposal(arch, self.budget()))
+        for arch, budget in self._unannounced:
+            evaluator.expect(arch, budget=budget)
+        self._unannounced = []
+
+    def _note(self, proposal: Proposal) -> None:
+        canonical, budget = self.ctx.space.canonical(proposal.arch), proposal.budget
+        # One that is pending already is known when this one's turn comes.
+        if canonical not in self._seen or (
+            (canonical, budget) not in self._known
+            and all((self.ctx.space.canonical(p.arch), p.budget) != (canonical, budget) for p in self.pending)
+        ):
+            self._unannounced.append(proposal)
+        self.pending.append(proposal)
+        self._seen.add(canonical)
 
     def _ask_allowed(self) -> Arch:
         for _ in range(DRAWS):

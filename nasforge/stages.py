@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +22,13 @@ from nasforge.engine import Engine, StageClock
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluator
 from nasforge.guard import GuardedData
+from nasforge.limits import fingerprint_of, make_constraints, refuse_impossible
 from nasforge.observer import Observer
+from nasforge.parallel.start import evaluating
 from nasforge.recipe import Recipe
 from nasforge.runfolder import RunFolder, fingerprint, inputs_of
 from nasforge.runtime import Runtime
-from nasforge.searcher import Searcher
+from nasforge.searcher import AskTellSearcher, Searcher
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, SearchSpace, Task
 
@@ -63,28 +66,67 @@ class Stages:
     def search(self) -> dict[str, Any]:
         """Run the searcher; the result holds its architecture and Pareto front."""
         inputs = inputs_of(self.resolved, "data", "space", "searcher", "distiller", "evaluator")
+        inputs |= fingerprint_of(self.recipe.constraints)
         if done := self._skip("search", mark := fingerprint(inputs)):
             return done
+        refuse_impossible(self.recipe, self.constraints, self.space, self.task)
         clock = self._begin("search", mark)
+        with ExitStack() as stack:
+            searcher, evaluator = self.assemble(
+                lambda one: stack.enter_context(evaluating(one, self.recipe.run, self.folder, self.runtime))
+            )
+            path = self.folder.stage("search") / "checkpoint.safetensors"
+            engine = Engine(searcher, evaluator, path, self.folder.metrics, self.observer, clock)
+            engine.run()
+        failed = self._failures(searcher)
+        front = [arch.to_json() for arch in searcher.front()]
+        result = {"steps": engine.steps, "architecture": searcher.best().to_json(), "front": front}
+        if failed:
+            result["failed"] = failed
+        if remarks := searcher.summary():
+            result["searcher"] = dict(remarks)
+        if evaluator is not None and (summary := evaluator.summary()):
+            result["evaluator"] = dict(summary)
+        return self._finish("search", mark, clock, result)
+
+    def assemble(
+        self, wrap: Callable[[Evaluator[Any]], Evaluator[Any]] = lambda evaluator: evaluator
+    ) -> tuple[Searcher[Any], Evaluator[Any] | None]:
+        """Seed torch, and set up everything that a search needs.
+
+        Args:
+            wrap: Puts something between the searcher and its evaluator, such as a meter.
+
+        Returns:
+            The searcher before its first step, and the evaluator it asks, if there is one.
+        """
         torch.manual_seed(derive_seed(self.seed, "search"))
         evaluator: Evaluator[Any] | None = None
         if "evaluator" in self.recipe.parts:
-            evaluator = self._built("evaluator")
-            evaluator.setup(self._context("search", "evaluator"))
+            evaluator = wrap(self.search_evaluator())
         searcher: Searcher[Any] = self._built("searcher")
         distiller = self._built("distiller") if "distiller" in self.recipe.parts else None
         searcher.setup(self._context("search", "searcher", evaluator=evaluator, distiller=distiller))
-        path = self.folder.stage("search") / "checkpoint.safetensors"
-        engine = Engine(searcher, evaluator, path, self.folder.metrics, self.observer, clock)
-        engine.run()
-        front = [arch.to_json() for arch in searcher.front()]
-        result = {"steps": engine.steps, "architecture": searcher.best().to_json(), "front": front}
-        return self._finish("search", mark, clock, result)
+        return searcher, evaluator
+
+    def search_evaluator(self) -> Evaluator[Any]:
+        """Set up the evaluator of a search, and the one it builds on, if there is one."""
+        base: Evaluator[Any] | None = None
+        if "evaluator.base" in self.recipe.parts:
+            base = self._built("evaluator.base")
+            base.setup(self._context("search", "evaluator.base"))
+        evaluator: Evaluator[Any] = self._built("evaluator")
+        evaluator.setup(self._context("search", "evaluator", evaluator=base))
+        return evaluator
 
     def derive(self, searched: Mapping[str, Any]) -> dict[str, Any]:
         """Write down the architecture: notation, size, and what a table knows about it."""
         mark = fingerprint(
-            {"architecture": searched["architecture"], **inputs_of(self.resolved, "space", "data")}
+            {
+                "architecture": searched["architecture"],
+                **inputs_of(self.resolved, "space", "data"),
+                **fingerprint_of(self.recipe.constraints),
+            }
         )
         if done := self._skip("derive", mark):
             return done
@@ -150,7 +192,8 @@ class Stages:
     @cached_property
     def constraints(self) -> Constraints:
         """The limits of the recipe, and what architectures of its space cost."""
-        return Constraints(self.recipe.constraints, lambda arch: self.space.cost(arch, self.task))
+        config, space = self.recipe.constraints, self.resolved["space"]
+        return make_constraints(config, self.space, self.task, self.runtime, space, self.folder.path)
 
     def _built(self, table: str) -> Any:
         return build(self.recipe.parts[table])
@@ -209,6 +252,16 @@ class Stages:
         if looked_up := self.space.lookup(arch, test=True):
             described["looked_up"] = dict(looked_up)
         return described
+
+    def _failures(self, searcher: Searcher[Any]) -> list[dict[str, Any]]:
+        history = searcher.history if isinstance(searcher, AskTellSearcher) else []
+        failed = [e for e in history if e.failed]
+        if failed and len(failed) == len(history):
+            raise RunError(f"search: no candidate could be evaluated. The last one: {failed[-1].failed}")
+        return [
+            {"architecture": e.arch.to_json(), "notation": self.space.notation(e.arch), "reason": e.failed}
+            for e in failed
+        ]
 
     def _skip(self, stage: Stage, mark: str) -> dict[str, Any] | None:
         done = self.folder.result(stage, mark)

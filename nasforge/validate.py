@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -12,7 +12,11 @@ from pydantic_core import ErrorDetails
 from nasforge.config import PluginConfig
 from nasforge.wording import Location, group_errors, word_errors
 
-__all__ = ["validate"]
+if TYPE_CHECKING:
+    from nasforge.draft import Draft
+    from nasforge.plugins import Plugin
+
+__all__ = ["check_options", "validate"]
 
 M = TypeVar("M", bound=PluginConfig)
 
@@ -55,6 +59,33 @@ def validate(model: type[M], body: Mapping[str, Any]) -> tuple[M | None, list[tu
         return None, word_errors(others, model)
     others |= {w: f for w, f in forms.items() if not _kept(_at(plain, w), _at(options, w))}
     return (None, word_errors(others, model)) if others else (options, [])
+
+
+def check_options(
+    draft: Draft, table: str, model: type[PluginConfig], plugin: Plugin | None, body: Mapping[str, Any]
+) -> PluginConfig | None:
+    """Make the options of a table; what is wrong is noted in its draft.
+
+    Args:
+        draft: The recipe.
+        table: Where the options stand, such as ``"train.distiller"``.
+        model: The class of the options.
+        plugin: Whose they are, if they are a plugin's.
+        body: Their values.
+
+    Returns:
+        The options; None if something is wrong.
+    """
+    path = table.split(".")
+    try:
+        options, problems = validate(model, body)
+    except Exception as error:  # a validator of somebody else's plugin
+        origin = f" of {plugin.origin}" if plugin else ""
+        draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
+        return None
+    for where, message in problems:
+        draft.say((*path, *where), message)
+    return options
 
 
 def _is_form(details: ErrorDetails) -> bool:

@@ -22,8 +22,9 @@ ARROWS = {
     "arch": {"errors"},
     "config": set(),
     "component": {"config", "constraints"},
-    "constraints": {"arch", "config", "errors"},
-    "pareto": {"errors", "evaluator"},
+    "additive": {"arch"},
+    "constraints": {"additive", "arch", "config", "errors"},
+    "pareto": {"constraints", "errors", "evaluator"},
     "data": {"component", "space"},
     "evaluator": {"arch", "component"},
     "space": {"arch", "component", "errors"},
@@ -38,21 +39,26 @@ ARROWS = {
     "shipped": {"errors"},
     "draft": {"errors", "plugins"},
     "local": {"config", "draft", "errors", "hooks", "plugins"},
+    "needs": {"draft", "errors", "plugins"},
     "layers": {"draft", "errors", "shipped", "toml_text"},
     "wording": {"errors", "toml_text"},
+    "bench_table": {"config", "draft", "errors", "plugins", "validate"},
     "recipe": {
+        "bench_table",
         "config",
         "constraints",
         "draft",
         "errors",
         "layers",
         "local",
+        "needs",
+        "parallel",
         "plugins",
         "shipped",
         "validate",
     },
     "validate": {"config", "wording"},
-    "schema": {"config", "constraints", "draft", "local", "plugins", "recipe"},
+    "schema": {"bench_table", "config", "constraints", "draft", "local", "plugins", "recipe"},
     "scaffold": {"errors", "plugins"},
     "first_recipe": {"errors", "space", "toml_text"},
     "build": {"recipe"},
@@ -60,7 +66,9 @@ ARROWS = {
 
 LIGHT = (
     *(
+        "additive",
         "arch",
+        "bench_table",
         "build",
         "component",
         "config",
@@ -75,6 +83,7 @@ LIGHT = (
         "hooks",
         "layers",
         "local",
+        "needs",
         "observer",
         "pareto",
         "plugins",
@@ -173,7 +182,7 @@ def test_plugins_stay_out_of_what_drives_them():
 def test_no_searcher_knows_a_space_and_so_on(kind):
     for path in sources(PLUGINS / kind):
         plugins = {name.split(".")[1] for name in imports(path) if name.startswith("nasforge_plugins.")}
-        assert plugins <= {kind, "ops"}, name_of(path)
+        assert plugins <= {kind, "ops", "predictors"}, name_of(path)
 
 
 def test_typer_and_rich_live_in_the_command_line():

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from nasforge.cli import check, init, inspect, new, plugins, recipes, run, schema, tables
+from nasforge.cli import (
+    bench,
+    check,
+    compare,
+    init,
+    inspect,
+    latency,
+    new,
+    plugins,
+    recipes,
+    run,
+    schema,
+    tables,
+)
 
 __all__ = ["app"]
 
@@ -20,12 +33,15 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
+app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.add_typer(new.app, name="new")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tables.app, name="tables")
+app.add_typer(latency.app, name="latency")
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from nasforge.cli.options import Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
     from nasforge.config import PluginConfig
+    from nasforge.recipe import Recipe as LoadedRecipe
 
 __all__ = ["check"]
 
@@ -17,8 +18,10 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
     from nasforge.recipe import load
+    from nasforge.toml_text import to_toml
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
+    note = _judge_limits(loaded)
     if as_json:
         print_json(loaded.resolved())
         return
@@ -26,10 +29,36 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     rows = [("[run]", loaded.run.name or "", _changed(loaded.run, without="name"))]
     brought = [(m.name, ", ".join(f"{p.kind} {p.name}" for p in m.plugins)) for m in loaded.modules]
     rows += [("[plugins]", module, plugins) for module, plugins in brought]
+    if limits := loaded.constraints.to_json():
+        rows.append(("[constraints]", "", ", ".join(f"{name} = {to_toml(v)}" for name, v in limits.items())))
     rows += [(f"[{table}]", part.plugin.name, _changed(part.config)) for table, part in loaded.parts.items()]
     print_table(rows, indent="  ")
+    if note:
+        print(note)
     if loaded.profiles and profile is None:
         print(f"Profiles: {', '.join(loaded.profiles)}.")
+
+
+def _judge_limits(recipe: LoadedRecipe) -> str:
+    """Look for an architecture that keeps the limits, and return what to tell about it.
+
+    Networks are needed for that, so torch is imported; recipes without limits are checked without.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    if not recipe.constraints.to_json():
+        return ""
+    from nasforge.limits import check_limits
+
+    task = check_limits(recipe)
+    if task is None:
+        return (
+            "Limits were not judged: the size of these images is known when they are read. A run judges them "
+            "before its search."
+        )
+    size = f"{task.image_size} pixels and {task.num_classes} classes"
+    return f"Limits: there are architectures that keep them, for images of {size}."
 
 
 def _changed(config: PluginConfig, *, without: str = "") -> str:

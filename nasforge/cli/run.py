@@ -84,11 +84,14 @@ def _check_first(recipe: str, profile: str | None, sets: list[str]) -> None:
 
 def _print_summary(result: RunResult) -> None:
     from nasforge.cli.output import print_table
+    from nasforge.constraints import number
 
     derived = result.results.get("derive", {})
     rows = [("architecture", str(derived.get("notation", "")))]
-    rows += [(words, f"{derived[key]:,}") for key, words in _SIZES.items() if derived.get(key) is not None]
+    rows += [(words, number(derived[key])) for key, words in _SIZES.items() if derived.get(key) is not None]
     rows += _looked_up(derived.get("looked_up"))
+    guard = result.results.get("search", {}).get("searcher", {}).get("guard", {})
+    rows += [("collapse guard", str(guard.get("text", "")))]
     # The test stage repeats what the train stage measured, so it goes last.
     measured: dict[str, float] = {}
     for stage in ("derive", "train", "test"):
@@ -106,7 +109,7 @@ def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
 
 
-_SIZES = {"params": "parameters", "macs": "MACs"}
+_SIZES = {"params": "parameters", "macs": "MACs", "memory": "memory, MiB", "latency_ms": "latency, ms"}
 
 
 def _accuracies(found: Mapping[str, Any]) -> dict[str, float]:

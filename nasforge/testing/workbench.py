@@ -148,7 +148,11 @@ class Workbench:
         """Return the evaluator under test, set up as for a fresh process."""
         torch.manual_seed(derive_seed(self.seed, stage))
         evaluator: Evaluator[Any] = self.subject.make()
-        evaluator.setup(self.context(stage))
+        parts: dict[str, Any] = {}
+        if any(need.partition(":")[0] == "evaluator" for need in self.subject.plugin.needs):
+            parts["evaluator"] = self.subject.partners.evaluator()
+            parts["evaluator"].setup(self.context(stage))
+        evaluator.setup(self.context(stage, **parts))
         return evaluator
 
 

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from nasforge.arch import Arch
 from nasforge.config import PluginConfig
+from nasforge.cost import plainly_computed
 from nasforge.errors import RunError
 from nasforge.plugins import Registry
 from nasforge.testing.parts import TinySpace
 from nasforge_plugins.evaluators.zero_cost import evaluator as module
 from nasforge_plugins.evaluators.zero_cost.config import ProxyName, ZeroCostConfig
-from nasforge_plugins.evaluators.zero_cost.evaluator import ZeroCost, plainly_computed
+from nasforge_plugins.evaluators.zero_cost.evaluator import ZeroCost
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
 from nasforge_plugins.evaluators.zero_cost.ranking import mean_place, place
 from tiny_training import ARCH, TinyData, context

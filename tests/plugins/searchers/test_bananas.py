@@ -1,13 +1,15 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from nasforge.arch import Arch, Choice
+from nasforge.errors import RunError
+from nasforge_plugins.evaluators.tabular.config import TabularConfig
+from nasforge_plugins.evaluators.tabular.evaluator import Tabular
 from nasforge_plugins.searchers.bananas.config import BananasConfig
-from nasforge_plugins.searchers.bananas.predictors import Ensemble, encode
 from nasforge_plugins.searchers.bananas.searcher import Bananas
+from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
+from nasforge_plugins.spaces.nasbench201.space import NasBench201
 from toy_table import Table, ToySpace, resumed_after_every_step, run, searcher_context
 
 
@@ -17,34 +19,6 @@ def bananas(table: Table | None = None, seed: int = 0, **options: Any) -> Banana
     )
     searcher.setup(searcher_context(table or Table(), seed))
     return searcher
-
-
-def test_every_option_has_a_number_in_the_encoding() -> None:
-    choices = (Choice("a", ("x", "y", "z"), k=2), Choice("b", ("x", "y")))
-    archs = [Arch({"a": ("z", "x"), "b": "y"}), Arch({"a": ("x", "y"), "b": "x"})]
-    assert encode(choices, archs).tolist() == [[1, 0, 1, 0, 1], [1, 1, 0, 1, 0]]
-
-
-@pytest.mark.parametrize("kind", ["forest", "mlp"])
-def test_the_ensemble_ranks_what_it_has_not_seen(kind: Any) -> None:
-    rng = np.random.default_rng(0)
-    features = rng.integers(0, 2, (150, 12)).astype(float)
-    scores = 90 + features @ np.arange(12)
-    ensemble = Ensemble(kind, [1, 2, 3])
-    ensemble.fit(features[:100], scores[:100])
-    mean, deviation = ensemble.predict(features[100:])
-    assert np.corrcoef(mean, scores[100:])[0, 1] > 0.7
-    assert abs(mean.mean() - scores[100:].mean()) < 5
-    assert (deviation > 0).any()
-    again = Ensemble(kind, [1, 2, 3])
-    again.fit(features[:100], scores[:100])
-    assert np.array_equal(again.predict(features[100:])[0], mean)
-
-
-def test_equal_scores_are_no_trouble() -> None:
-    ensemble = Ensemble("forest", [1, 2])
-    ensemble.fit(np.eye(3), np.full(3, 7.0))
-    assert ensemble.predict(np.eye(3))[0].tolist() == [7.0, 7.0, 7.0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -69,10 +43,32 @@ def test_an_exhausted_space_is_no_trouble() -> None:
     assert len({e.arch for e in searcher.history}) == 16
 
 
-@pytest.mark.parametrize("kind", ["forest", "mlp"])
+@pytest.mark.parametrize("kind", ["forest", "random-forest", "boosting", "gp", "mlp"])
 def test_stopping_after_every_step_changes_nothing(kind: str, tmp_path: Path) -> None:
     options = {"evaluations": 24, "predictor": kind, "members": 2, "batch": 4}
     whole = run(bananas(**options))
     parts = resumed_after_every_step(lambda: bananas(**options), tmp_path)
     assert parts.history == whole.history
     assert parts.state_dict() == whole.state_dict()
+
+
+def test_paths_instead_of_options(tmp_path: Path) -> None:
+    space = NasBench201(NasBench201Config())
+
+    def over_paths() -> Bananas:
+        searcher = Bananas(BananasConfig(evaluations=14, initial=8, batch=3, candidates=10, encoding="path"))
+        evaluator = Tabular(TabularConfig())
+        evaluator.setup(searcher_context(space=space))
+        searcher.setup(searcher_context(evaluator, space=space))
+        return searcher
+
+    whole = run(over_paths())
+    assert len({e.arch for e in whole.history}) == 14
+    assert resumed_after_every_step(over_paths, tmp_path).state_dict() == whole.state_dict()
+
+
+def test_a_space_without_paths_is_told_before_anything_is_evaluated() -> None:
+    table = Table()
+    with pytest.raises(RunError, match="has no paths"):
+        bananas(table, encoding="path")
+    assert table.asked == []

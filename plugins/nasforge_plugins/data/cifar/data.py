@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from nasforge.images import ImageSet, InMemoryImages
+from nasforge.space import Task
 from nasforge_plugins.data.cifar.archive import CIFAR10, CIFAR100, Archive, fetch, read
 from nasforge_plugins.data.cifar.config import CifarConfig
 
@@ -20,6 +21,10 @@ class Cifar10(InMemoryImages[CifarConfig]):
     """CIFAR-10 (A. Krizhevsky, 2009) in its published order."""
 
     archive: Archive = CIFAR10
+
+    def expected_task(self) -> Task:
+        """Return the published size, or that of the options."""
+        return Task(3, self.config.image_size or 32, self.archive.num_classes)
 
     def load(self) -> ImageSet:
         """Download the archive if it is missing, check it, and read it.

@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from nasforge.images import ImageSet, InMemoryImages
+from nasforge.space import Task
 from nasforge.splits import balanced_order
 from nasforge_plugins.data.digits.config import DigitsConfig
 
@@ -21,6 +22,10 @@ class Digits(InMemoryImages[DigitsConfig]):
     The data set (E. Alpaydin and C. Kaynak, 1998, UCI repository; its test part) has no official division:
     the test split is a class-balanced fifth, the same for every seed.
     """
+
+    def expected_task(self) -> Task:
+        """Return ten classes, at the size of the options."""
+        return Task(3, self.config.image_size or 8, 10)
 
     def load(self) -> ImageSet:
         """Read the digits from the installed scikit-learn."""

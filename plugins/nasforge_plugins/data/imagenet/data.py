@@ -52,6 +52,12 @@ class Imagenet(DataModule[ImagenetConfig]):
         """RGB images of ``image_size``, one class per folder."""
         return Task(3, self.config.image_size, len(self.classes))
 
+    def expected_task(self) -> Task | None:
+        """Count the folders of the training images; None if they are not there."""
+        train = self.config.root / "train"
+        classes = sum(folder.is_dir() for folder in train.iterdir()) if train.is_dir() else 0
+        return Task(3, self.config.image_size, classes) if classes else None
+
     def sizes(self) -> Mapping[Split, int]:
         """Return the number of images per split; a pass may read fewer, see ``sample_share``."""
         return self._splits.sizes()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nasforge.images import ImageSet, InMemoryImages
 from nasforge.seeding import derive_seed
+from nasforge.space import Task
 from nasforge_plugins.data.synthetic.config import SyntheticConfig
 
 __all__ = ["Synthetic"]
@@ -18,6 +19,10 @@ PATTERN = 4
 
 class Synthetic(InMemoryImages[SyntheticConfig]):
     """Images of coarse random patterns, one per class, with brightness and noise of their own."""
+
+    def expected_task(self) -> Task:
+        """Return what the options say."""
+        return Task(self.config.in_channels, self.config.image_size, self.config.num_classes)
 
     def load(self) -> ImageSet:
         """Draw the images; a pure function of the options."""

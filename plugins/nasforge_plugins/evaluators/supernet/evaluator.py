@@ -50,6 +50,10 @@ class Supernet(Evaluator[SupernetConfig]):
         self._space = cast("NetworkSpace[Any]", ctx.space)
         self._network: Network | None = None
 
+    def prepare(self) -> None:
+        """Train or load the supernet; see `evaluate` for errors."""
+        self.supernet()
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Score one architecture; the first call trains the supernet, or goes on with it.
 

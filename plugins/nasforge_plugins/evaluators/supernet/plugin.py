@@ -15,6 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             SupernetConfig,
             "Trains one supernet, then scores every architecture with its weights",
             needs=frozenset({"data", "space:supernet"}),
+            provides=frozenset({"parallel"}),
             tiny={"epochs": 3, "batch_size": 8, "recalibration_batches": 2},
         )
     ]

@@ -17,6 +17,6 @@ def nasforge_plugins() -> list[Plugin]:
             TabularConfig,
             "Look accuracies up in a table of trained architectures, at the cost training would have had",
             needs=frozenset({"space:table"}),
-            provides=frozenset({"tables"}),
+            provides=frozenset({"parallel", "tables"}),
         )
     ]

@@ -15,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             TrainConfig,
             "Trains the network of an architecture from scratch",
             needs=frozenset({"data", "space:supernet"}),
-            provides=frozenset({"weights"}),
+            provides=frozenset({"parallel", "weights"}),
             tiny={"epochs": 3, "batch_size": 8, "keep_epochs": 2},
         )
     ]

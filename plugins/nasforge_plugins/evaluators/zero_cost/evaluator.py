@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Iterator
 from random import Random
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from torch import Tensor
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.cost import measure
+from nasforge.cost import measure, plainly_computed
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.nn import Network
@@ -23,7 +23,7 @@ from nasforge_plugins.evaluators.zero_cost.config import ZeroCostConfig
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
 from nasforge_plugins.evaluators.zero_cost.ranking import mean_place
 
-__all__ = ["ZeroCost", "plainly_computed"]
+__all__ = ["ZeroCost"]
 
 
 class ZeroCost(Evaluator[ZeroCostConfig]):
@@ -43,6 +43,11 @@ class ZeroCost(Evaluator[ZeroCostConfig]):
         self._stream = self._read()
         self._batches: list[tuple[Tensor, Tensor]] = []
         self._reference: list[dict[str, float]] | None = None
+
+    def prepare(self) -> None:
+        """Score the architectures to compare with; see `evaluate` for errors."""
+        if self.config.aggregate == "rank":
+            self._others()
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Compute the proxies of one architecture.
@@ -118,19 +123,3 @@ class ZeroCost(Evaluator[ZeroCostConfig]):
         while True:
             yield from self._data.batches("weights", epoch=epoch, batch_size=size)
             epoch += 1
-
-
-def plainly_computed(space: NetworkSpace[Any]) -> NetworkSpace[Any]:
-    """Return a space whose networks call their layers as modules and can be differentiated twice.
-
-    Spaces that can compute in more than one way offer that as ``execution = "reference"``; any other is
-    returned as it is.
-
-    Args:
-        space: The space of a run.
-    """
-    config = space.config
-    option = type(config).model_fields.get("execution")
-    if option is None or "reference" not in get_args(option.annotation):
-        return space
-    return type(space)(type(config)(**{**config.model_dump(), "execution": "reference"}))

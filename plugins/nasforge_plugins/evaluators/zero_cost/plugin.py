@@ -15,6 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             ZeroCostConfig,
             "Scores untrained networks by naswot, jacov, synflow and other proxies",
             needs=frozenset({"data", "space:supernet"}),
+            provides=frozenset({"parallel"}),
             tiny={"proxies": ("naswot", "synflow", "grasp"), "batch_size": 4},
         )
     ]

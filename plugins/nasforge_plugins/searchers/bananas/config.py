@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge_plugins.predictors.options import PredictorOptions
 
 __all__ = ["BananasConfig"]
 
 
-class BananasConfig(PluginConfig):
+class BananasConfig(PredictorOptions):
     """Length of the search, the predictors, and how candidates are made."""
 
     evaluations: PositiveInt = 150
@@ -22,12 +20,6 @@ class BananasConfig(PluginConfig):
 
     batch: PositiveInt = 10
     """After how many evaluations predictors are fitted anew."""
-
-    predictor: Literal["forest", "mlp"] = "forest"
-    """What predicts scores: "forest" (randomised trees, fast), or "mlp" (networks, as published)."""
-
-    members: int = Field(5, ge=2)
-    """How many predictors there are; their disagreement says what is uncertain."""
 
     parents: PositiveInt = 10
     """How many of the best architectures candidates descend from."""

@@ -11,8 +11,9 @@ from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.searcher import AskTellSearcher
 from nasforge.seeding import derive_seed
+from nasforge_plugins.predictors.encodings import Encoding
+from nasforge_plugins.predictors.models import Ensemble
 from nasforge_plugins.searchers.bananas.config import BananasConfig
-from nasforge_plugins.searchers.bananas.predictors import Ensemble, encode
 
 __all__ = ["Bananas"]
 
@@ -25,23 +26,32 @@ class Bananas(AskTellSearcher[BananasConfig]):
 
     Candidates are mutants of the best architectures. Each gets a value drawn from the normal distribution
     that the ensemble predicts for it (independent Thompson sampling), and those with the highest values are
-    evaluated. Architectures are encoded by the options they pick, which every space has; the paper's paths
-    exist in cell spaces only.
+    evaluated. The paper has networks that see paths; the defaults here are trees that see options, which
+    every space has.
     """
 
     def setup(self, ctx: Context) -> None:
-        """Start with nothing evaluated and nothing fitted."""
+        """Start with nothing evaluated and nothing fitted.
+
+        Raises:
+            RunError: The space has no paths to encode.
+        """
         super().setup(ctx)
+        self._encoding = Encoding(ctx.space, self.config.encoding)
         self.evaluations = self.config.evaluations
         self._queue: list[Arch] = []
 
     def ask(self) -> Arch:
         """Return a random architecture at first, then the next of the batch that the predictors chose."""
-        if len(self.history) < self.config.initial:
+        if self.proposed < self.config.initial:
             return self.sample()
         if not self._queue:
             self._queue = self._choose()
         return self._queue.pop(0) if self._queue else self.sample()
+
+    def asks_ahead(self) -> bool:
+        """Propose the random ones, and later the rest of the batch."""
+        return self.proposed < self.config.initial or bool(self._queue)
 
     def state_dict(self) -> dict[str, Any]:
         """Return generator, history, and the rest of the batch."""
@@ -54,26 +64,24 @@ class Bananas(AskTellSearcher[BananasConfig]):
 
     def _choose(self) -> list[Arch]:
         """Fit the ensemble to the history and return the batch it samples as best."""
-        candidates = self._candidates()
+        config, told = self.config, self.history
+        worked = [e.score for e in told if not e.failed]
+        candidates = self._candidates() if worked else []
         if not candidates:
             return []
-        choices, config = self.ctx.space.choices, self.config
-        seeds = [
-            derive_seed(self.ctx.seed, "bananas", len(self.history), member)
-            for member in range(config.members)
-        ]
+        seeds = [derive_seed(self.ctx.seed, "bananas", len(told), member) for member in range(config.members)]
         ensemble = Ensemble(config.predictor, seeds)
-        ensemble.fit(
-            encode(choices, [e.arch for e in self.history]), np.array([e.score for e in self.history])
-        )
-        mean, deviation = ensemble.predict(encode(choices, candidates))
+        # What failed is to be avoided, but minus infinity cannot be fitted.
+        scores = np.array([max(e.score, min(worked)) for e in told])
+        ensemble.fit(self._encoding.fit([e.arch for e in told]), scores)
+        mean, deviation = ensemble.predict(self._encoding.encode(candidates))
         drawn = [self.rng.gauss(float(m), float(d)) for m, d in zip(mean, deviation, strict=True)]
         ranked = sorted(range(len(candidates)), key=lambda i: -drawn[i])
         return [candidates[i] for i in ranked[: config.batch]]
 
     def _candidates(self) -> list[Arch]:
         """Return new mutants of the best."""
-        best = sorted(self.history, key=lambda e: -e.score)
+        best = sorted((e for e in self.history if not e.failed), key=lambda e: -e.score)
         parents = list(dict.fromkeys(e.arch for e in best))[: self.config.parents]
         found: dict[Arch, None] = {}
         for _ in range(ATTEMPTS * self.config.candidates):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from nasforge_plugins.searchers.gradient.options import RegularizerOptions, RelaxationOptions
+from nasforge_plugins.searchers.gradient.options import GuardOptions, RegularizerOptions, RelaxationOptions
 
 __all__ = ["PRESETS", "CdartsConfig"]
 
@@ -30,7 +30,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """What each preset fills in where the recipe is silent."""
 
 
-class CdartsConfig(RelaxationOptions, RegularizerOptions):
+class CdartsConfig(RelaxationOptions, RegularizerOptions, GuardOptions):
     """Hyperparameters of the cycle, and each known quirk of the published code as an option of its own."""
 
     preset: Literal["clean", "official"] = "clean"

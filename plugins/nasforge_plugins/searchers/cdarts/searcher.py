@@ -25,6 +25,8 @@ from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.copying import left_behind
 from nasforge_plugins.searchers.cdarts.penalty import l1_strength
 from nasforge_plugins.searchers.cdarts.update import UpdateRule
+from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
+from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
 from nasforge_plugins.searchers.gradient.relaxing import relax
@@ -66,14 +68,16 @@ class Cdarts(Searcher[CdartsConfig]):
             skip=left_behind if cfg.copy_bug else lambda network, arch: (),
         )
         self.rule = UpdateRule(cfg.clip, cfg.clip_scope, cfg.stale_gradients, cfg.zero_gradients)
+        landscape = Landscape(ctx, self.search_net, self.alpha, self._mean_weights)
+        self.guard = CollapseGuard(cfg, space, self.alpha, landscape)
         self.cycle = 0
         self.arch = space.discretize(self.alpha.as_lists())
         self._renew_optimizers()
 
     @property
     def done(self) -> bool:
-        """Whether every cycle has been made."""
-        return self.cycle >= self.config.iterations
+        """Whether every cycle has been made, or the guard has ended the search."""
+        return self.cycle >= self.config.iterations or self.guard.stopped
 
     @property
     def total_steps(self) -> int:
@@ -84,6 +88,10 @@ class Cdarts(Searcher[CdartsConfig]):
         """Return the architecture derived last: nothing is selected by accuracy."""
         return self.arch
 
+    def summary(self) -> Mapping[str, Any]:
+        """Return what the guard has to say."""
+        return self.guard.summary()
+
     def step(self) -> Mapping[str, float]:
         """Make one cycle.
 
@@ -91,7 +99,8 @@ class Cdarts(Searcher[CdartsConfig]):
             Means over the cycle: ``search_loss`` and ``search_accuracy`` on the ``weights`` split,
             ``arch_loss`` (search network), ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``penalty``
             on the ``arch`` split, ``eval_warmup_loss``; and of the architecture parameters at its end
-            ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean weight of the heaviest option).
+            ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean weight of the heaviest option); and
+            what the guard measures, see `CollapseGuard.observe`.
         """
         cfg = self.config
         warm = self.cycle < cfg.warmup_epochs
@@ -116,11 +125,11 @@ class Cdarts(Searcher[CdartsConfig]):
             self.arch = self.space.discretize(self.alpha.as_lists())
             self.twin.remember()
         self.cycle += 1
-        return {
-            **progress.means(),
-            "arch_entropy": self.alpha.entropy(),
-            "arch_confidence": self.alpha.confidence(),
-        }
+        shape = {"arch_entropy": self.alpha.entropy(), "arch_confidence": self.alpha.confidence()}
+        watched = {} if warm else self.guard.observe(self.cycle, self.arch)
+        if self.guard.stopped:
+            self.arch = self.space.discretize(self.alpha.as_lists())
+        return {**progress.means(), **shape, **watched}
 
     def step_arch(self, images: Tensor, labels: Tensor, strength: float) -> dict[str, Tensor]:
         """Step A: train architecture parameters, evaluation network and distiller; the stem with them.
@@ -199,6 +208,7 @@ class Cdarts(Searcher[CdartsConfig]):
             "search_optimizer": self.search_optimizer.state_dict(),
             "arch_optimizer": self.arch_optimizer.state_dict(),
             "twin": self.twin.state_dict(),
+            "guard": self.guard.state_dict(),
         }
         if self.rule.leaves_gradients:
             state["gradients"] = gradients(self._everything())
@@ -216,6 +226,7 @@ class Cdarts(Searcher[CdartsConfig]):
         load_optimizer(self.search_optimizer, state["search_optimizer"])
         load_optimizer(self.arch_optimizer, state["arch_optimizer"])
         load_gradients(self._everything(), state.get("gradients", {}))
+        self.guard.load_state_dict(state["guard"])
         self.cycle, self.arch = state["cycle"], Arch(state["arch"])
 
     def _warm_search(self, progress: StepProgress) -> None:
@@ -245,6 +256,9 @@ class Cdarts(Searcher[CdartsConfig]):
         for (images, labels), (arch_images, arch_labels) in pairs:
             values = self.step_arch(arch_images, arch_labels, strength)
             progress.add("joint training", len(labels), {**values, **self.step_search(images, labels)})
+
+    def _mean_weights(self) -> dict[str, Tensor]:
+        return {**self.alpha.mean(), **self.constant_weights}
 
     def _search(self, images: Tensor) -> Output:
         with self.runtime.autocast():

@@ -51,7 +51,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
     @property
     def done(self) -> bool:
         """Whether every decision has been made."""
-        return self.epoch >= self.config.epochs and len(self.decided) == len(self.order)
+        return not self.searching and len(self.decided) == len(self.order)
 
     def step(self) -> Mapping[str, float]:
         """Make one epoch of the search, or one decision.
@@ -61,7 +61,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
             percent, that the supernet loses without what was kept (for edges: without the last one removed).
         """
         cfg = self.config
-        if self.epoch < cfg.epochs:
+        if self.searching:
             return super().step()
         if not self.decided:
             self.search_optimizer = self._sgd(list(self.search_net.parameters()), cfg.tune_lr)
@@ -144,7 +144,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         Args:
             masks: Zeros for what is removed, by choice name.
         """
-        weights: dict[str, Tensor] = {**self.alpha.mean(), **self.fixed_weights()}
+        weights = self.mean_weights()
         for name, mask in masks.items():
             factor = torch.tensor(mask, device=self.runtime.device)
             weights[name] = factor * weights[name] if name in weights else factor

@@ -23,10 +23,16 @@ class EvolutionConfig(PluginConfig):
     """How many of them are drawn, with replacement, to choose a parent from (published: 25). More is
     greedier."""
 
+    batch: PositiveInt = 1
+    """How many children may be evaluated at the same time: each is bred before the scores of up to
+    `batch` - 1 older ones are known. For `run.workers`; it changes what is found."""
+
     @model_validator(mode="after")
     def _fits(self) -> EvolutionConfig:
         if self.population > self.evaluations:
             raise ValueError(
                 f"population ({self.population}) must not be above evaluations ({self.evaluations})"
             )
+        if self.batch > self.population:
+            raise ValueError(f"batch ({self.batch}) must not be above population ({self.population})")
         return self

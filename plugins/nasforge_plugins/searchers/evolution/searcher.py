@@ -33,9 +33,15 @@ class Evolution(AskTellSearcher[EvolutionConfig]):
 
     def ask(self) -> Arch:
         """Return a random architecture for the first population, then a child."""
-        if len(self.history) < self.config.population:
+        if self.proposed < self.config.population:
             return self.ctx.space.sample(self.rng)
         living = self.population
         tournament = [self.rng.choice(living) for _ in range(self.config.tournament)]
         parent = max(tournament, key=lambda evaluation: evaluation.score)
         return self.ctx.space.mutate(parent.arch, self.rng)
+
+    def asks_ahead(self) -> bool:
+        """Propose the whole first population, and then ``batch`` children."""
+        if self.proposed < self.config.population:
+            return True
+        return len(self.history) >= self.config.population and len(self.pending) < self.config.batch

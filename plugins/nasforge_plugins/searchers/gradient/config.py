@@ -6,12 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from nasforge_plugins.searchers.gradient.options import RegularizerOptions, RelaxationOptions
+from nasforge_plugins.searchers.gradient.options import GuardOptions, RegularizerOptions, RelaxationOptions
 
 __all__ = ["GradientConfig"]
 
 
-class GradientConfig(RelaxationOptions, RegularizerOptions):
+class GradientConfig(RelaxationOptions, RegularizerOptions, GuardOptions):
     """Relaxation, regularisers, perturbation, order and schedule, combined at will.
 
     With a [distiller] table, an evaluation network of the derived architecture learns beside the search

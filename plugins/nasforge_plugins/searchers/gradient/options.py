@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from nasforge.config import PluginConfig
 
-__all__ = ["RegularizerOptions", "RelaxationOptions"]
+__all__ = ["GuardOptions", "RegularizerOptions", "RelaxationOptions"]
 
 
 class RelaxationOptions(PluginConfig):
@@ -35,3 +35,31 @@ class RegularizerOptions(PluginConfig):
 
     zero_one: NonNegativeFloat = 0.0
     """Strength of the reward for weights far from one half, for the relaxation "sigmoid" (FairDARTS: 10)."""
+
+
+class GuardOptions(PluginConfig):
+    """When a search counts as collapsed, and what happens then (R-DARTS, Zela et al., ICLR 2020)."""
+
+    guard: Literal["off", "warn", "stop", "rollback"] = "off"
+    """Watches for collapse: "warn" measures and says so, "stop" also ends the search, "rollback" ends it and
+    returns the architecture from before. "off" measures nothing."""
+
+    guard_interval: PositiveInt = 1
+    """Steps between two measurements of the Hessian's dominant eigenvalue; one takes a few passes over one
+    batch, see guard_steps."""
+
+    guard_window: PositiveInt = 5
+    """Measurements that are averaged before two averages are compared: the last ones, and as many before."""
+
+    guard_max_growth: float = Field(1.33, gt=1)
+    """Largest growth of the eigenvalue from one window to the next; published is 1 / 0.75."""
+
+    guard_max_free: float = Field(0.75, ge=0, le=1)
+    """Largest share of options without parameters in the derived architecture; 1 sets no limit."""
+
+    guard_start: NonNegativeInt = 10
+    """Steps, counted from when the architecture begins to learn, that are measured but not judged."""
+
+    guard_steps: PositiveInt = 20
+    """The most Lanczos steps of a measurement, each a pass or two over one batch; it ends when the error is
+    below 1 %."""

@@ -23,7 +23,9 @@ from nasforge.space import NetworkSpace
 from nasforge.train import cosine_lr, load_optimizer, set_lr
 from nasforge.twin import Twin
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
+from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.config import GradientConfig
+from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.mutual import TwinTrainer
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, fading, make_l1
 from nasforge_plugins.searchers.gradient.perturbation import adversarial, uniform
@@ -63,13 +65,20 @@ class GradientSearcher(Searcher[G]):
             self.alpha.parameters(), cfg.arch_lr, betas=cfg.arch_betas, weight_decay=cfg.arch_weight_decay
         )
         self.twin = None if ctx.distiller is None else self._make_twin(ctx)
+        landscape = Landscape(ctx, self.search_net, self.alpha, self.mean_weights)
+        self.guard = CollapseGuard(cfg, self.space, self.alpha, landscape)
         self.epoch = 0
         self.arch = self.derive()
 
     @property
     def done(self) -> bool:
-        """Whether every epoch has been made."""
-        return self.epoch >= self.total_steps
+        """Whether every epoch has been made, or the guard has ended the search."""
+        return not self.searching
+
+    @property
+    def searching(self) -> bool:
+        """Whether there are epochs left to make."""
+        return self.epoch < self.config.epochs and not self.guard.stopped
 
     @property
     def total_steps(self) -> int:
@@ -79,6 +88,10 @@ class GradientSearcher(Searcher[G]):
     def best(self) -> Arch:
         """Return the architecture derived last: nothing is selected by accuracy."""
         return self.arch
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return what the guard has to say."""
+        return self.guard.summary()
 
     def derive(self) -> Arch:
         """Return the architecture that the parameters stand for now."""
@@ -91,12 +104,16 @@ class GradientSearcher(Searcher[G]):
             Means over the epoch: ``search_loss`` and ``search_accuracy`` on the ``weights`` split; once the
             architecture learns ``arch_loss``, ``arch_accuracy`` and ``penalty`` on the ``arch`` split, with a
             distiller also ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``eval_warmup_loss``; and of
-            the architecture parameters at its end ``arch_entropy`` and ``arch_confidence``.
+            the architecture parameters at its end ``arch_entropy`` and ``arch_confidence``; and what the
+            guard measures, see `CollapseGuard.observe`.
         """
         cfg = self.config
         lr = cosine_lr(self.epoch, cfg.epochs, cfg.lr, cfg.min_lr)
         metrics = self._train(f"search, epoch {self.epoch + 1}", lr)
         self.arch = self.derive()
+        if self.epoch > cfg.warmup_epochs:
+            metrics = {**metrics, **self.guard.observe(self.epoch, self.arch)}
+            self.arch = self.derive()  # a guard may have set the parameters back
         return metrics
 
     def _train(self, where: str, lr: float) -> Mapping[str, float]:
@@ -189,6 +206,10 @@ class GradientSearcher(Searcher[G]):
         """Return what the search network runs with; relaxations that draw do so in every call."""
         return {**self.alpha.weights(), **self.fixed_weights()}
 
+    def mean_weights(self) -> dict[str, Tensor]:
+        """Return what the search network stands for, without noise."""
+        return {**self.alpha.mean(), **self.fixed_weights()}
+
     def fixed_weights(self) -> dict[str, Tensor]:
         """Return the option weights that are not learned: those of averaged edges."""
         return self.constant_weights
@@ -212,6 +233,7 @@ class GradientSearcher(Searcher[G]):
             "search_net": self.search_net.state_dict(),
             "search_optimizer": self.search_optimizer.state_dict(),
             "arch_optimizer": self.arch_optimizer.state_dict(),
+            "guard": self.guard.state_dict(),
             **({} if self.twin is None else {"twin": self.twin.twin.state_dict()}),
         }
 
@@ -227,6 +249,7 @@ class GradientSearcher(Searcher[G]):
         self.search_net.load_state_dict(state["search_net"])
         load_optimizer(self.search_optimizer, state["search_optimizer"])
         load_optimizer(self.arch_optimizer, state["arch_optimizer"])
+        self.guard.load_state_dict(state["guard"])
         self.epoch, self.arch = state["epoch"], Arch(state["arch"])
 
     def _task_loss(self, images: Tensor, labels: Tensor, weights: OptionWeights | None = None) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.evaluator import Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.grid.config import GridConfig
 
@@ -37,7 +39,7 @@ class Grid(AskTellSearcher[GridConfig]):
     @property
     def done(self) -> bool:
         """Whether all, or as many as were asked for, have been evaluated."""
-        return self._next is None or super().done
+        return (self._next is None and not self.pending) or super().done
 
     @property
     def total_steps(self) -> None:
@@ -47,11 +49,18 @@ class Grid(AskTellSearcher[GridConfig]):
     def ask(self) -> Arch:
         """Return the next architecture in order."""
         assert self._next is not None, "the search is done"
-        return self._next
+        arch, self._next = self._next, self._allowed_next()
+        return arch
 
-    def tell(self, result: Evaluation) -> None:
-        """Look for the next one."""
-        self._next = self._allowed_next()
+    def asks_ahead(self) -> bool:
+        """Propose as many as the workers can take."""
+        return self._next is not None and not self.keeps_busy()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, and go to the same place in the order."""
+        super().load_state_dict(state)
+        for _ in range(self.proposed):
+            self._next = self._allowed_next()
 
     def _allowed_next(self) -> Arch | None:
         for skipped, arch in enumerate(self._order):

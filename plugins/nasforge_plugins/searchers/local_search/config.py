@@ -22,3 +22,7 @@ class LocalSearchConfig(PluginConfig):
 
     move: Literal["first", "best"] = "first"
     """When to move: "first" as soon as a neighbour is better, "best" to the best after all were evaluated."""
+
+    batch: PositiveInt = 1
+    """How many neighbours are evaluated before "first" looks whether one is better. For `run.workers`; it
+    changes what is found."""

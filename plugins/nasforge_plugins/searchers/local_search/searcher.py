@@ -25,6 +25,7 @@ class LocalSearch(AskTellSearcher[LocalSearchConfig]):
         self.evaluations = self.config.evaluations
         self._starts: list[Evaluation] = []
         self._at: Evaluation | None = None
+        self._told = self._size = 0
 
     @property
     def position(self) -> Evaluation | None:
@@ -37,24 +38,36 @@ class LocalSearch(AskTellSearcher[LocalSearchConfig]):
             return self.sample()
         return self.rng.choice(self._open(self._at))
 
+    def asks_ahead(self) -> bool:
+        """Propose all starts of a climb, and then the neighbours that are compared at once."""
+        if self._at is None:
+            return len(self._starts) + len(self.pending) < self.config.starts
+        return self._told + len(self.pending) < self._size
+
     def tell(self, result: Evaluation) -> None:
-        """Move, stay, or end the climb."""
+        """Move, stay, or end the climb, once all that are compared have been told."""
         if self._at is None:
             self._starts.append(result)
             if len(self._starts) < self.config.starts:
                 return
             self._at = max(self._starts, key=lambda e: e.score)
             self._starts = []
+        elif self._told + 1 < self._size:
+            self._told += 1
+            return
+        self._told = 0
         while self._at is not None:
             left = self._open(self._at)
             better = self._better(self._at) if self.config.move == "first" or not left else None
             if better is None and left:
+                different = len({self.ctx.space.canonical(arch) for arch in left})
+                self._size = different if self.config.move == "best" else min(self.config.batch, different)
                 return
             self._at = better
 
     def _open(self, at: Evaluation) -> list[Arch]:
         near = self.ctx.space.neighbours(at.arch)
-        return [arch for arch in near if self.known(arch) is None and self.allowed(arch)]
+        return [arch for arch in near if not self.was_seen(arch) and self.allowed(arch)]
 
     def _better(self, at: Evaluation) -> Evaluation | None:
         """Return the best neighbour that is known, if it is better."""

@@ -31,6 +31,7 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
         super().setup(ctx)
         self.evaluations = self.config.evaluations
         self.objectives = Objectives(self.config.objectives)
+        self.costs = self.objectives.costs
         self._ranked: list[Evaluation] = []
 
     @property
@@ -40,7 +41,8 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
 
     def front(self) -> tuple[Arch, ...]:
         """Return the Pareto set of all evaluations, best in the first objective first."""
-        return tuple(e.arch for e in self.objectives.front(self.history))
+        worked = [e for e in self.history if not e.failed]
+        return tuple(e.arch for e in self.objectives.front(worked)) or super().front()
 
     def ask(self) -> Arch:
         """Return a random architecture for the first population, then a child that is new, if possible."""
@@ -51,17 +53,23 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
         fresh = [c for c in allowed if not self.was_seen(c)]
         return (fresh or allowed or [self.sample()])[0]
 
+    def asks_ahead(self) -> bool:
+        """Propose the rest of the generation."""
+        return self.proposed % self.config.population > 0
+
     def tell(self, result: Evaluation) -> None:
         """At the end of a generation, choose the next population.
 
         Raises:
             RunError: The evaluator does not report an objective.
         """
-        self.objectives.values(result)
+        if not result.failed:
+            self.objectives.values(result)
         size = self.config.population
         if len(self.history) % size == 0:
             found: dict[Arch, Evaluation] = {}
-            for evaluation in (*self._ranked, *self.history[-size:]):
+            worked = (e for e in self.history[-size:] if not e.failed)
+            for evaluation in (*self._ranked, *worked):
                 found.setdefault(self.ctx.space.canonical(evaluation.arch), evaluation)
             self._ranked = self._ordered(list(found.values()))[:size]
 

@@ -21,3 +21,7 @@ class RandomSearch(AskTellSearcher[RandomConfig]):
     def ask(self) -> Arch:
         """Return an architecture not evaluated yet; any, if a thousand draws give none."""
         return self.sample()
+
+    def asks_ahead(self) -> bool:
+        """Propose as many as the workers can take."""
+        return not self.keeps_busy()

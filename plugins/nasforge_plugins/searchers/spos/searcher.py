@@ -30,10 +30,10 @@ class Spos(AskTellSearcher[SposConfig]):
     def ask(self) -> Arch:
         """Return a member of the current generation."""
         cfg = self.config
-        generation, position = divmod(len(self.history), cfg.population)
-        if generation == 0:
-            return self.sample()
+        generation, position = divmod(self.proposed, cfg.population)
         parents = self.parents(generation)
+        if not parents:
+            return self.sample()
         crossed = position < round(cfg.crossover * cfg.population) and len(parents) > 1
         for _ in range(DRAWS):
             child = self.cross(parents) if crossed else self.mutant(self.rng.choice(parents))
@@ -41,11 +41,18 @@ class Spos(AskTellSearcher[SposConfig]):
                 return child
         return self.sample()
 
+    def asks_ahead(self) -> bool:
+        """Propose the rest of the generation."""
+        return self.proposed % self.config.population > 0
+
     def parents(self, generation: int) -> list[Arch]:
-        """Return the best different architectures of the generations before this one, best first."""
+        """Return the best different architectures of the generations before this one, best first.
+
+        None are before the first generation.
+        """
         canonical = self.ctx.space.canonical
         before = self.history[: generation * self.config.population]
-        ranked = sorted(before, key=lambda evaluation: -evaluation.score)
+        ranked = sorted((e for e in before if not e.failed), key=lambda evaluation: -evaluation.score)
         return list(dict.fromkeys(canonical(e.arch) for e in ranked))[: self.config.parents]
 
     def cross(self, parents: list[Arch]) -> Arch | None:

@@ -31,6 +31,7 @@ class RungSearcher(AskTellSearcher[R]):
         self.evaluations = self.config.evaluations
         self._round = 0
         self._rung = 0
+        self._size = self.rungs(0)[0][0]
         self._done: list[Evaluation] = []
         self._promoted: list[Arch] = []
 
@@ -48,18 +49,21 @@ class RungSearcher(AskTellSearcher[R]):
 
     def ask(self) -> Arch:
         """Return a new architecture for the first rung, or the next that was promoted."""
-        return self._promoted[len(self._done)] if self._rung else self.sample()
+        return self._promoted[len(self._done) + len(self.pending)] if self._rung else self.sample()
+
+    def asks_ahead(self) -> bool:
+        """Propose the rest of the rung."""
+        return len(self._done) + len(self.pending) < self._size
 
     def tell(self, result: Evaluation) -> None:
         """At the end of a rung, promote its best; at the end of a round, begin another."""
         self._done.append(result)
-        rungs = self.rungs(self._round)
-        if len(self._done) < rungs[self._rung][0]:
+        if len(self._done) < self._size:
             return
-        ranked = sorted(self._done, key=lambda e: -e.score)
-        self._done = []
-        self._rung += 1
-        if self._rung < len(rungs):
-            self._promoted = [e.arch for e in ranked[: rungs[self._rung][0]]]
-        else:
+        ranked = sorted((e for e in self._done if not e.failed), key=lambda e: -e.score)
+        rungs = self.rungs(self._round)[self._rung + 1 :]
+        self._done, self._rung = [], self._rung + 1
+        self._promoted = [e.arch for e in ranked[: rungs[0][0]]] if rungs else []
+        if not self._promoted:
             self._round, self._rung = self._round + 1, 0
+        self._size = len(self._promoted) or self.rungs(self._round)[0][0]

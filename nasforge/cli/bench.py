@@ -1,0 +1,118 @@
+"""``nasforge bench``: searchers against each other, with many seeds and an equal budget."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nasforge.cli.options import Json, Profile, Recipe, Sets
+
+if TYPE_CHECKING:
+    from nasforge.benchmark import BenchResult
+
+__all__ = ["bench"]
+
+
+def bench(
+    recipe: Recipe,
+    searchers: Annotated[
+        str | None,
+        typer.Option(
+            "--searchers",
+            metavar="NAME,NAME,…",
+            help="Over bench.searchers; small=evolution is evolution under another name. "
+            "Random search takes part in any case.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Runs of each searcher; over bench.seeds.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="N|TIME",
+            help='Evaluations of each run, or their seconds: 150, "20000 s", "5.5 h"; over bench.budget.',
+        ),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME.KEY=VALUE",
+            help="An option of one searcher, such as evolution.population=20. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Profile = None,
+    sets: Sets = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder that holds the folder of the bench.")
+    ] = Path("benches"),
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=1, help="Processes that make runs at the same time.")
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run searchers with many seeds and an equal budget; the same command again goes on where it stopped."""
+    from nasforge.plugins import Registry
+    from nasforge.recipe import load
+
+    texts = [*(sets or []), *_overrides(searchers, seeds, budget, options or [])]
+    # A wrong recipe is reported at once: loading torch would take seconds.
+    load(recipe, Registry.discover(), profile=profile, overrides=["bench={}", *texts])
+
+    from nasforge import api
+    from nasforge.cli.output import print_json, print_table, say_error
+    from nasforge.comparison import cells, head
+
+    try:
+        found = api.bench(
+            recipe, texts, profile=profile, out=out, workers=workers, report=None if as_json else _report
+        )
+    except KeyboardInterrupt:
+        say_error("interrupted. The same command goes on; finished runs are kept.")
+        raise typer.Exit(130) from None
+    if as_json:
+        print_json([standing.to_json() for standing in found.standings])
+        return
+    print_table([cells(standing) for standing in found.standings], head=head(found.baseline))
+    _say_more(found)
+
+
+def _overrides(searchers: str | None, seeds: int | None, budget: str | None, options: list[str]) -> list[str]:
+    from nasforge.toml_text import to_toml
+
+    texts = []
+    if searchers is not None:
+        names = [name.strip() for name in searchers.split(",") if name.strip()]
+        texts.append(f"bench.searchers={to_toml(names)}")
+    if seeds is not None:
+        texts.append(f"bench.seeds={seeds}")
+    if budget is not None:
+        texts.append(f"bench.budget={to_toml(budget)}")
+    return [*texts, *(f"bench.options.{option}" for option in options)]
+
+
+def _report(done: int, total: int, result: Mapping[str, Any]) -> None:
+    if sys.stderr.isatty():
+        line = f"\r{done} of {total} runs: {result['searcher']}, seed {result['seed']}: {result['score']:.6g}"
+        print(f"{line}\033[K", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    elif done == total or done * 10 // total > (done - 1) * 10 // total:
+        print(f"{done} of {total} runs", file=sys.stderr, flush=True)
+
+
+def _say_more(found: BenchResult) -> None:
+    from nasforge.paired import CONFIDENCE
+
+    print(
+        f"\nDifferences are paired by seed, with the {CONFIDENCE:.0%} interval of their mean (Student's t); "
+        "* leaves zero out.\nThe best of all runs is what many searches would find together, not one."
+    )
+    if found.done_before:
+        print(f"{found.done_before} runs were finished before.")
+    print(f"Written to {found.folder}: summary.md, summary.csv, summary.json, runs.csv.")

@@ -1,0 +1,60 @@
+"""``nasforge compare``: finished runs and benches side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nasforge.cli.options import Json
+
+__all__ = ["compare"]
+
+
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER…", help="Folders of finished runs, or of benches.", show_default=False
+        ),
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            "-m",
+            metavar="NAME",
+            help="What to compare. Default: accuracy on test images, else score, else what a table knows.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", "-b", metavar="SEARCHER", help="What to compare with. Default: random."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="TABLE",
+            help="Compare runs although this table differs, or their budget. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare searchers, paired by seed. Runs that differ in more than searcher and seed are refused."""
+    from nasforge.cli.output import print_json, print_table
+    from nasforge.comparison import cells, head
+    from nasforge.finished import compare_folders
+
+    found = compare_folders(folders, metric, baseline, allow or ())
+    if as_json:
+        lines = [standing.to_json() for standing in found.standings]
+        about = {"metric": found.metric, "baseline": found.baseline, "notes": list(found.notes)}
+        print_json({**about, "searchers": lines})
+        return
+    print(f"{found.metric}\n")
+    print_table([cells(standing) for standing in found.standings], head=head(found.baseline))
+    for note in found.notes:
+        print(f"\nnote: {note}")

@@ -1,0 +1,251 @@
+"""From the ``[constraints]`` table to what tells the cost of architectures."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nasforge import latency_table
+from nasforge.additive import AdditiveCost
+from nasforge.arch import Arch
+from nasforge.build import build
+from nasforge.component import Context, Slot
+from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
+from nasforge.data import DataModule
+from nasforge.errors import RecipeError, RunError
+from nasforge.feasible import judge
+from nasforge.itemize import count_options, itemize
+from nasforge.latency import measure_latency
+from nasforge.latency_build import structure
+from nasforge.latency_table import LatencyTable
+from nasforge.memory import memory_of
+from nasforge.recipe import Recipe
+from nasforge.runtime import Runtime
+from nasforge.space import NetworkSpace, SearchSpace, Task
+
+__all__ = [
+    "check_limits",
+    "expected_task",
+    "fingerprint_of",
+    "make_constraints",
+    "refuse_impossible",
+    "table_for",
+    "task_of",
+]
+
+
+def make_constraints(
+    config: ConstraintsConfig,
+    space: SearchSpace[Any],
+    task: Task,
+    runtime: Runtime,
+    described: Mapping[str, Any],
+    folder: Path | None = None,
+) -> Constraints:
+    """Return the limits of a recipe, and what tells the costs of its architectures.
+
+    Args:
+        config: The ``[constraints]`` table.
+        space: The space of the recipe.
+        task: Input and output sizes.
+        runtime: Where networks are timed, if the table says ``latency = "measured"``.
+        described: Name and options of the space.
+        folder: Keeps what was timed, so that a run that goes on does not time a network again.
+
+    Raises:
+        RunError: There is no latency table of that name, or it is about other networks.
+    """
+    more: dict[str, Callable[[Arch], float]] = {}
+    table = None
+    if isinstance(space, NetworkSpace):
+        more["memory"] = lambda arch: memory_of(space, task, arch)
+    if config.latency == MEASURED:
+        if not isinstance(space, NetworkSpace):
+            raise RunError(f"constraints.latency: {type(space).__name__} builds no networks to measure.")
+        more["latency_ms"] = _Stopwatch(space, task, runtime, folder)
+    elif config.latency is not None:
+        table = table_for(config.latency, space, task, described)
+        latency = table.cost
+        more["latency_ms"] = lambda arch: latency.of(arch)["latency_ms"]
+
+    @cache
+    def counted() -> AdditiveCost:
+        if not isinstance(space, NetworkSpace):
+            raise RunError(
+                f"constraints: {type(space).__name__} builds no networks, whose options could be told."
+            )
+        return count_options(space, task)
+
+    def itemized(name: str) -> AdditiveCost:
+        if name in ("params", "macs"):
+            return counted()
+        if name == "latency_ms" and table is not None:
+            return table.cost
+        reason = "comes from no table" if name == "latency_ms" else "does not add up over options"
+        raise RunError(f"constraints: {name!r} {reason}, so nobody can tell what one option costs.")
+
+    return Constraints(config, lambda arch: space.cost(arch, task), more, itemized)
+
+
+def fingerprint_of(config: ConstraintsConfig) -> dict[str, str]:
+    """Return what a search depends on besides the options: the numbers in the latency table, if there is one.
+
+    Args:
+        config: The ``[constraints]`` table.
+    """
+    if config.latency in (None, MEASURED):
+        return {}
+    return {"latency_table": latency_table.read(str(config.latency)).checksum}
+
+
+def check_limits(recipe: Recipe) -> Task | None:
+    """Judge the limits of a recipe without reading images.
+
+    Args:
+        recipe: Has a ``[constraints]`` table.
+
+    Returns:
+        The input and output sizes for which they were judged; None if nobody knows these before images are
+        read, so that nothing was judged.
+
+    Raises:
+        RecipeError: No architecture keeps them; see `refuse_impossible`.
+        RunError: The latency table is missing or about other networks.
+    """
+    space: SearchSpace[Any] = build(recipe.parts["space"])
+    if (task := expected_task(recipe, space)) is None:
+        return None
+    runtime = Runtime.create(recipe.run.device, recipe.run.precision, recipe.run.channels_last)
+    described = recipe.resolved()["space"]
+    constraints = make_constraints(recipe.constraints, space, task, runtime, described)
+    refuse_impossible(recipe, constraints, space, task)
+    return task
+
+
+def expected_task(recipe: Recipe, space: SearchSpace[Any]) -> Task | None:
+    """Return input and output sizes if they are known without reading images, else None.
+
+    Args:
+        recipe: Names the images, if it has any; else the sizes are those of the space's published networks.
+        space: The space of the recipe.
+    """
+    if "data" not in recipe.parts:
+        return space.reference_task if isinstance(space, NetworkSpace) else Task()
+    data: DataModule[Any] = build(recipe.parts["data"])
+    return data.expected_task()
+
+
+def task_of(recipe: Recipe, space: SearchSpace[Any]) -> Task:
+    """Return input and output sizes of a recipe's networks; images are read only if nothing else tells.
+
+    Args:
+        recipe: Names the images, if it has any.
+        space: The space of the recipe.
+
+    Raises:
+        DataError: The images cannot be read.
+    """
+    if (task := expected_task(recipe, space)) is not None:
+        return task
+    data: DataModule[Any] = build(recipe.parts["data"])
+    runtime = Runtime.create("cpu")
+    data.setup(Context(space, runtime, recipe.run.seed, "search", _no_slot, lambda values: None))
+    return data.task
+
+
+def refuse_impossible(recipe: Recipe, constraints: Constraints, space: SearchSpace[Any], task: Task) -> None:
+    """Say so if no architecture keeps the limits, before anything runs.
+
+    Args:
+        recipe: Whose limits they are.
+        constraints: The limits, and what tells costs.
+        space: The space of the recipe.
+        task: Input and output sizes.
+
+    Raises:
+        RecipeError: None exists; or none was found, and the search is one that starts from random ones. For
+            other searches the latter is a warning.
+    """
+    verdict = judge(constraints, space, task, seed=recipe.run.seed)
+    if verdict is None:
+        return
+    draws = any(need.partition(":")[0] == "evaluator" for need in recipe.parts["searcher"].plugin.needs)
+    if verdict.certain or draws:
+        raise RecipeError(recipe.source, [verdict.problem])
+    warnings.warn(verdict.problem, stacklevel=2)
+
+
+def table_for(name: str, space: SearchSpace[Any], task: Task, described: Mapping[str, Any]) -> LatencyTable:
+    """Read a latency table and check that it is about the networks of a recipe.
+
+    Args:
+        name: Name or path of the table.
+        space: The space of the recipe.
+        task: Input and output sizes.
+        described: Name and options of the space.
+
+    Raises:
+        RunError: There is none, or it is about other networks.
+    """
+    table = latency_table.read(name)
+    table.check_choices(space.choices, described["use"])
+    known = Task(**table.about["task"])
+    if table.about["space"] == dict(described) and known == task:
+        return table
+    # Options that do not change the final networks may differ, and so may the number of classes.
+    fits = isinstance(space, NetworkSpace) and structure(itemize(space, task)[1]) == table.about["structure"]
+    if not fits:
+        raise RunError(
+            f"constraints.latency: {table.path} was measured for other networks: options "
+            f"{_differing(table.about['space'], described)}, images of {known.image_size} pixels there and "
+            f"{task.image_size} here. Build a table for this recipe with 'nasforge latency build RECIPE'."
+        )
+    return table
+
+
+class _Stopwatch:
+    """Times the network of an architecture once, and keeps the result in a file.
+
+    Args:
+        space: Builds the networks.
+        task: Input and output sizes.
+        runtime: Where they are timed.
+        folder: Holds the file; None keeps nothing.
+    """
+
+    def __init__(self, space: NetworkSpace[Any], task: Task, runtime: Runtime, folder: Path | None) -> None:
+        self._space, self._task, self._runtime = space, task, runtime
+        self._path = None if folder is None else folder / "latency.jsonl"
+        self._known: dict[tuple[str, str], float] = {}
+        if self._path is not None and self._path.exists():
+            for line in self._path.read_text(encoding="utf8").splitlines():
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # a crash cut it short
+                self._known[row["key"], row["device"]] = row["median_ms"]
+
+    def __call__(self, arch: Arch) -> float:
+        place = (arch.key, f"{self._runtime.device} {self._runtime.precision}")
+        if place not in self._known:
+            timing = measure_latency(self._space.build(self._task, arch), self._task, self._runtime)
+            self._known[place] = timing.median_ms
+            if self._path is not None:
+                row = {"key": place[0], "device": place[1], "notation": self._space.notation(arch)}
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf8") as file:
+                    file.write(json.dumps({**row, **timing.to_json()}) + "\n")
+        return self._known[place]
+
+
+def _no_slot(name: str) -> Slot:
+    raise RunError(f"slot {name!r}: data modules have nothing to save.")
+
+
+def _differing(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    names = sorted(n for n in {*known, *wanted} if known.get(n) != wanted.get(n))
+    return ", ".join(f"{n} = {known.get(n)} there and {wanted.get(n)} here" for n in names) or "alike"

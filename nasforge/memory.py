@@ -1,0 +1,95 @@
+"""Memory that a network needs for one image, counted without computing anything."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from nasforge.arch import Arch
+from nasforge.space import NetworkSpace, Scale, Task
+
+__all__ = ["MIB", "memory_of", "peak_memory"]
+
+MIB = 2**20
+
+
+def peak_memory(network: nn.Module, task: Task) -> float:
+    """Return the memory that running one image needs, in MiB: weights, buffers and the most maps at a time.
+
+    A map counts from the operation that makes it to the last one that holds it, as Python frees it; the image
+    counts too, and so do features that the network returns. Scratch space inside an operation and the
+    allocator's own do not count. Networks on the meta device cost no time and no memory.
+
+    Args:
+        network: Called with images ``(1, C, S, S)``, in `eval` mode.
+        task: The image size.
+    """
+    own: list[Tensor] = [*network.parameters(), *network.buffers()]
+    device = own[0].device
+    kept = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in own}
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), _Live(kept) as live:
+            network(torch.zeros(1, task.in_channels, task.image_size, task.image_size, device=device))
+    finally:
+        network.train(training)
+    return (sum(kept.values()) + live.peak) / MIB
+
+
+def memory_of(space: NetworkSpace[Any], task: Task, arch: Arch, scale: Scale = "final") -> float:
+    """Return `peak_memory` of an architecture's network, built without its weights.
+
+    Args:
+        space: Builds the network, on the meta device.
+        task: Input and output sizes.
+        arch: The architecture.
+        scale: Which network.
+    """
+    with torch.device("meta"):
+        network = space.build(task, arch, scale)
+    return peak_memory(network, task)
+
+
+class _Live(TorchDispatchMode):
+    """Adds up the bytes of every storage that is made, until it is freed.
+
+    Args:
+        known: Storages that are counted elsewhere.
+    """
+
+    def __init__(self, known: Mapping[int, int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._known = dict(known)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[Any],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, made)
+        return made
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known[key] = size
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._freed, key)
+
+    def _freed(self, key: int) -> None:
+        self.now -= self._known.pop(key, 0)

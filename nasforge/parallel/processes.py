@@ -1,0 +1,107 @@
+"""Workers as processes on this computer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from nasforge.parallel.pool import Message
+
+__all__ = ["Process"]
+
+
+class Process:
+    """A worker process and the pipes to it: a fresh interpreter, which inherits no state of this one.
+
+    Args:
+        order: Its first line; see `nasforge.parallel.worker.Order`.
+        receive: Takes its messages.
+    """
+
+    def __init__(self, order: Mapping[str, Any], receive: Callable[[Message | None], None]) -> None:
+        path = os.pathsep.join(place for place in sys.path if place)
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(order["threads"])}
+        # Out of the terminal's reach: an interrupt is for the main process, which ends its workers itself.
+        apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "nasforge.parallel.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf8",
+            errors="replace",
+            env=environment,
+            **apart,
+        )
+        self._receive = receive
+        self._closed = False
+        self._last_words: deque[str] = deque(maxlen=3)
+        self._threads = [threading.Thread(target=t, daemon=True) for t in (self._read, self._overhear)]
+        for thread in self._threads:
+            thread.start()
+        self.send(order)
+
+    def send(self, order: Mapping[str, Any]) -> None:
+        """Write a line; a process that is lost is noticed when it is read from."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass
+
+    def lost(self) -> str | None:
+        """Return how the process ended; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        if code < 0:
+            name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
+            hint = ", which the kernel sends when memory runs out" if name == "SIGKILL" else ""
+            how = f"the worker was killed by {name}{hint}"
+        else:
+            how = f"the worker exited with code {code}"
+        words = " ".join(" / ".join(self._last_words).split())
+        return f"{how}; its last words: {words}." if words else f"{how}."
+
+    def close(self) -> None:
+        """Kill the process and wait for its end: it leaves nothing half-written."""
+        self._closed = True
+        self._process.kill()
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=1)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            with suppress(OSError):  # a line for the process that was killed
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                message = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # cut short by the end of the process
+            self._receive(message)
+        if not self._closed:
+            self._process.wait()
+            self._threads[1].join(timeout=1)
+            self._receive(None)
+
+    def _overhear(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if line.strip():
+                self._last_words.append(line)
+            if not self._closed:
+                sys.stderr.write(line)

@@ -1,0 +1,161 @@
+"""The dominant eigenvalue of a Hessian, against what dense linear algebra and autograd say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.functional import hessian
+from torch.nn.functional import cross_entropy
+
+from nasforge.plugins import Registry
+from nasforge.space import Task
+from nasforge_plugins.searchers.gradient.curvature import dominant_eigenvalue, hessian_product
+
+REGISTRY = Registry.discover()
+TASK = Task(image_size=8, num_classes=3)
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def rotated(eigenvalues: list[float]) -> torch.Tensor:
+    basis, _ = torch.linalg.qr(draw(len(eigenvalues), len(eigenvalues), seed=3))
+    return basis @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ basis.T
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "dominant"),
+    [
+        ([5.0, 1.0, 0.5, -2.0, 0.0], 5.0),
+        ([3.0, 1.0, 0.5, -4.0, 0.0], -4.0),
+        ([2.0, 2.0, 2.0], 2.0),
+        ([0.0, 0.0, 7.0, 0.0], 7.0),
+        ([0.0, 0.0], 0.0),
+        ([-1.5], -1.5),
+    ],
+)
+def test_lanczos_finds_the_eigenvalue_of_largest_magnitude(eigenvalues, dominant):
+    matrix = rotated(eigenvalues)
+    found = dominant_eigenvalue(lambda v: matrix @ v, draw(len(eigenvalues), seed=1), tolerance=1e-10)
+    assert found == pytest.approx(dominant, abs=1e-9)
+
+
+def test_lanczos_needs_far_fewer_products_than_the_matrix_has_rows():
+    eigenvalues = [10.0, *torch.linspace(-3, 4, 199).tolist()]
+    matrix, calls = rotated(eigenvalues), []
+
+    def product(vector):
+        calls.append(1)
+        return matrix @ vector
+
+    assert dominant_eigenvalue(product, draw(200, seed=1)) == pytest.approx(10.0, rel=1e-2)
+    assert len(calls) < 15
+    calls.clear()
+    dominant_eigenvalue(product, draw(200, seed=1), steps=3)
+    assert len(calls) == 3
+
+
+def test_lanczos_stays_orthogonal_over_many_steps():
+    eigenvalues = [2.0, *torch.linspace(-1.99, 1.99, 59).tolist()]
+    matrix = rotated(eigenvalues)
+    found = dominant_eigenvalue(lambda v: matrix @ v, draw(60, seed=1), steps=60, tolerance=0.0)
+    assert found == pytest.approx(2.0, abs=1e-9)
+
+
+def test_what_is_no_number_is_reported_as_that():
+    assert math.isnan(dominant_eigenvalue(lambda v: v * math.nan, draw(3)))
+
+
+def test_products_are_those_of_the_exact_hessian():
+    parameters = [nn.Parameter(draw(3, seed=1)), nn.Parameter(draw(2, 2, seed=2))]
+    mixed = draw(7, 7, seed=3)
+
+    def loss_of(flat):
+        return (mixed @ flat).tanh().square().sum() + flat.softmax(0)[0] * flat.sum()
+
+    def loss():
+        return loss_of(torch.cat([p.reshape(-1) for p in parameters]))
+
+    before = [p.detach().clone() for p in parameters]
+    exact = hessian(loss_of, torch.cat([p.detach().reshape(-1) for p in parameters]))
+    product = hessian_product(parameters, loss, scale=1e-4)
+    for seed in range(3):
+        vector = draw(7, seed=10 + seed) * 10.0**seed
+        torch.testing.assert_close(product(vector), exact @ vector, rtol=1e-5, atol=1e-5)
+    assert all(torch.equal(p, b) and p.grad is None for p, b in zip(parameters, before, strict=True))
+
+
+def test_parameters_come_back_when_the_loss_fails():
+    parameter = nn.Parameter(draw(3))
+    before = parameter.detach().clone()
+
+    def fail():
+        raise RuntimeError("no loss today")
+
+    with pytest.raises(RuntimeError, match="no loss today"):
+        hessian_product([parameter], fail)(draw(3, seed=1))
+    assert torch.equal(parameter, before)
+
+
+class Supernet:
+    """A supernet of the NAS-Bench-201 space, its logits, and its loss on a batch."""
+
+    def __init__(self, execution: str, dtype: torch.dtype) -> None:
+        plugin = REGISTRY.get("space", "nasbench201")
+        options = {"search_channels": 4, "search_cells": 1, "execution": execution}
+        self.choices = (space := plugin.load()(plugin.config(**options))).choices
+        torch.manual_seed(0)
+        self.network = space.build(TASK, scale="search").to(dtype)
+        self.network.requires_grad_(False)
+        self.logits = [nn.Parameter(draw(5, seed=i).to(dtype)) for i in range(len(self.choices))]
+        self.images = draw(6, 3, 8, 8, seed=50).to(dtype)
+        self.labels = torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def loss_of(self, flat):
+        parts = flat.split(5)
+        weights = {c.name: part.softmax(0) for c, part in zip(self.choices, parts, strict=True)}
+        return cross_entropy(self.network(self.images, weights).logits, self.labels)
+
+    def loss(self):
+        return self.loss_of(torch.cat(self.logits))
+
+
+@pytest.fixture(scope="module")
+def exact() -> torch.Tensor:
+    reference = Supernet("reference", torch.float64)
+    return hessian(reference.loss_of, torch.cat([p.detach() for p in reference.logits]))
+
+
+def test_products_are_exact_on_a_supernet_in_double_precision(exact):
+    reference = Supernet("reference", torch.float64)
+    product = hessian_product(reference.logits, reference.loss, scale=1e-5)
+    for seed in range(3):
+        vector = draw(30, seed=seed)
+        torch.testing.assert_close(product(vector), exact @ vector, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("execution", ["reference", "fast"])
+def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, execution):
+    values = torch.linalg.eigvalsh(exact)
+    dominant = float(values[values.abs().argmax()])
+    supernet = Supernet(execution, torch.float32)
+    product = hessian_product(supernet.logits, supernet.loss)
+    assert dominant_eigenvalue(product, draw(30, seed=9)) == pytest.approx(dominant, rel=0.03)
+
+
+def test_there_are_supernets_that_cannot_be_differentiated_twice():
+    """Why the products are differences of gradients."""
+    plugin = REGISTRY.get("space", "darts")
+    space = plugin.load()(plugin.config(**plugin.tiny))
+    network = space.build(TASK, scale="search")
+    logits = {c.name: nn.Parameter(torch.zeros(len(c.options))) for c in space.choices if c.kind == "op"}
+    output = network(torch.randn(4, 3, 8, 8), {name: p.softmax(0) for name, p in logits.items()})
+    gradients = torch.autograd.grad(
+        output.logits.square().sum(), list(logits.values()), create_graph=True, allow_unused=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        torch.autograd.grad(sum(g.square().sum() for g in gradients if g is not None), list(logits.values()))
