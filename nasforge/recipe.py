@@ -52,7 +52,8 @@ class RunConfig(PluginConfig):
     """Where networks compute: "auto" takes a GPU if there is one, else "cpu", "cuda", "cuda:1" and so on."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Number format of activations: "bf16" is faster on recent GPUs; weights stay in fp32."""
+    """Number format of activations: "bf16" is meant for recent GPUs, and was slower on a CPU without matrix
+    units wherever it was measured; weights stay in fp32."""
 
     channels_last: bool = True
     """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
