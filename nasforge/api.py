@@ -205,9 +205,10 @@ def bench(
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
 
-    Example:
+    Examples:
         >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
-        >>> best = max(found.standings, key=lambda line: line.mean)
+        >>> [(line.name, line.runs) for line in found.standings]
+        [('random', 2), ('evolution', 2)]
 
     Args:
         recipe: A TOML file, the name of a shipped recipe, or the tables; ``[bench]`` may be left out.

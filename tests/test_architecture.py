@@ -22,9 +22,14 @@ ARROWS = {
     "arch": {"errors"},
     "config": set(),
     "component": {"config", "constraints"},
-    "additive": {"arch"},
-    "constraints": {"additive", "arch", "config", "errors"},
-    "pareto": {"constraints", "errors", "evaluator"},
+    "constraints": {"arch", "config", "errors"},
+    "bench_table": {"config", "draft", "errors", "plugins", "validate"},
+    "bench_folder": {"comparison", "errors", "recipe", "runfolder"},
+    "comparison": {"paired"},
+    "finished": {"bench_folder", "bench_table", "comparison", "errors", "runfolder", "toml_text"},
+    "meter": {"arch", "bench_table", "config", "errors", "evaluator"},
+    "paired": set(),
+    "pareto": {"errors", "evaluator"},
     "data": {"component", "space"},
     "evaluator": {"arch", "component"},
     "space": {"arch", "component", "errors"},
@@ -42,7 +47,6 @@ ARROWS = {
     "needs": {"draft", "errors", "plugins"},
     "layers": {"draft", "errors", "shipped", "toml_text"},
     "wording": {"errors", "toml_text"},
-    "bench_table": {"config", "draft", "errors", "plugins", "validate"},
     "recipe": {
         "bench_table",
         "config",
@@ -52,7 +56,6 @@ ARROWS = {
         "layers",
         "local",
         "needs",
-        "parallel",
         "plugins",
         "shipped",
         "validate",
@@ -65,10 +68,9 @@ ARROWS = {
 }
 
 LIGHT = (
+    *("bench_folder", "bench_table", "comparison", "finished", "meter", "paired"),
     *(
-        "additive",
         "arch",
-        "bench_table",
         "build",
         "component",
         "config",
@@ -97,10 +99,14 @@ LIGHT = (
 )
 
 NOT_FOR_PLUGINS = {
+    "bench_folder",
+    "bench_table",
+    "benchmark",
     "build",
     "cli",
     "draft",
     "engine",
+    "finished",
     "first_recipe",
     "layers",
     "local",

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from nasforge.parallel.pool import Message
@@ -82,8 +81,10 @@ class Process:
             thread.join(timeout=1)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
-            with suppress(OSError):  # a line for the process that was killed
+            try:
                 pipe.close()
+            except OSError:  # a line for the process that was killed
+                pass
 
     def _read(self) -> None:
         assert self._process.stdout is not None
