@@ -205,10 +205,9 @@ def bench(
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
 
-    Examples:
+    Example:
         >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
-        >>> [(line.name, line.runs) for line in found.standings]
-        [('random', 2), ('evolution', 2)]
+        >>> best = max(found.standings, key=lambda line: line.mean)
 
     Args:
         recipe: A TOML file, the name of a shipped recipe, or the tables; ``[bench]`` may be left out.

@@ -21,10 +21,8 @@ from nasforge.bench_table import Budget
 from nasforge.comparison import Standing
 from nasforge.errors import NasforgeError, RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation
-from nasforge.limits import check_limits
 from nasforge.meter import BudgetSpent, Meter
 from nasforge.observer import Observers
-from nasforge.parallel.failures import Tolerant
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.runfolder import RunFolder
@@ -102,7 +100,6 @@ def run_bench(
         report: Told after every run.
 
     Raises:
-        RecipeError: No architecture keeps the limits of the recipe, or an objective is unknown.
         RunError: A run failed, the folder belongs to another bench, or the budget is too small; what was
             finished is kept.
     """
@@ -111,8 +108,6 @@ def run_bench(
     assert recipe.bench is not None, "the caller asks for a bench"
     bench, folder = recipe.bench, BenchFolder(path)
     labels = [entrant.label for entrant in bench.entrants]
-    if recipe.constraints.limits():
-        check_limits(recipe)
     with RunFolder(path).locked():
         folder.claim(bench_inputs(recipe), recipe.text)
         jobs = list(_jobs(recipe, folder))
@@ -153,8 +148,7 @@ def search_once(job: Job) -> dict[str, Any]:
     started = time.monotonic()
     with RunFolder(job.work).locked():
         stages = Stages(recipe, RunFolder(job.work), runtime, Observers(()))
-        look = partial(_check_objectives, job)
-        searcher, meter = stages.assemble(lambda e: Meter(Tolerant(e), job.budget, look))
+        searcher, meter = stages.assemble(lambda e: Meter(e, job.budget, partial(_check_objectives, job)))
         assert isinstance(meter, Meter), "the recipe check requires an [evaluator] table"
         steps, stopped = _search(searcher, meter, job)
         if meter.evaluations == 0:

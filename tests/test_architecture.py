@@ -22,14 +22,9 @@ ARROWS = {
     "arch": {"errors"},
     "config": set(),
     "component": {"config", "constraints"},
-    "constraints": {"arch", "config", "errors"},
-    "bench_table": {"config", "draft", "errors", "plugins", "validate"},
-    "bench_folder": {"comparison", "errors", "recipe", "runfolder"},
-    "comparison": {"paired"},
-    "finished": {"bench_folder", "bench_table", "comparison", "errors", "runfolder", "toml_text"},
-    "meter": {"arch", "bench_table", "config", "errors", "evaluator"},
-    "paired": set(),
-    "pareto": {"errors", "evaluator"},
+    "additive": {"arch"},
+    "constraints": {"additive", "arch", "config", "errors"},
+    "pareto": {"constraints", "errors", "evaluator"},
     "data": {"component", "space"},
     "evaluator": {"arch", "component"},
     "space": {"arch", "component", "errors"},
@@ -47,6 +42,7 @@ ARROWS = {
     "needs": {"draft", "errors", "plugins"},
     "layers": {"draft", "errors", "shipped", "toml_text"},
     "wording": {"errors", "toml_text"},
+    "bench_table": {"config", "draft", "errors", "plugins", "validate"},
     "recipe": {
         "bench_table",
         "config",
@@ -56,6 +52,7 @@ ARROWS = {
         "layers",
         "local",
         "needs",
+        "parallel",
         "plugins",
         "shipped",
         "validate",
@@ -68,9 +65,10 @@ ARROWS = {
 }
 
 LIGHT = (
-    *("bench_folder", "bench_table", "comparison", "finished", "meter", "paired"),
     *(
+        "additive",
         "arch",
+        "bench_table",
         "build",
         "component",
         "config",
@@ -99,14 +97,10 @@ LIGHT = (
 )
 
 NOT_FOR_PLUGINS = {
-    "bench_folder",
-    "bench_table",
-    "benchmark",
     "build",
     "cli",
     "draft",
     "engine",
-    "finished",
     "first_recipe",
     "layers",
     "local",

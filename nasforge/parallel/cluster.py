@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import sys
@@ -108,8 +109,8 @@ def connect_to_ray(order: Mapping[str, Any], workers: int) -> Connect:
     if not ray.is_initialized():
         alone = "RAY_ADDRESS" not in os.environ
         size = {"num_cpus": max(workers * threads, os.cpu_count() or 1), "include_dashboard": False}
-        ray.init(**(size if alone else {}), log_to_driver=False, logging_level="ERROR")
-    there = ray.cluster_resources()
+        ray.init(**(size if alone else {}), log_to_driver=False, logging_level=logging.ERROR)
+    there: dict[str, float] = ray.cluster_resources()
     if there.get("CPU", 0) < workers * threads:
         raise RunError(
             f"run.workers: {workers} workers of {threads} threads need {workers * threads} CPUs, but the Ray "

@@ -20,9 +20,8 @@ __all__ = ["ATTEMPTS", "Failure", "Tolerant", "checked", "concerns_the_run", "re
 ATTEMPTS = 2
 """How often a candidate is evaluated before it counts as failed."""
 
-AT_FIRST, IN_A_ROW = 5, 20
-"""After how many failures in a row the search is stopped, before and after the first candidate that worked in
-this process: then it is not the candidates that are wrong."""
+IN_A_ROW = 5
+"""After how many failures in a row the search is stopped: then it is not the candidates that are wrong."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Tolerant(Evaluator[Any]):
     def __init__(self, evaluator: Evaluator[Any]) -> None:
         super().__init__(evaluator.config)
         self.ctx, self._evaluator = evaluator.ctx, evaluator
-        self._ready, self._failed_in_a_row, self._patience = False, 0, AT_FIRST
+        self._ready, self._failed_in_a_row = False, 0
 
     def prepare(self) -> None:
         """Prepare the other evaluator, once."""
@@ -71,12 +70,12 @@ class Tolerant(Evaluator[Any]):
         self.prepare()
         found = self.attempt(arch, budget)
         if isinstance(found, Evaluation):
-            self._failed_in_a_row, self._patience = 0, IN_A_ROW
+            self._failed_in_a_row = 0
             return found
         self._failed_in_a_row += 1
-        if self._failed_in_a_row == self._patience:
+        if self._failed_in_a_row == IN_A_ROW:
             raise RunError(
-                f"search: {self._patience} candidates in a row could not be evaluated. The last one: "
+                f"search: {IN_A_ROW} candidates in a row could not be evaluated. The last one: "
                 f"{found.reason.rstrip('.')}. Once that is put right, the same command goes on from here."
             ) from found.error
         warnings.warn(

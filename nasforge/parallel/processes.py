@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nasforge.parallel.pool import Message
@@ -81,10 +82,8 @@ class Process:
             thread.join(timeout=1)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
-            try:
+            with suppress(OSError):  # a line for the process that was killed
                 pipe.close()
-            except OSError:  # a line for the process that was killed
-                pass
 
     def _read(self) -> None:
         assert self._process.stdout is not None

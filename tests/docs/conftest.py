@@ -29,13 +29,18 @@ def site(tmp_path_factory):
     try:
         mine.mkdir()
     except FileExistsError:  # another process builds it
-        for _ in range(3000):
-            if built.exists():
-                break
+        while not built.exists():
             time.sleep(0.2)
     else:
-        folder = shared / "site" / HOME[1:]
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--site-dir",
+            shared / "site" / HOME[1:],
+        ]
         environment = {**os.environ, "SITE_URL": f"http://localhost{HOME}"}
         done = subprocess.run(
             command, cwd=DOCS.parent, env=environment, capture_output=True, text=True, check=False

@@ -36,17 +36,18 @@ def test_nothing_over_a_limit_is_proposed_or_returned(tmp_path_factory, searcher
     assert len(rows) == 60
 
 
-def test_a_limit_that_nothing_keeps_ends_the_search_in_words(tmp_path):
+def test_a_limit_that_nothing_keeps_is_an_error_before_the_search(tmp_path):
     with pytest.raises(
-        RunError, match=r"rejected by max_params = 1,000 \(the smallest seen so far: 73,306\)"
+        RecipeError, match=r"constraints\.max_params: no architecture of this space can keep 1,000.*73,306"
     ):
         nasforge.run(table_search(max_params=1000), out=tmp_path)
 
 
 def test_a_result_over_a_limit_is_reported_with_the_excess(tmp_path):
-    recipe = tiny(train=None, constraints={"max_params": 100, "max_macs": 1e12})
-    derived = nasforge.run(recipe, out=tmp_path).results["derive"]
-    assert derived["over_limit"] == {"params": derived["params"] - 100}
+    free = nasforge.run(tiny(train=None), out=tmp_path / "free").results["derive"]
+    limits = {"max_params": free["params"] - 1, "max_macs": 1e12}
+    derived = nasforge.run(tiny(train=None, constraints=limits), out=tmp_path).results["derive"]
+    assert derived["over_limit"] == {"params": 1}
 
 
 def test_limits_are_part_of_what_a_run_is(tmp_path):

@@ -7,14 +7,17 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from nasforge_plugins.predictors.encodings import Array
 
+Indices = NDArray[np.intp]
+
 __all__ = ["held_out", "rank_correlations"]
 
 
-def held_out(count: int, folds: int, seed: int, predict: Callable[[Array, Array], Array]) -> Array:
+def held_out(count: int, folds: int, seed: int, predict: Callable[[Indices, Indices], Array]) -> Array:
     """Predict every sample by a model that was fitted without it (cross-validation).
 
     Args:

@@ -202,7 +202,7 @@ def test_a_run_from_a_recipe(tmp_path: Path) -> None:
         ({"evaluator": {"use": "predictor"}}, r"needs a \[evaluator.base\] table\. Known: .*tabular"),
         (
             {"evaluator": {"use": "predictor", "base": {"use": "predictor"}}},
-            r"evaluator\.base\.use: 'predictor' builds on another evaluator, which works in \[evaluator\] only",
+            r"evaluator\.base\.use: 'predictor' builds on another evaluator, which works in \[evaluator\]",
         ),
         (
             {"evaluator": {"use": "tabular", "base": {"use": "tabular"}}},

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.errors import RunError
@@ -20,7 +22,7 @@ __all__ = ["Predictor"]
 
 
 class Predictor(Evaluator[PredictorConfig]):
-    """Asks its base about the first architectures, then about those that a fitted model likes, and some others.
+    """Asks its base about the first architectures, then about those a fitted model likes, and some more.
 
     Everything else gets the score that the model predicts: an estimate, marked as such. A searcher may follow
     estimates, but its answer is always an architecture that the base has evaluated. A repeated estimate is
@@ -77,7 +79,7 @@ class Predictor(Evaluator[PredictorConfig]):
 
         ``kendall`` and ``spearman`` are cross-validated over everything evaluated with the largest budget.
         The same with ``ahead_`` compare the ``ahead`` predictions made just before an evaluation with what it
-        found: never seen either, but mostly of architectures that looked good, which are harder to tell apart.
+        found: never seen either, but mostly of architectures that looked good, harder to tell apart.
         """
         if not self._records:
             return {}
@@ -90,12 +92,13 @@ class Predictor(Evaluator[PredictorConfig]):
         }
         ahead = [(p, e.score) for p, e in zip(record.predicted, record.told, strict=True) if p is not None]
         if len(ahead) > 1:
-            tau, rho = rank_correlations(*zip(*ahead, strict=True))
+            guessed, true = np.array(ahead, dtype=np.float64).T
+            tau, rho = rank_correlations(guessed, true)
             found |= {"ahead": float(len(ahead)), "ahead_kendall": tau, "ahead_spearman": rho}
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the base, and per budget what was evaluated; models are fitted again from it."""
+        """Return the state of the base, and what was evaluated; models are fitted again from it."""
         return {
             "base": self.base.state_dict(),
             "records": [{"budget": b, **record.state_dict()} for b, record in self._records.items()],

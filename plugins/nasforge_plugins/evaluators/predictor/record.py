@@ -80,7 +80,7 @@ class Record:
         return float(mean[0]), float(deviation[0])
 
     def wants(self, mean: float) -> bool:
-        """Decide whether an architecture with this prediction shall be evaluated, and remember the prediction."""
+        """Decide whether an architecture with this prediction is evaluated, and remember it."""
         self._recent = [*self._recent, mean][-WINDOW:]
         places = self._config.share * len(self._recent)
         among_best = sum(other > mean for other in self._recent) + 1 <= places

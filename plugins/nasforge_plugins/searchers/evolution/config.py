@@ -24,8 +24,8 @@ class EvolutionConfig(PluginConfig):
     greedier."""
 
     batch: PositiveInt = 1
-    """How many children may be evaluated at the same time: each is bred before the scores of up to `batch` - 1
-    older ones are known. For `run.workers`; it changes what is found."""
+    """How many children may be evaluated at the same time: each is bred before the scores of up to
+    `batch` - 1 older ones are known. For `run.workers`; it changes what is found."""
 
     @model_validator(mode="after")
     def _fits(self) -> EvolutionConfig:

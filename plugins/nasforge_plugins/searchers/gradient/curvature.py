@@ -44,7 +44,7 @@ def hessian_product(parameters: Sequence[nn.Parameter], loss: Callable[[], Tenso
             )
         )
 
-    product = exact
+    product: Callable[[Tensor], Tensor] = exact
 
     def exact_if_possible(vector: Tensor) -> Tensor:
         nonlocal product
