@@ -48,15 +48,6 @@ def test_the_command_measures_rows_keeps_earlier_ones_and_writes_the_table(tmp_p
     assert "images per processor second" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_everything_is_measured_at_a_tiny_size(capsys):
-    main(["--tiny", "--pairs", "1", "--threads", "1", "--device", "cpu"])
-    shown = capsys.readouterr().out
-    assert all(row.title in shown for row in ROWS)
-    assert "fitted exponent" in shown
-    assert "plugins list" in shown
-
-
 def test_the_exponent_of_a_power_is_found():
     assert fitted_exponent({"8": 2.0, "16": 8.0, "32": 32.0}) == pytest.approx(2.0)
 
