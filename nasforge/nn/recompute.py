@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,26 @@ def recomputed(block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) ->
     trained = [(parameter, parameter.requires_grad) for parameter in block.parameters()]
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _as_before(block, trained)
+        return nullcontext(), _Repeatable(lambda: _as_before(block, trained))
 
     result: Tensor = checkpoint(run, *inputs, use_reentrant=False, context_fn=contexts)
     return result
+
+
+class _Repeatable(AbstractContextManager[None]):
+    """Enters a new context every time: second derivatives run a block more than twice."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+        self._entered: list[AbstractContextManager[None]] = []
+
+    def __enter__(self) -> None:
+        context = self._make()
+        context.__enter__()
+        self._entered.append(context)
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._entered.pop().__exit__(*error)
 
 
 @contextmanager

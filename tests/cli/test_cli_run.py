@@ -145,3 +145,28 @@ def test_the_summary_shows_sizes_accuracies_and_seconds(here, capsys, monkeypatc
         "seconds search 2.0, derive 0.5, train 3.2, test 1.0",
         f"folder {here / 'small'}",
     ]
+
+
+def test_the_verdict_of_a_guard_is_stored_and_printed(here, capsys):
+    searcher = """[searcher]
+use = "darts"
+epochs = 4
+guard = "rollback"
+guard_start = 1
+guard_steps = 2
+guard_max_free = 0.0
+"""
+    recipe = RECIPE.replace('[searcher]\nuse = "fixed"\narch = "DARTS_V1"\n', searcher)
+    (here / "small.toml").write_text(recipe)
+    assert run_command(["run", "small.toml", "--out", "out"]) == 0
+    found = json.loads((here / "out" / "small" / "search" / "result.json").read_text())
+    verdict = found["searcher"]["guard"]
+    assert (verdict["policy"], verdict["fired"], verdict["step"]) == ("rollback", True, 2)
+    assert verdict["criterion"] == "parameter_free"
+    assert found["steps"] == 2
+    rows = (here / "out" / "small" / "metrics.jsonl").read_text().splitlines()
+    assert all("parameter_free_share" in row and "hessian_eigenvalue" in row for row in rows)
+    printed = capsys.readouterr()
+    assert f"warning: {verdict['text']}." in printed.err
+    rows = printed.out.splitlines()
+    assert verdict["text"] in next(row for row in rows if row.startswith("collapse guard"))

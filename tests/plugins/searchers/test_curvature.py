@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.autograd.functional import hessian
 from torch.nn.functional import cross_entropy
 
@@ -15,6 +16,7 @@ from nasforge.space import Task
 from nasforge_plugins.searchers.gradient.curvature import (
     difference_product,
     dominant_eigenvalue,
+    has_own_functions,
     hessian_product,
 )
 
@@ -86,10 +88,11 @@ def test_products_are_those_of_the_exact_hessian():
 
     before = [p.detach().clone() for p in parameters]
     exact = hessian(loss_of, torch.cat([p.detach().reshape(-1) for p in parameters]))
-    product = difference_product(parameters, loss, scale=1e-4)
+    differences, twice = difference_product(parameters, loss, scale=1e-4), hessian_product(parameters, loss)
     for seed in range(3):
         vector = draw(7, seed=10 + seed) * 10.0**seed
-        torch.testing.assert_close(product(vector), exact @ vector, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(differences(vector), exact @ vector, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(twice(vector), exact @ vector, rtol=1e-12, atol=1e-12)
     assert all(torch.equal(p, b) and p.grad is None for p, b in zip(parameters, before, strict=True))
 
 
@@ -101,8 +104,56 @@ def test_parameters_come_back_when_the_loss_fails():
         raise RuntimeError("no loss today")
 
     with pytest.raises(RuntimeError, match="no loss today"):
-        hessian_product([parameter], fail)(draw(3, seed=1))
+        difference_product([parameter], fail)(draw(3, seed=1))
     assert torch.equal(parameter, before)
+
+
+def test_a_loss_that_does_not_bend_has_no_curvature():
+    parameters = [nn.Parameter(draw(3)), nn.Parameter(draw(2))]
+    product = hessian_product(parameters, lambda: 2.0 * parameters[0].sum())
+    assert torch.equal(product(draw(5)), torch.zeros(5, dtype=torch.float64))
+    assert dominant_eigenvalue(product, draw(5)) == 0.0
+
+
+class Once(torch.autograd.Function):
+    """A cube whose gradient cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3.0 * x.square() * gradient
+
+
+def test_what_can_be_differentiated_once_is_measured_by_differences():
+    parameter = nn.Parameter(draw(4))
+    product = hessian_product([parameter], lambda: Once.apply(parameter).sum())
+    exact = torch.diag(6.0 * parameter.detach())
+    for seed in range(3):
+        vector = draw(4, seed=seed)
+        torch.testing.assert_close(product(vector), exact @ vector)
+
+
+def test_other_errors_of_a_network_are_not_hidden():
+    parameter = nn.Parameter(draw(4))
+
+    def loss():
+        value = parameter.square().sum()
+        parameter.register_hook(lambda gradient: fail() if len(calls) else calls.append(1))
+        return value
+
+    def fail():
+        raise RuntimeError("broken in its own way")
+
+    calls: list[int] = []
+    product = hessian_product([parameter], loss)
+    with pytest.raises(RuntimeError, match="broken in its own way"):
+        product(draw(4, seed=1))
 
 
 class Supernet:
@@ -149,3 +200,63 @@ def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, executio
     supernet = Supernet(execution, torch.float32)
     product = hessian_product(supernet.logits, supernet.loss)
     assert dominant_eigenvalue(product, draw(30, seed=9)) == pytest.approx(dominant, rel=0.03)
+
+
+class Cells:
+    """A supernet of another space, in double precision."""
+
+    def __init__(self, name: str, **options) -> None:
+        plugin = REGISTRY.get("space", name)
+        space = plugin.load()(plugin.config(**{**plugin.tiny, **options}))
+        torch.manual_seed(0)
+        self.network = space.build(TASK, scale="search").requires_grad_(False).double()
+        self.choices = [c for c in space.choices if c.kind == "op"]
+        self.logits = [nn.Parameter(0.1 * draw(len(c.options), seed=i)) for i, c in enumerate(self.choices)]
+        self.images, self.labels = draw(6, 3, 8, 8, seed=50), torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def loss(self):
+        weights = {c.name: p.softmax(0) for c, p in zip(self.choices, self.logits, strict=True)}
+        return cross_entropy(self.network(self.images, weights).logits, self.labels)
+
+    def start(self):
+        return draw(sum(p.numel() for p in self.logits), seed=9)
+
+
+def test_a_supernet_of_plain_modules_is_differentiated_twice():
+    cells = Cells("darts", execution="reference")
+    assert not has_own_functions(cells.loss())
+    exact = difference_product(cells.logits, cells.loss, scale=1e-7)(cells.start())
+    torch.testing.assert_close(
+        hessian_product(cells.logits, cells.loss)(cells.start()), exact, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("darts", {"execution": "fast"}),
+        ("chain", {"execution": "fast"}),
+        ("chain", {"execution": "reference"}),
+    ],
+    ids=str,
+)
+def test_supernets_without_second_derivatives_are_measured_by_differences(name, options):
+    cells = Cells(name, **options)
+    found = hessian_product(cells.logits, cells.loss)(cells.start())
+    assert torch.equal(found, difference_product(cells.logits, cells.loss)(cells.start()))
+    assert found.isfinite().all()
+    assert found.any()
+
+
+def test_autograd_would_be_wrong_where_a_function_has_first_derivatives_only():
+    """Without a word: the reason why a graph is looked through."""
+    cells = Cells("darts", execution="fast")
+    loss = cells.loss()
+    assert has_own_functions(loss)
+    slope = torch.autograd.grad(
+        loss, cells.logits, create_graph=True, materialize_grads=True, allow_unused=True
+    )
+    along = (torch.cat(slope) * cells.start()).sum()
+    silent = torch.autograd.grad(along, cells.logits, allow_unused=True, materialize_grads=True)
+    exact = difference_product(cells.logits, cells.loss, scale=1e-7)(cells.start())
+    assert (torch.cat(silent) - exact).norm() > 0.1 * exact.norm()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of
 
-__all__ = ["difference_product", "dominant_eigenvalue", "hessian_product"]
+__all__ = ["difference_product", "dominant_eigenvalue", "has_own_functions", "hessian_product"]
 
 Product = Callable[[Tensor], Tensor]
 
@@ -18,22 +20,66 @@ Product = Callable[[Tensor], Tensor]
 def hessian_product(parameters: Sequence[nn.Parameter], loss: Callable[[], Tensor]) -> Product:
     """Return a function that multiplies the Hessian of a loss with a vector; the Hessian is never formed.
 
-    It differentiates twice. Supernets that compute their cells by functions which give first derivatives only
-    get `difference_product` instead.
+    It differentiates twice, if all of the network is made of torch's own functions. Where it is not, or where
+    that fails for want of a derivative or of memory, `difference_product` does it.
 
     Args:
         parameters: What to differentiate by, ``n`` numbers in all.
-        loss: Returns the loss at the parameters as they are, a scalar.
+        loss: Returns the loss at the parameters as they are, a scalar; it must draw the same every time.
 
     Returns:
         Maps ``(n,)`` to ``(n,)``, in float64 on the CPU.
     """
+    differences = difference_product(parameters, loss)
+    exact: Product | None = None
+
+    def product(vector: Tensor) -> Tensor:
+        nonlocal exact
+        if exact is None:
+            return differences(vector)
+        try:
+            return exact(vector)
+        except RuntimeError:  # if it is the network that is broken, it breaks again below
+            exact = None
+        return differences(vector)
+
+    value = loss()
+    if not has_own_functions(value):
+        with suppress(RuntimeError):
+            exact = _exact_product(parameters, value)
+    return product
+
+
+def has_own_functions(value: Tensor) -> bool:
+    """Return whether a tensor was computed by some `torch.autograd.Function` of somebody's own.
+
+    Autograd differentiates what their backward pass leaves behind. If that has first derivatives only, as
+    with ``once_differentiable``, second ones lack a term, and nothing says so when they are asked for by
+    `torch.autograd.grad`.
+
+    Args:
+        value: Computed with gradients.
+    """
+    seen: set[Any] = set()
+    left = [value.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        if hasattr(node, "_forward_cls"):
+            return True
+        seen.add(node)
+        left += [before for before, _ in node.next_functions]
+    return False
+
+
+def _exact_product(parameters: Sequence[nn.Parameter], value: Tensor) -> Product:
     sizes = [p.numel() for p in parameters]
     slope = torch.autograd.grad(
-        loss(), parameters, create_graph=True, allow_unused=True, materialize_grads=True
+        value, parameters, create_graph=True, allow_unused=True, materialize_grads=True
     )
 
-    def exact(vector: Tensor) -> Tensor:
+    def product(vector: Tensor) -> Tensor:
         along = [v.view_as(g).to(g) for g, v in zip(slope, vector.split(sizes), strict=True)]
         total = torch.stack([(g * v).sum() for g, v in zip(slope, along, strict=True)]).sum()
         if not total.requires_grad:  # a loss that bends nowhere
@@ -44,19 +90,7 @@ def hessian_product(parameters: Sequence[nn.Parameter], loss: Callable[[], Tenso
             )
         )
 
-    product: Callable[[Tensor], Tensor] = exact
-
-    def exact_if_possible(vector: Tensor) -> Tensor:
-        nonlocal product
-        try:
-            return product(vector)
-        except RuntimeError as error:
-            if "once_differentiable" not in str(error):
-                raise
-        product = difference_product(parameters, loss)
-        return product(vector)
-
-    return exact_if_possible
+    return product
 
 
 def difference_product(
