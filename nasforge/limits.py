@@ -13,11 +13,10 @@ from nasforge import latency_table
 from nasforge.additive import AdditiveCost
 from nasforge.arch import Arch
 from nasforge.build import build
-from nasforge.component import Context, Slot
 from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
-from nasforge.data import DataModule
 from nasforge.errors import RecipeError, RunError
 from nasforge.feasible import judge
+from nasforge.inputs import expected_task
 from nasforge.itemize import count_options, itemize
 from nasforge.latency import measure_latency
 from nasforge.latency_build import structure
@@ -29,12 +28,10 @@ from nasforge.space import NetworkSpace, SearchSpace, Task
 
 __all__ = [
     "check_limits",
-    "expected_task",
     "fingerprint_of",
     "make_constraints",
     "refuse_impossible",
     "table_for",
-    "task_of",
 ]
 
 
@@ -126,37 +123,6 @@ def check_limits(recipe: Recipe) -> Task | None:
     return task
 
 
-def expected_task(recipe: Recipe, space: SearchSpace[Any]) -> Task | None:
-    """Return input and output sizes if they are known without reading images, else None.
-
-    Args:
-        recipe: Names the images, if it has any; else the sizes are those of the space's published networks.
-        space: The space of the recipe.
-    """
-    if "data" not in recipe.parts:
-        return space.reference_task if isinstance(space, NetworkSpace) else Task()
-    data: DataModule[Any] = build(recipe.parts["data"])
-    return data.expected_task()
-
-
-def task_of(recipe: Recipe, space: SearchSpace[Any]) -> Task:
-    """Return input and output sizes of a recipe's networks; images are read only if nothing else tells.
-
-    Args:
-        recipe: Names the images, if it has any.
-        space: The space of the recipe.
-
-    Raises:
-        DataError: The images cannot be read.
-    """
-    if (task := expected_task(recipe, space)) is not None:
-        return task
-    data: DataModule[Any] = build(recipe.parts["data"])
-    runtime = Runtime.create("cpu")
-    data.setup(Context(space, runtime, recipe.run.seed, "search", _no_slot, lambda values: None))
-    return data.task
-
-
 def refuse_impossible(recipe: Recipe, constraints: Constraints, space: SearchSpace[Any], task: Task) -> None:
     """Say so if no architecture keeps the limits, before anything runs.
 
@@ -240,10 +206,6 @@ class _Stopwatch:
                 with self._path.open("a", encoding="utf8") as file:
                     file.write(json.dumps({**row, **timing.to_json()}) + "\n")
         return self._known[place]
-
-
-def _no_slot(name: str) -> Slot:
-    raise RunError(f"slot {name!r}: data modules have nothing to save.")
 
 
 def _differing(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

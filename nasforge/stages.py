@@ -15,13 +15,14 @@ import torch
 from nasforge import checkpoint
 from nasforge.arch import Arch
 from nasforge.build import build
-from nasforge.component import Context, Slot, Stage
+from nasforge.component import Context, Stage
 from nasforge.constraints import Constraints
 from nasforge.data import DataModule
 from nasforge.engine import Engine, StageClock
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluator
 from nasforge.guard import GuardedData
+from nasforge.inputs import published_task, read_images
 from nasforge.limits import fingerprint_of, make_constraints, refuse_impossible
 from nasforge.observer import Observer
 from nasforge.parallel.start import evaluating
@@ -178,16 +179,12 @@ class Stages:
     @cached_property
     def data(self) -> DataModule[Any]:
         """The images, loaded when first needed and shared by all stages; never lent unguarded."""
-        data: DataModule[Any] = self._built("data")
-        data.setup(Context(self.space, self.runtime, self.seed, "search", _no_slot, lambda values: None))
-        return data
+        return read_images(self.recipe, self.space, self.runtime)
 
     @cached_property
     def task(self) -> Task:
         """Input and output sizes: those of the images, else of the space's published networks."""
-        if "data" in self.recipe.parts:
-            return self.data.task
-        return self.space.reference_task if isinstance(self.space, NetworkSpace) else Task()
+        return self.data.task if "data" in self.recipe.parts else published_task(self.space)
 
     @cached_property
     def constraints(self) -> Constraints:
@@ -312,7 +309,3 @@ class FileSlot:
         """Remove every generation."""
         for path in (self._path, checkpoint.previous(self._path)):
             path.unlink(missing_ok=True)
-
-
-def _no_slot(name: str) -> Slot:
-    raise RunError(f"slot {name!r}: data modules have nothing to save.")

@@ -140,7 +140,7 @@ def show(
 def _space_of(recipe: Any) -> tuple[NetworkSpace[Any], Task]:
     from nasforge.build import build
     from nasforge.errors import PluginError
-    from nasforge.limits import task_of
+    from nasforge.inputs import task_of
     from nasforge.space import NetworkSpace
 
     space = build(recipe.parts["space"])
