@@ -171,9 +171,7 @@ def run(
     from nasforge.stages import Stages
 
     options = loaded.run
-    runtime = Runtime.create(
-        options.device, options.precision, options.channels_last, options.gradient_checkpointing
-    )
+    runtime = Runtime.of(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     watched = Observers(observers)

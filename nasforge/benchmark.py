@@ -114,7 +114,7 @@ def run_bench(
         total = len(labels) * len(bench.seeds)
         before = total - len(jobs)
         if jobs:
-            runtime = Runtime.create(recipe.run.device, recipe.run.precision, recipe.run.channels_last)
+            runtime = Runtime.of(recipe.run)
             origins = [e.plugin.origin for e in bench.entrants]
             about = describe_environment(runtime, origins, recipe.run.seed)
             RunFolder(path).store_file(".", "environment.json", about)
@@ -141,9 +141,7 @@ def search_once(job: Job) -> dict[str, Any]:
     """
     recipe = check(job.resolved, _registry(), source=job.source)
     options = recipe.run
-    runtime = Runtime.create(
-        options.device, options.precision, options.channels_last, options.gradient_checkpointing
-    )
+    runtime = Runtime.of(options)
     _set_threads(options.threads)
     started = time.monotonic()
     with RunFolder(job.work).locked():

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from nasforge.errors import RunError
 from nasforge.nn import Network
+
+if TYPE_CHECKING:
+    from nasforge.recipe import RunConfig
 
 __all__ = ["Precision", "Runtime"]
 
@@ -67,6 +70,24 @@ class Runtime:
                 "Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
             ) from None
         return cls(chosen, precision, channels_last, gradient_checkpointing)
+
+    @classmethod
+    def of(cls, options: RunConfig, device: str | None = None) -> Runtime:
+        """Return what the ``[run]`` table of a recipe says.
+
+        Args:
+            options: The table.
+            device: Over the table's.
+
+        Raises:
+            RunError: The device is unknown or missing.
+        """
+        return cls.create(
+            device or options.device,
+            options.precision,
+            options.channels_last,
+            options.gradient_checkpointing,
+        )
 
     def prepare(self, module: M) -> M:
         """Move a module to the device and layout; parameter names stay as they are."""

@@ -80,9 +80,7 @@ class Worker:
         source = str(folder.path / "resolved.json")
         recipe = check(resolved, Registry.discover(), source=source, folder=folder.path)
         options = recipe.run
-        runtime = Runtime.create(
-            order.device, options.precision, options.channels_last, options.gradient_checkpointing
-        )
+        runtime = Runtime.of(options, order.device)
         torch.manual_seed(derive_seed(options.seed, "search"))
         self._evaluator = Stages(recipe, folder, runtime, _Watch(send)).search_evaluator()
         send({"ready": True})
