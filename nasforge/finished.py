@@ -183,11 +183,9 @@ def _check_comparable(runs: Sequence[Finished], allowed: Sequence[str]) -> list[
     for run in runs[1:]:
         for table in TABLES:
             one, other = first.tables.get(table), run.tables.get(table)
-            for line in differences({table: one}, {table: other}):
-                text = line.replace("in the folder", f"in {first.folder}").replace(
-                    " now", f" in {run.folder}"
-                )
-                (notes if table in allowed else problems).append(text)
+            found = notes if table in allowed else problems
+            places = {"there": f"in {first.folder}", "here": f"in {run.folder}"}
+            found += differences({table: one}, {table: other}, **places)
     if problems:
         listed = "\n".join(f"  - {line}" for line in dict.fromkeys(problems))
         raise RunError(

@@ -254,13 +254,22 @@ def _write(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def differences(known: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> Iterator[str]:
+def differences(
+    known: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    at: str = "",
+    *,
+    there: str = "in the folder",
+    here: str = "now",
+) -> Iterator[str]:
     """Word how two recipes differ, an option at a time; options that do not change a result are left out.
 
     Args:
         known: The one in the folder.
         wanted: The other.
         at: Name of the table that both are, if they are not whole recipes.
+        there: Where the first one is.
+        here: Where the other is.
     """
     for key in sorted({*known, *wanted}):
         name = f"{at}.{key}" if at else key
@@ -268,9 +277,9 @@ def differences(known: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "
             continue
         old, new = known.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from differences(old, new, name)
+            yield from differences(old, new, name, there=there, here=here)
         elif old != new:
-            yield f"{name}: {_shown(old)} in the folder, {_shown(new)} now"
+            yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
 
 
 def _shown(value: Any) -> str:
