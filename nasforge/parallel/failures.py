@@ -87,19 +87,17 @@ class Tolerant(Evaluator[Any]):
     def attempt(self, arch: Arch, budget: int | None) -> Evaluation | Failure:
         """Evaluate a candidate, twice if it must be; see `evaluate` for arguments and errors."""
         started = time.perf_counter()
-        for _ in range(ATTEMPTS - 1):
+        left = ATTEMPTS
+        while True:
+            left -= 1
             try:
                 return checked(self._evaluator.evaluate(arch, budget=budget))
             except Exception as error:
                 if concerns_the_run(error):
                     raise
+                if not left:
+                    return Failure(reason_of(error), time.perf_counter() - started, error)
                 say_again(arch, reason_of(error))
-        try:
-            return checked(self._evaluator.evaluate(arch, budget=budget))
-        except Exception as error:
-            if concerns_the_run(error):
-                raise
-            return Failure(reason_of(error), time.perf_counter() - started, error)
 
     def summary(self) -> Mapping[str, float]:
         """Return the summary of the other evaluator."""
