@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from nasforge.additive import AdditiveCost, Term
@@ -164,10 +165,9 @@ def errors_of(predicted: Sequence[float], measured: Sequence[float]) -> dict[str
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the rank correlation of two series; 0 where one does not vary."""
-    ranks = [_ranks(a), _ranks(b)]
-    if any(len(set(r)) == 1 for r in ranks):
+    if len(set(a)) == 1 or len(set(b)) == 1:
         return 0.0
-    return statistics.correlation(*ranks)
+    return float(spearmanr(a, b).statistic)
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -259,9 +259,3 @@ def _measure_networks(
     images = random_input((settings.batch, task.in_channels, task.image_size, task.image_size), runtime)
     calls = [partial(network, images) for network in networks]
     return settings.time(calls, runtime, report)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Return ranks from 1; equal values share their mean."""
-    order = sorted(values)
-    return [order.index(v) + (order.count(v) + 1) / 2 for v in values]

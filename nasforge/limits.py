@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -23,6 +22,7 @@ from nasforge.latency_build import structure
 from nasforge.latency_table import LatencyTable
 from nasforge.memory import memory_of
 from nasforge.recipe import Recipe
+from nasforge.runfolder import MetricsLog
 from nasforge.runtime import Runtime
 from nasforge.space import NetworkSpace, SearchSpace, Task
 
@@ -185,26 +185,18 @@ class _Stopwatch:
 
     def __init__(self, space: NetworkSpace[Any], task: Task, runtime: Runtime, folder: Path | None) -> None:
         self._space, self._task, self._runtime = space, task, runtime
-        self._path = None if folder is None else folder / "latency.jsonl"
-        self._known: dict[tuple[str, str], float] = {}
-        if self._path is not None and self._path.exists():
-            for line in self._path.read_text(encoding="utf8").splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # a crash cut it short
-                self._known[row["key"], row["device"]] = row["median_ms"]
+        self._log = None if folder is None else MetricsLog(folder / "latency.jsonl")
+        rows = self._log.rows() if self._log else []
+        self._known = {(row["key"], row["device"]): row["median_ms"] for row in rows}
 
     def __call__(self, arch: Arch) -> float:
         place = (arch.key, f"{self._runtime.device} {self._runtime.precision}")
         if place not in self._known:
             timing = measure_latency(self._space.build(self._task, arch), self._task, self._runtime)
             self._known[place] = timing.median_ms
-            if self._path is not None:
+            if self._log:
                 row = {"key": place[0], "device": place[1], "notation": self._space.notation(arch)}
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("a", encoding="utf8") as file:
-                    file.write(json.dumps({**row, **timing.to_json()}) + "\n")
+                self._log.append({**row, **timing.to_json()})
         return self._known[place]
 
 
