@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 from nasforge.additive import AdditiveCost
 from nasforge.arch import Choice
 from nasforge.errors import RunError, suggest
+from nasforge.places import user_folder
 from nasforge.runfolder import write_json
 
 __all__ = ["FORMAT", "LatencyTable", "folder", "path_of", "read", "tables"]
@@ -94,11 +94,8 @@ class LatencyTable:
 
 
 def folder() -> Path:
-    """Return the folder of latency tables: inside ``NASFORGE_DATA``, else inside the user's data folder."""
-    if named := os.environ.get("NASFORGE_DATA"):
-        return Path(named) / "latency"
-    home = os.environ.get("XDG_DATA_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share") / "nasforge" / "latency"
+    """Return the folder of latency tables; see `nasforge.places.user_folder`."""
+    return user_folder("latency")
 
 
 def tables() -> dict[str, Path]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
 from nasforge.errors import suggest
+from nasforge.places import user_folder
 from nasforge_plugins.evaluators.tabular.errors import TableError
 from nasforge_plugins.evaluators.tabular.table import Table
 
@@ -18,11 +18,8 @@ SHIPPED = {"nasbench201": Path(__file__).with_name("nasbench201.npz")}
 
 
 def folder() -> Path:
-    """Return the folder of imported tables: inside ``NASFORGE_DATA``, else inside the user's data folder."""
-    if named := os.environ.get("NASFORGE_DATA"):
-        return Path(named) / "tables"
-    home = os.environ.get("XDG_DATA_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share") / "nasforge" / "tables"
+    """Return the folder of imported tables; see `nasforge.places.user_folder`."""
+    return user_folder("tables")
 
 
 def tables() -> dict[str, Path]:
