@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import nasforge
+from nasforge.environment import processor_name
 
 __all__ = ["describe"]
 
@@ -29,7 +28,4 @@ def describe(device: torch.device) -> dict[str, Any]:
 def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    name = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-    return f"{name or platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"

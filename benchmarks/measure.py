@@ -16,19 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.steps import Work
+from nasforge.runtime import synchronize
 
-__all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory", "synchronize"]
+__all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory"]
 
 ARITHMETIC = ("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm")
 """What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def in_turns(

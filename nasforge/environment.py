@@ -17,7 +17,7 @@ import torch
 import nasforge
 from nasforge.runtime import Runtime
 
-__all__ = ["describe_environment"]
+__all__ = ["describe_environment", "processor_name"]
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pluggy", "scikit-learn")
 
@@ -40,7 +40,7 @@ def describe_environment(runtime: Runtime, origins: Iterable[str], seed: int) ->
         "python": platform.python_version(),
         "versions": {name: v for name in DISTRIBUTIONS if (v := _version(name))},
         "platform": platform.platform(),
-        "cpu": _processor(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
@@ -70,7 +70,8 @@ def _commit(folder: Path) -> str | None:
     return f"{commit}+changes" if commit and changed else commit
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the name of this computer's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.errors import RunError
-from nasforge.runtime import Runtime
+from nasforge.runtime import Runtime, synchronize
 from nasforge.space import Task
 
 __all__ = ["Clock", "Timing", "measure_latency", "random_input", "threads_used", "time_in_turns"]
@@ -128,7 +128,6 @@ def time_in_turns(
             f"{runtime.device}. Measure on the CPU with one thread, or by the clock 'wall'."
         )
     now = time.perf_counter if clock == "wall" else time.process_time
-    wait = _waiter(runtime.device)
     seconds: list[list[float]] = [[] for _ in calls]
     with runtime.autocast():
         for call in calls:
@@ -136,10 +135,10 @@ def time_in_turns(
                 call()
         for done in range(runs):
             for call, found in zip(calls, seconds, strict=True):
-                wait()
+                synchronize(runtime.device)
                 started = now()
                 call()
-                wait()
+                synchronize(runtime.device)
                 found.append(now() - started)
             report((done + 1) / runs)
     return [Timing.of(found) for found in seconds]
@@ -171,11 +170,3 @@ def random_input(shape: Sequence[int], runtime: Runtime) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(tuple(shape), generator=generator)
     return runtime.prepare_images(noise) if noise.dim() == 4 else noise.to(runtime.device)
-
-
-def _waiter(device: torch.device) -> Callable[[], None]:
-    if device.type == "cuda":
-        return lambda: torch.cuda.synchronize(device)
-    if device.type == "mps":
-        return torch.mps.synchronize
-    return lambda: None

@@ -16,7 +16,7 @@ from nasforge.nn import Network
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
 
-__all__ = ["Precision", "Runtime"]
+__all__ = ["Precision", "Runtime", "synchronize"]
 
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["fp32", "bf16"]
@@ -112,3 +112,11 @@ class Runtime:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was told; a CPU has at once."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
