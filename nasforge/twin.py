@@ -55,6 +55,7 @@ class Twin:
         distiller: Compares both networks; bound and prepared here.
         inherit: Take weights from the bank and bring them back; False starts every network anew.
         renew_optimizer: Start every network without momentum; False carries it over by parameter name.
+        share: Make what the space ties, such as the stem, one for both networks; False gives each its own.
         skip: Given a network and its architecture, beginnings of names that never go to or from the bank.
 
     Attributes:
@@ -75,6 +76,7 @@ class Twin:
         *,
         inherit: bool = True,
         renew_optimizer: bool = True,
+        share: bool = True,
         skip: Callable[[Network, Arch], Iterable[str]] = lambda network, arch: (),
     ) -> None:
         self._space, self._task, self._runtime, self._search_net = space, task, runtime, search_net
@@ -85,7 +87,7 @@ class Twin:
         if distiller is not None:
             distiller.bind(search_net.feature_info, self.bank.feature_info, task)
             runtime.prepare(distiller)
-        self._tied = tuple(name for name in space.tied if _alike(search_net, self.bank, name))
+        self._tied = tuple(n for n in space.tied if share and _alike(search_net, self.bank, n))
         self._momentum: dict[str, dict[str, Any]] = {}
         self._resting: list[nn.Parameter] = []
         self.network: Network | None = None

@@ -107,6 +107,18 @@ def test_submodules_of_other_shapes_are_not_tied():
     train(twin)
 
 
+def test_a_stem_of_its_own_is_remembered_and_leaves_the_search_network_alone():
+    twin = make(share=False)
+    twin.rebuild(FIRST)
+    searched = {name: t.clone() for name, t in twin._search_net.state_dict().items()}
+    train(twin)
+    learned = twin.network.stem[0].weight.detach().clone()
+    assert all(torch.equal(t, searched[name]) for name, t in twin._search_net.state_dict().items())
+    twin.remember()
+    twin.rebuild(SECOND)
+    assert torch.equal(twin.network.stem[0].weight, learned)
+
+
 @pytest.mark.parametrize("renew", [True, False])
 def test_momentum_is_carried_over_by_name_if_asked(renew):
     twin = make(renew_optimizer=renew)

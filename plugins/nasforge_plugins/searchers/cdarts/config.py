@@ -108,6 +108,10 @@ class CdartsConfig(RelaxationOptions, RegularizerOptions, GuardOptions):
     inherit: bool = True
     """Give each evaluation network the weights its operations had before."""
 
+    share_stem: bool = True
+    """Make the stem one for both networks, as published; false gives each its own, so that the evaluation
+    network's warm-up does not move what the search network computes."""
+
     renew_optimizers: bool = True
     """Start every cycle with new optimisers, as published; false keeps momentum and Adam's moments."""
 

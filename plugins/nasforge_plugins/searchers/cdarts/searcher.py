@@ -65,6 +65,7 @@ class Cdarts(Searcher[CdartsConfig]):
             ctx.distiller,
             inherit=cfg.inherit,
             renew_optimizer=cfg.renew_optimizers,
+            share=cfg.share_stem,
             skip=left_behind if cfg.copy_bug else lambda network, arch: (),
         )
         self.rule = UpdateRule(cfg.clip, cfg.clip_scope, cfg.stale_gradients, cfg.zero_gradients)
