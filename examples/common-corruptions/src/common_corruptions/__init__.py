@@ -1,0 +1,1 @@
+"""An evaluator for nasforge: accuracy under noise, blur and bad light."""

@@ -1,0 +1,1 @@
+"""Images for nasforge: the IDX files of MNIST and its successors."""

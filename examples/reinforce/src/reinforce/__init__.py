@@ -1,0 +1,1 @@
+"""A searcher for nasforge: a policy that learns which options score high."""

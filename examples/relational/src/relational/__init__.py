@@ -1,0 +1,1 @@
+"""A distiller for nasforge: the student keeps the distances and angles between images."""
