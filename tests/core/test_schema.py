@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ ROOT = Path(nasforge.__file__).parents[1]
 INSTALLED = Registry.discover()
 SCHEMA = recipe_schema(INSTALLED)
 SHIPPED = [path for folder in {r.path.parent for r in shipped_recipes()} for path in folder.rglob("*.toml")]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.toml"))
+EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*.toml")) if path.name != "pyproject.toml"]
 
 
 def mistakes(text, schema=SCHEMA):
@@ -50,12 +51,13 @@ def test_shipped_recipes_are_valid(path):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
-def test_examples_are_valid_with_the_modules_they_bring(path):
-    if path.name == "pyproject.toml":
-        pytest.skip("no recipe")
-    text = path.read_text(encoding="utf8")
-    assert mistakes(text, recipe_schema(registry_for(path, INSTALLED))) == []
-    assert bool(mistakes(text)) == ("[plugins]" in text)
+def test_examples_are_valid_with_the_plugins_they_bring(path, monkeypatch):
+    text, registry = path.read_text(encoding="utf8"), registry_for(path, INSTALLED)
+    for code in path.parent.glob("src/*/plugin.py"):
+        monkeypatch.syspath_prepend(str(code.parents[1]))
+        registry = registry.extended(import_module(f"{code.parent.name}.plugin").nasforge_plugins())
+    assert mistakes(text, recipe_schema(registry)) == []
+    assert mistakes(text)  # which are not installed
 
 
 @pytest.mark.parametrize(

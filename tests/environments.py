@@ -1,0 +1,74 @@
+"""Environments of their own, which see the packages of this one but not its checkout; without downloads."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import nasforge
+
+ROOT = Path(nasforge.__file__).parents[1]
+"""The checkout, if nasforge is installed as an editable."""
+
+EXAMPLES = ROOT / "examples"
+DISTRIBUTIONS = sorted(path.parent for path in EXAMPLES.glob("*/pyproject.toml"))
+"""The plugins in examples/ that are distributions."""
+
+OFFLINE = {
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",  # as a variable, 0 is yes: build with the hatchling that is here
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_QUIET": "1",
+    "OMP_NUM_THREADS": "1",
+    "NO_COLOR": "1",
+}
+
+
+def new_environment(folder, *, with_pip=False, with_editables=False):
+    """Make a virtual environment that sees what is installed here; return its Python.
+
+    What is installed here as an editable is seen ``with_editables`` alone: their .pth files are not read
+    where a folder stands in another .pth file.
+    """
+    venv.create(folder, with_pip=with_pip)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    outer = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    lines = [f"import site; site.addsitedir({path!r})" if with_editables else path for path in outer]
+    (site / "outer.pth").write_text("".join(f"{line}\n" for line in lines))
+    return folder / "bin" / "python"
+
+
+def run_in(python, arguments, cwd, **environment):
+    """Run a Python that is not this one; nothing of this process is on its import path."""
+    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NASFORGE_DISABLE")}
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [python, *arguments],
+        cwd=cwd,
+        env={**inherited, **OFFLINE, "PATH": path, "VIRTUAL_ENV": str(python.parents[1]), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def succeed(done):
+    """Return what a command printed; show all of it if it failed."""
+    assert done.returncode == 0, f"{done.args}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def build_wheel(source, into):
+    """Build the wheel of a distribution and return its path."""
+    before = set(into.glob("*.whl"))
+    build = ["-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
+    succeed(run_in(Path(sys.executable), build, source))
+    (wheel,) = set(into.glob("*.whl")) - before
+    return wheel
+
+
+def install(python, *what, cwd):
+    """Install wheels or, after ``-e``, folders, whatever this environment has of the same name."""
+    arguments = ["-m", "pip", "install", "--no-deps", "--ignore-installed", *map(str, what)]
+    succeed(run_in(python, arguments, cwd))
