@@ -24,7 +24,8 @@ def jacov(network: Network, images: Tensor, labels: Tensor) -> float:
         images: ``(B, C, S, S)``, two or more.
         labels: Not read.
     """
-    eigenvalues = torch.linalg.eigvalsh(_correlation(_jacobian(network, images))).clamp_min(0.0) + SMALL
+    jacobian, _ = _jacobian(network, images)
+    eigenvalues = torch.linalg.eigvalsh(_correlation(jacobian)).clamp_min(0.0) + SMALL
     return -float((eigenvalues.log() + 1.0 / eigenvalues).sum())
 
 
@@ -39,9 +40,8 @@ def epe_nas(network: Network, images: Tensor, labels: Tensor) -> float:
         images: ``(B, C, S, S)``.
         labels: ``(B,)``; a class needs two images to count.
     """
-    jacobian = _jacobian(network, images)
-    with torch.no_grad():
-        many = fresh(network)(images).logits.shape[1] > 100
+    jacobian, classes = _jacobian(network, images)
+    many = classes > 100
     scores = []
     for label in labels.unique():
         logs = (_correlation(jacobian[labels == label]).abs() + SMALL).log()
@@ -52,11 +52,12 @@ def epe_nas(network: Network, images: Tensor, labels: Tensor) -> float:
     return float((by_class[:, None] - by_class[None, :]).abs().sum() / len(by_class))
 
 
-def _jacobian(network: Network, images: Tensor) -> Tensor:
-    """Return the gradient of every image's summed logits for its pixels, ``(B, pixels)``."""
+def _jacobian(network: Network, images: Tensor) -> tuple[Tensor, int]:
+    """Return the gradient of every image's summed logits for its pixels, ``(B, pixels)``; how many logits."""
     pixels = images.detach().clone().requires_grad_()
-    (found,) = gradients(fresh(network)(pixels).logits.sum(), [pixels])
-    return found.reshape(len(images), -1).double()
+    logits = fresh(network).requires_grad_(False)(pixels).logits
+    (found,) = gradients(logits.sum(), [pixels])
+    return found.reshape(len(images), -1).double(), logits.shape[1]
 
 
 def _correlation(rows: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from nasforge.nn import DropPath, Network
 
-__all__ = ["Activations", "Norm", "Proxy", "Twice", "fresh", "gradients", "layers", "norms"]
+__all__ = ["Activations", "Norm", "Proxy", "Sides", "fresh", "gradients", "layers", "norms"]
 
 Proxy = Callable[[Network, Tensor, Tensor], float]
 """Scores an untrained network by images ``(B, C, S, S)`` and labels ``(B,)``; higher is better. It leaves the
@@ -45,17 +45,16 @@ def norms(network: nn.Module) -> list[Norm]:
     return [module for module in network.modules() if isinstance(module, Norm)]
 
 
-def gradients(value: Tensor, of: Sequence[Tensor], *, graph: bool = False) -> list[Tensor]:
+def gradients(value: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradient of a scalar for every tensor; zeros where it does not depend on one.
 
     Args:
         value: The scalar.
         of: The tensors.
-        graph: Whether the gradients can be differentiated again.
     """
     if not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in of]
-    found = torch.autograd.grad(value, of, create_graph=graph, allow_unused=True)
+    found = torch.autograd.grad(value, of, allow_unused=True)
     return [torch.zeros_like(t) if g is None else g for t, g in zip(of, found, strict=True)]
 
 
@@ -101,11 +100,36 @@ class Activations(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class Twice(TorchFunctionMode):
-    """Lets networks with hard sigmoids be differentiated twice, which torch's own function cannot."""
+_RELUS = frozenset({F.relu, torch.relu, Tensor.relu, F.relu6})
+
+
+class Sides(TorchFunctionMode):
+    """Keeps every ReLU and ReLU6 on the side it was on when the network first ran in such a block.
+
+    So a network whose weights change a little stays one smooth function, which is what its second derivative
+    takes it to be. Call `again` before every run but the first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: list[Tensor] = []
+        self._call: int | None = None
+
+    def again(self) -> None:
+        """Let the next run have the sides of the first."""
+        self._call = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function, a hard sigmoid as a clamped line."""
-        if func is F.hardsigmoid:
-            return (args[0] / 6.0 + 0.5).clamp(0.0, 1.0)
-        return func(*args, **(kwargs or {}))
+        """Run a function, a ReLU as the line or the constant that it was."""
+        if func not in _RELUS:
+            return func(*args, **(kwargs or {}))
+        if self._call is None:
+            result = func(*args, **(kwargs or {}))
+            self._noted.append(result.detach())
+            return result
+        before = self._noted[self._call]
+        self._call += 1
+        # What the gradient of a ReLU does: keep where it was above 0. Faster than choosing by a mask.
+        if func is not F.relu6:
+            return torch.ops.aten.threshold_backward(args[0], before, 0.0)
+        return torch.where((before > 0) & (before < 6), args[0], before)
