@@ -1,30 +1,151 @@
-"""Depthwise convolution whose gradients are cheap on a CPU, and the rearrangement that undoes a dilation.
+"""Depthwise convolutions of several groups at once, by the kernels of `native` or by torch.
 
-oneDNN's depthwise kernels know neither dilation nor weight gradients of kernels wider than three columns;
-its general ones cost ten times as much. Both cases are brought back to the fast kernels here.
+A map is ``(groups, B, H, W, C)``. With `native` it is contiguous; with torch, which convolves all groups as
+one image of more channels, its memory is that of ``(B, H, W, groups, C)``. Whoever works on pixels,
+``map.flatten(1, 3)``, need not know. All groups may read one map of a single group.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = [
-    "can_interleave",
-    "convolve",
-    "deinterleave",
-    "depthwise",
-    "input_gradient",
-    "interleave",
-    "repeat_channels",
-    "weight_gradient",
-]
+from nasforge_plugins.ops import interleaving
+from nasforge_plugins.ops.native import depthwise as native
 
-SMALL = 8  # maps below this side have no fast weight gradient for kernels of five rows
+__all__ = ["Kernels", "Layer", "as_map", "depthwise", "input_gradient", "readable", "stack", "unstack"]
+
+
+class Kernels(NamedTuple):
+    """Kernels of several groups, and how they move.
+
+    Attributes:
+        weight: ``(groups, taps, C)`` for `native`, ``(groups C, 1, k, k)`` for torch.
+        groups: How many groups.
+        side: k.
+        stride: Step of the convolution.
+        dilation: Distance between taps.
+    """
+
+    weight: Tensor
+    groups: int
+    side: int
+    stride: int
+    dilation: int
+
+    @property
+    def native(self) -> bool:
+        """Whether the kernels in C run."""
+        return self.weight.dim() == 3
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Convolve what `readable` returned; the result is a map of all groups."""
+        if self.native:
+            return native.convolve(x, self.weight, self.stride, self.dilation, True)
+        image = interleaving.convolve(_image(x, self.groups), self.weight, self.stride, self.dilation)
+        return _map(image, self.groups)
+
+    def weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Return the gradient of ``weight``.
+
+        Args:
+            grad: Gradient of what `convolve` returned.
+            x: What it read.
+        """
+        if self.native:
+            return native.weight_gradient(grad, x, self.side, self.stride, self.dilation, True)
+        images = _image(grad, self.groups), _image(x, self.groups)
+        return interleaving.weight_gradient(*images, self.weight, self.stride, self.dilation)
+
+
+class Layer(NamedTuple):
+    """A convolution to go back through.
+
+    Attributes:
+        grad: Gradient of its result.
+        kernels: Its kernels.
+    """
+
+    grad: Tensor
+    kernels: Kernels
+
+
+def stack(weights: Sequence[Tensor], x: Tensor, stride: int = 1, dilation: int = 1) -> Kernels:
+    """Join the kernels of groups.
+
+    Args:
+        weights: ``(C, 1, k, k)`` per group, k odd.
+        x: A map like those to be convolved.
+        stride: Step of the convolution.
+        dilation: Distance between taps.
+    """
+    side, count = weights[0].shape[-1], len(weights)
+    weight = weights[0] if count == 1 else torch.cat(list(weights))
+    if native.has_kernel(x, side, stride, dilation):
+        weight = weight.reshape(count, -1, side * side).mT.contiguous()
+    return Kernels(weight, count, side, stride, dilation)
+
+
+def unstack(gradient: Tensor, kernels: Kernels) -> tuple[Tensor, ...]:
+    """Undo `stack` for a gradient."""
+    if not kernels.native:
+        return gradient.chunk(kernels.groups)
+    groups, _, channels = gradient.shape
+    # In the parameters' own layout, as autograd would copy them otherwise.
+    return gradient.mT.contiguous().view(groups, channels, 1, kernels.side, kernels.side).unbind()
+
+
+def as_map(image: Tensor) -> Tensor:
+    """View an image ``(B, C, H, W)`` as a map of one group; contiguous if it is channels last."""
+    return image.permute(0, 2, 3, 1).unsqueeze(0)
+
+
+def readable(x: Tensor, kernels: Kernels, *, overwrite: bool = False) -> Tensor:
+    """Return the rectified map as `Kernels.convolve` reads it; the native kernels rectify on their way.
+
+    Args:
+        x: ``(1 or groups, B, H, W, C)``.
+        kernels: Who reads it.
+        overwrite: Whether ``x`` may be rectified in place.
+    """
+    if kernels.native:
+        return x
+    x = x.relu_() if overwrite else F.relu(x)
+    return x if x.shape[0] == kernels.groups else _map(_image(x, kernels.groups), kernels.groups)
+
+
+def input_gradient(layers: Sequence[Layer], x: Tensor) -> Tensor:
+    """Return the gradient of a map that all these layers read rectified.
+
+    Args:
+        layers: Of as many groups each.
+        x: The map ``(1 or groups, B, H, W, C)``; where it is not above zero, the gradient is zero.
+    """
+    if layers[0].kernels.native:
+        out = torch.empty(x.shape, dtype=x.dtype)
+        for number, (grad, kernels) in enumerate(layers):
+            gate = x if number == len(layers) - 1 else None
+            steps = kernels.stride, kernels.dilation
+            native.input_gradient(out, grad, kernels.weight, *steps, gate=gate, add=number > 0)
+        return out
+    total = None
+    _, b, h, w, c = x.shape
+    for grad, kernels in layers:
+        shape = torch.Size((b, kernels.groups * c, h, w))
+        image = _image(grad, kernels.groups)
+        found = interleaving.input_gradient(image, shape, kernels.weight, kernels.stride, kernels.dilation)
+        total = found if total is None else total.add_(found)
+    assert total is not None, "there is at least one layer"
+    grads = _map(total, layers[0].kernels.groups)
+    if len(grads) > len(x):
+        grads = grads.sum(0, keepdim=True)
+    gated: Tensor = torch.ops.aten.threshold_backward(grads, x, 0)
+    return gated
 
 
 class _Depthwise(torch.autograd.Function):
@@ -33,16 +154,39 @@ class _Depthwise(torch.autograd.Function):
         ctx.steps = stride, dilation
         ctx.shape = x.shape
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return convolve(x, weight, stride, dilation)
+        return _plain(x, weight, stride, dilation)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
-        grad = _dense(grad)
-        need_x, need_weight, *_ = ctx.needs_input_grad
-        grad_x = input_gradient(grad, ctx.shape, weight, *ctx.steps) if need_x else None
-        return grad_x, weight_gradient(grad, x, weight, *ctx.steps) if need_weight else None, None, None
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        kernels = stack([weight], grad, *ctx.steps)
+        grad_x = grad_weight = None
+        if not kernels.native:
+            if ctx.needs_input_grad[0]:
+                grad_x = interleaving.input_gradient(grad, ctx.shape, weight, *ctx.steps)
+            if ctx.needs_input_grad[1]:
+                stride, dilation = ctx.steps
+                grad_weight = interleaving.weight_gradient(grad, x, weight, stride, dilation)
+            return grad_x, grad_weight, None, None
+        if ctx.needs_input_grad[0]:
+            b, c, h, w = ctx.shape
+            out = grad.new_empty(1, b, h, w, c)
+            native.input_gradient(out, as_map(grad), kernels.weight, *ctx.steps)
+            grad_x = out[0].permute(0, 3, 1, 2)
+        if ctx.needs_input_grad[1]:
+            side, stride, dilation = kernels[2:]
+            found = native.weight_gradient(as_map(grad), as_map(x), side, stride, dilation, False)
+            (grad_weight,) = unstack(found, kernels)
+        return grad_x, grad_weight, None, None
+
+
+def _plain(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    kernels = stack([weight], x, stride, dilation)
+    if not kernels.native:
+        return interleaving.convolve(x, weight, stride, dilation)
+    return native.convolve(as_map(x), kernels.weight, stride, dilation, False)[0].permute(0, 3, 1, 2)
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -54,104 +198,17 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
         stride: Step of the convolution.
         dilation: Distance between taps.
     """
-    return _Depthwise.apply(x, weight, stride, dilation)
+    return _Depthwise.apply(x.contiguous(memory_format=torch.channels_last), weight, stride, dilation)
 
 
-def convolve(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
-    """Compute `depthwise` itself, for functions that bring their own gradient."""
-    padding = dilation * (weight.shape[-1] // 2)
-    return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+def _image(x: Tensor, groups: int) -> Tensor:
+    """Return a map as one image ``(B, groups C, H, W)``, channels last; a view, if torch made it."""
+    _, b, h, w, c = x.shape
+    rows = x.expand(groups, b, h, w, c).permute(1, 2, 3, 0, 4)
+    return rows.reshape(b, h, w, groups * c).permute(0, 3, 1, 2)
 
 
-def input_gradient(
-    grad: Tensor, shape: torch.Size, weight: Tensor, stride: int = 1, dilation: int = 1
-) -> Tensor:
-    """Return the gradient of the input, which had this shape."""
-    # The input's values do not enter its own gradient: any memory of its shape will do.
-    like = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last)
-    return _backward(grad, like, weight, stride, dilation, of_input=True)
-
-
-def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
-    """Return the gradient of the kernels; on a CPU, five taps wide ones from three taps wide ones."""
-    rows, columns = weight.shape[2:]
-    fast = grad.device.type == "cpu" and dilation == 1
-    if fast and columns == 5:
-        dim = 3
-    elif fast and rows == 5 and x.shape[2] < SMALL:
-        dim = 2
-    else:
-        return _backward(grad, x, weight, stride, dilation, of_input=False)
-    three, last = weight.narrow(dim, 0, 3).contiguous(), x.shape[dim] - 1
-    # Taps -2 to 0 are taps -1 to 1 of the image moved by one pixel, taps 0 to 2 those of the one moved back.
-    low, high = (weight_gradient(grad, _moved(x, dim, by), three, stride) for by in (1, -1))
-    if last % stride == 0:  # moving lost the last pixel, which tap 0 of the last output sees
-        centre = weight.narrow(dim, 0, 1).contiguous()
-        last_grad, last_x = (_dense(image.narrow(dim, image.shape[dim] - 1, 1)) for image in (grad, x))
-        low.narrow(dim, 2, 1).add_(weight_gradient(last_grad, last_x, centre, stride))
-    return torch.cat([low, high.narrow(dim, 1, 2)], dim)
-
-
-def can_interleave(x: Tensor) -> bool:
-    """Whether both sides of the map are even."""
-    return x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0
-
-
-def interleave(x: Tensor) -> Tensor:
-    """Split a map into its four interleaved sub-images: dilation 2 on the map is dilation 1 on each of them.
-
-    Args:
-        x: ``(B, C, H, W)`` with even sides.
-
-    Returns:
-        ``(4 B, C, H / 2, W / 2)``, channels last; row parity, column parity and image in this order.
-    """
-    b, c, h, w = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
-    return rows.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
-
-
-def deinterleave(rows: Tensor, height: int, width: int) -> Tensor:
-    """Undo `interleave` without copying.
-
-    Args:
-        rows: ``(G, 4 B H/2 W/2, C)``: pixels in the order of the sub-images, for each of G maps.
-        height: H.
-        width: W.
-
-    Returns:
-        A view ``(G, B, H / 2, 2, W / 2, 2, C)``, which reshapes to ``(G, B, H, W, C)``.
-    """
-    groups, _, c = rows.shape
-    return rows.reshape(groups, 2, 2, -1, height // 2, width // 2, c).permute(0, 3, 4, 1, 5, 2, 6)
-
-
-def repeat_channels(x: Tensor, times: int) -> Tensor:
-    """Return ``(B, times C, H, W)``, channels last: the channels of ``x`` again and again."""
-    if times == 1:
-        return x
-    b, c, h, w = x.shape
-    rows = x.permute(0, 2, 3, 1).unsqueeze(3).expand(b, h, w, times, c)
-    return rows.reshape(b, h, w, times * c).permute(0, 3, 1, 2)
-
-
-def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int, *, of_input: bool
-) -> Tensor:
-    padding = [dilation * (side // 2) for side in weight.shape[2:]]
-    steps = [stride] * 2, padding, [dilation] * 2, False, [0, 0], weight.shape[0]
-    wanted = [of_input, not of_input, False]
-    found = torch.ops.aten.convolution_backward(grad, x, weight, None, *steps, wanted)
-    return cast("Tensor", found[0 if of_input else 1])
-
-
-def _moved(x: Tensor, dim: int, by: int) -> Tensor:
-    """Move an image by one pixel along a side; zeros come in."""
-    moved, kept = torch.empty_like(x), x.shape[dim] - 1
-    moved.narrow(dim, max(0, by), kept).copy_(x.narrow(dim, max(0, -by), kept))
-    moved.narrow(dim, 0 if by > 0 else kept, 1).zero_()
-    return moved
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
+def _map(image: Tensor, groups: int) -> Tensor:
+    """Undo `_image`, without copying an image that is channels last."""
+    b, c, h, w = image.shape
+    return image.permute(0, 2, 3, 1).contiguous().view(b, h, w, groups, c // groups).permute(3, 0, 1, 2, 4)

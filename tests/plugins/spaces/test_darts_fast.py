@@ -8,6 +8,7 @@ from torch import nn
 
 from nasforge.nn import set_drop_path
 from nasforge.space import Task
+from nasforge_plugins.ops.native import depthwise as native
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
@@ -20,6 +21,15 @@ TINY = {
     "eval_cells": 4,
     "stem_multiplier": 2,
 }
+
+
+@pytest.fixture(autouse=True, params=["native", "torch"])
+def kernels(request, monkeypatch):
+    """With the kernels in C and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", lambda dtype: None)
+    elif native.library(torch.float64) is None:
+        pytest.skip("there is no C compiler")
 
 
 def spaces(**options):

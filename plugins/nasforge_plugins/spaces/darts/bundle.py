@@ -1,7 +1,7 @@
 """The separable and dilated convolutions of some edges that leave one state, as one differentiable function.
 
-Convolutions of equal shape run as one with stacked channels. Pixels of the dilated ones may be interleaved
-(`nasforge_plugins.ops.depthwise.interleave`): their 1x1 convolutions and norms do not mind the order.
+Convolutions of equal shape run as one, a group per edge. Kept for the gradient is what the 1x1 convolutions
+see, and nothing else: what lies between is cheaper to make again.
 """
 
 from __future__ import annotations
@@ -14,10 +14,26 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nasforge_plugins.ops.depthwise import convolve, input_gradient, repeat_channels, weight_gradient
+from nasforge_plugins.ops.depthwise import Kernels, Layer, as_map, input_gradient, readable, stack, unstack
 from nasforge_plugins.ops.normed import Folded, Unfolded, fold, moments, unfold
 
-__all__ = ["BundleForm", "bundle"]
+__all__ = ["BundleForm", "Path", "bundle"]
+
+FIELDS = len(Folded._fields)
+
+
+class Path(NamedTuple):
+    """One or two separable convolutions in a row.
+
+    Attributes:
+        stride: Step of the first.
+        dilation: Distance between the taps of the first.
+        twice: Whether there is a second one, which neither moves nor dilates.
+    """
+
+    stride: int
+    dilation: int
+    twice: bool
 
 
 class BundleForm(NamedTuple):
@@ -25,17 +41,13 @@ class BundleForm(NamedTuple):
 
     Attributes:
         edges: G, how many edges.
-        stride: Step of the first separable convolutions.
-        dilation: Of the dilated ones, on the map they get.
-        apart: Whether that map is interleaved, so that their result is returned by itself.
+        paths: What every edge has of each, those with two convolutions first.
         eps: What the batch norms add to a variance.
-        running: Running mean and variance, ``(6 G, C)`` each, or None to use the batch's.
+        running: Running mean and variance, ``(L G, C)`` each, or None to use the batch's.
     """
 
     edges: int
-    stride: int
-    dilation: int
-    apart: bool
+    paths: tuple[Path, ...]
     eps: float
     running: tuple[Tensor, Tensor] | None
 
@@ -43,174 +55,181 @@ class BundleForm(NamedTuple):
 def bundle(
     form: BundleForm,
     x: Tensor,
-    thin: Tensor,
     scale: Tensor | None,
     shift: Tensor | None,
     depthwise: Sequence[Tensor],
     pointwise: Sequence[Tensor],
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Return, per edge, the sum of its four weighted convolutions.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return, per edge, the sum of its weighted paths.
+
+    The L layers are the first convolutions of all paths, then the second ones.
 
     Args:
         form: Sizes and statistics.
-        x: The rectified state ``(B, C, H, W)``, channels last.
-        thin: What the dilated convolutions see of it.
-        scale: Scale of each layer's norm times option weight, ``(6 G, C)`` or ``(6 G, 1)``.
-        shift: Shift likewise, ``(6 G, C)``.
-        depthwise: Kernels ``(C, 1, k, k)``, G of each of six layers: first of ``sep_conv_3x3``, first of
-            ``sep_conv_5x5``, ``dil_conv_3x3``, ``dil_conv_5x5``, second of either ``sep_conv``.
-        pointwise: 1x1 weights, 6 G of ``(C, C, 1, 1)``.
+        x: The state ``(B, C, H, W)``, channels last; paths rectify it.
+        scale: Scale of each layer's norm times option weight, ``(L G, C)`` or ``(L G, 1)``.
+        shift: Shift likewise, ``(L G, C)``.
+        depthwise: Kernels ``(C, 1, k, k)``, G of each layer.
+        pointwise: 1x1 weights ``(C, C, 1, 1)``, likewise.
 
     Returns:
-        The sum ``(G, n, C)``, or, if ``form.apart``, that of the separable and that of the dilated ones; mean
-        and biased variance that each norm has seen, ``(6 G, C)``.
+        The sum ``(G, n, C)``; mean and biased variance that each norm has seen, ``(L G, C)``.
     """
-    return _Bundle.apply(form, x, thin, scale, shift, *depthwise, *pointwise)
+    return _Bundle.apply(form, x, scale, shift, *depthwise, *pointwise)
 
 
 class _Bundle(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, form: BundleForm, x: Tensor, thin: Tensor, scale: Any, shift: Any, *weights: Tensor
-    ) -> Any:
+    def forward(ctx: Any, form: BundleForm, x: Tensor, scale: Any, shift: Any, *weights: Tensor) -> Any:
         count, half, channels = form.edges, len(weights) // 2, x.shape[1]
-        kernels = [_stack(weights[i : i + count]) for i in range(0, half, count)]
+        first = len(form.paths) * count
+        state = as_map(x)
+        steps = [path[:2] for path in form.paths] + [(1, 1)] * sum(path.twice for path in form.paths)
+        starts = range(0, half, count)
+        kernels = [stack(weights[i : i + count], state, *s) for i, s in zip(starts, steps, strict=True)]
         weight = torch.cat(weights[half:]).view(-1, channels, channels)
-        maps: list[Tensor] = []
+        outer_kernels, last_kernels = kernels[: len(form.paths)], kernels[len(form.paths) :]
 
         def convolve_outer() -> Iterator[Tensor]:
-            wide = repeat_channels(x, count)
-            yield convolve(wide, kernels[0], form.stride)
-            yield convolve(wide, kernels[1], form.stride)
-            wide = repeat_channels(thin, count)
-            yield convolve(wide, kernels[2], 1, form.dilation)
-            yield convolve(wide, kernels[3], 1, form.dilation)
+            read = None
+            for k in outer_kernels:
+                read = readable(state, k) if read is None else read
+                yield k.convolve(read)
 
         def convolve_last() -> Iterator[Tensor]:
-            for k in range(2):
-                yield convolve(_inner(outer, k, maps[k], count), kernels[4 + k])
+            for i, k in enumerate(last_kernels):
+                yield k.convolve(readable(_inner(outer, i, maps[i], count), k, overwrite=True))
 
-        outer = _fold(form, convolve_outer(), maps, weight, scale, shift, slice(0, 4 * count))
-        last = _fold(form, convolve_last(), maps, weight, scale, shift, slice(4 * count, 6 * count))
-        separable = _closed(last, 0, maps[4:], count)
-        dilated = _closed(outer, 2 * count, maps[2:4], count, None if form.apart else separable)
-        mean = torch.cat([outer.mean, last.mean])
-        variance = torch.cat([outer.variance, last.variance])
-        trains = any(ctx.needs_input_grad[5:])
-        ctx.form, ctx.shapes = form, (x.shape, thin.shape)
+        outer, maps = _fold(form, convolve_outer(), weight, scale, shift, slice(0, first))
+        outs = []
+        mean, variance = outer.mean, outer.variance
+        last = None
+        if last_kernels:
+            last, last_maps = _fold(form, convolve_last(), weight, scale, shift, slice(first, None))
+            outs += [(last, i, d) for i, d in enumerate(last_maps)]
+            mean, variance = torch.cat([mean, last.mean]), torch.cat([variance, last.variance])
+            maps += last_maps
+        singles = maps[len(last_kernels) : len(form.paths)]
+        outs += [(outer, i, d) for i, d in enumerate(singles, len(last_kernels))]
+        ctx.form = form
+        ctx.kernels = [(k.groups, k.side, k.stride, k.dilation) for k in kernels]
         ctx.factor_only = scale is not None and scale.shape[1] == 1
-        ctx.save_for_backward(
-            *((x, thin) if trains else (None, None)), *kernels, weight, *maps, *outer, *last
-        )
+        stacked = [k.weight for k in kernels]
+        ctx.save_for_backward(x, weight, *stacked, *maps, *outer, *(last or ()))
         ctx.mark_non_differentiable(mean, variance)
         ctx.set_materialize_grads(False)
-        return separable, dilated if form.apart else None, mean, variance
+        return _closed(outs, count), mean, variance
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_dilated: Tensor | None, *_: Any) -> Any:
-        form, count = ctx.form, ctx.form.edges
-        x, thin, *rest = ctx.saved_tensors
-        kernels, weight, maps = rest[:6], rest[6], rest[7:13]
-        outer, last = Folded(*rest[13:21]), Folded(*rest[21:29])
-        need_x, need_thin, need_scale, need_shift, *need_weights = ctx.needs_input_grad[1:]
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
+        form, count, layers = ctx.form, ctx.form.edges, len(ctx.kernels)
+        x, weight, *rest = ctx.saved_tensors
+        kernels = [Kernels(w, *k) for w, k in zip(rest[:layers], ctx.kernels, strict=True)]
+        maps, norms = rest[layers : 2 * layers], rest[2 * layers :]
+        outer = Folded(*norms[:FIELDS])
+        paths = len(form.paths)
+        first, twice = paths * count, layers - paths
+        need_x, need_scale, need_shift, *need_weights = ctx.needs_input_grad[1:]
         trains = any(need_weights)
-        wide, wide_thin = (repeat_channels(m, count) if trains else None for m in (x, thin))
-        kernel_grads: list[Tensor] = []
+        kernel_grads: list[Tensor] = [weight] * layers
         grad = grad.contiguous()
-        dilated = grad if grad_dilated is None else grad_dilated.contiguous()
-        n, total = grad.shape[1], grad.sum(1)
-        total_dilated = total if dilated is grad else dilated.sum(1)
+        total, grads, totals = grad.sum(1), [], []
+        unfolded: list[Unfolded] = []
 
-        last_total = total.repeat(2, 1)
-        un_last = unfold(last, weight[4 * count :], _cross([grad] * 2, maps[4:], count), last_total, n)
-        gates = []
-        for k in range(2):
-            y = _inner(outer, k, maps[k], count)  # cheaper to make again than to keep
-            to_map = _to_map(grad, maps[4 + k], last, un_last, k, count)
-            if trains:
-                kernel_grads.append(weight_gradient(to_map, y, kernels[4 + k]))
-            to_y = input_gradient(to_map, y.shape, kernels[4 + k])
-            gates.append(_rows(torch.ops.aten.threshold_backward(to_y, y, 0), count))
+        if twice:
+            last, last_maps = Folded(*norms[FIELDS:]), maps[paths:]
+            cross = _cross([grad] * twice, last_maps, count)
+            un_last = unfold(last, weight[first:], cross, total.repeat(twice, 1), grad.shape[1])
+            for k, d in enumerate(last_maps):
+                kernel = kernels[paths + k]
+                z = _inner(outer, k, maps[k], count)  # cheaper to make again than to keep
+                to_map = _to_map(grad, d, last, un_last, k, count)
+                if trains:
+                    read = readable(z, kernel, overwrite=True)
+                    kernel_grads[paths + k] = kernel.weight_gradient(to_map, read)
+                gate = input_gradient([Layer(to_map, kernel)], z).flatten(1, 3)
+                grads.append(gate)
+                totals.append(gate.sum(1))
+            unfolded.append(un_last)
 
-        grads = [*gates, dilated, dilated]
-        outer_total = torch.cat([gates[0].sum(1), gates[1].sum(1), total_dilated, total_dilated])
-        un_outer = unfold(outer, weight[: 4 * count], _cross(grads, maps[:4], count), outer_total, n)
-        to_inputs: list[Tensor] = []
-        for k in range(4):
-            source, shape = (wide, ctx.shapes[0]) if k < 2 else (wide_thin, ctx.shapes[1])
-            steps = (form.stride, 1) if k < 2 else (1, form.dilation)
+        grads += [grad] * (paths - twice)
+        totals += [total] * (paths - twice)
+        state, to_maps = as_map(x), []
+        outer_total = torch.cat(totals)
+        cross = _cross(grads, maps[:paths], count)
+        un_outer = unfold(outer, weight[:first], cross, outer_total, grad.shape[1])
+        unfolded.insert(0, un_outer)
+        read = readable(state, kernels[0]) if trains else state
+        for k in range(paths):
             to_map = _to_map(grads[k], maps[k], outer, un_outer, k, count)
             if trains:
-                kernel_grads.insert(k, weight_gradient(to_map, cast("Tensor", source), kernels[k], *steps))
-            if need_x if k < 2 else need_thin:
-                shape = torch.Size((shape[0], count * shape[1], *shape[2:]))
-                to_inputs.append(input_gradient(to_map, shape, kernels[k], *steps))
+                kernel_grads[k] = kernels[k].weight_gradient(to_map, read)
+            to_maps.append(Layer(to_map, kernels[k]))
+        to_x = input_gradient(to_maps, state)[0].permute(0, 3, 1, 2) if need_x else None
 
-        to_scale = torch.cat([un_outer.scale, un_last.scale]) if need_scale else None
+        to_scale = torch.cat([u.scale for u in unfolded]) if need_scale else None
         if to_scale is not None and ctx.factor_only:
             to_scale = to_scale.sum(1, keepdim=True)
         to_weights: list[Tensor | None] = [None] * len(need_weights)
         if trains:
-            channels = weight.shape[1]
-            pointwise = torch.cat([un_outer.weight, un_last.weight]).view(-1, channels, channels, 1, 1)
-            to_weights = [g for k in kernel_grads for g in k.split(channels)] + list(pointwise.unbind())
-        return (
-            None,
-            _together(to_inputs[:2], count) if need_x else None,
-            _together(to_inputs[-2:], count) if need_thin else None,
-            to_scale,
-            torch.cat([outer_total, last_total]) if need_shift else None,
-            *to_weights,
-        )
+            pointwise = torch.cat([u.weight for u in unfolded]).unsqueeze(3).unsqueeze(4)
+            pairs = zip(kernel_grads, kernels, strict=True)
+            to_weights = [*(g for pair in pairs for g in unstack(*pair)), *pointwise.unbind()]
+        to_shift = torch.cat([outer_total, *[total] * twice]) if need_shift else None
+        return None, to_x, to_scale, to_shift, *to_weights
 
 
 def _fold(
     form: BundleForm,
     made: Iterator[Tensor],
-    maps: list[Tensor],
     weight: Tensor,
     scale: Tensor | None,
     shift: Tensor | None,
     some: slice,
-) -> Folded:
-    """Fold the norms of some layers; their maps are added to ``maps``."""
+) -> tuple[Folded, list[Tensor]]:
+    """Fold the norms of some layers; return their maps, too."""
+    maps: list[Tensor] = []
 
     def rows() -> Iterator[Tensor]:
         for d in made:
             maps.append(d)
-            yield _rows(d, form.edges)
+            yield d.flatten(1, 3)
 
+    weight = weight[some]
     seen = running = None
     if form.running is None:
         # A map is summed up right when it is made, while it is in the cache.
-        seen = moments(rows(), (some.stop - some.start) // form.edges)
+        seen = moments(rows(), len(weight) // form.edges)
     else:
         running = form.running[0][some], form.running[1][some]
         deque(rows(), 0)
-    n = maps[-1].numel() // maps[-1].shape[1]
+    n = maps[-1][0, ..., 0].numel()
     scale, shift = (None if t is None else t[some] for t in (scale, shift))
-    return fold(weight[some], scale, shift, form.eps, n, seen=seen, running=running)
+    return fold(weight, scale, shift, form.eps, n, seen=seen, running=running), maps
 
 
 def _inner(folded: Folded, k: int, d: Tensor, count: int) -> Tensor:
-    """Return what the second convolution of a separable pair sees."""
+    """Return what the second convolution of a path gets, to be rectified."""
     some = slice(k * count, (k + 1) * count)
-    y = torch.empty_like(d)
-    torch.baddbmm(folded.bias[some], _rows(d, count), folded.product[some].mT, out=_rows(y, count))
-    return y.relu_()
+    z = torch.empty_like(d)
+    torch.baddbmm(folded.bias[some], d.flatten(1, 3), folded.product[some].mT, out=z.flatten(1, 3))
+    return z
 
 
-def _closed(folded: Folded, start: int, maps: Sequence[Tensor], count: int, out: Any = None) -> Tensor:
-    """Return the sum of two layers, from ``start`` on, or add it to ``out``."""
-    bias = folded.bias[start:].view(2, count, 1, -1).sum(0)
-    products = folded.product[start:].mT.split(count)
-    first, second = (_rows(d, count) for d in maps)
-    if out is None:
-        out = torch.baddbmm(bias, first, products[0])
-    else:
-        out.add_(bias).baddbmm_(first, products[0])
-    return out.baddbmm_(second, products[1])
+def _closed(outs: Sequence[tuple[Folded, int, Tensor]], count: int) -> Tensor:
+    """Return the sum of some layers."""
+    out = None
+    for folded, k, d in outs:
+        some = slice(k * count, (k + 1) * count)
+        rows, product = d.flatten(1, 3), folded.product[some].mT
+        if out is None:
+            # All biases at once: each would be a pass over the map.
+            bias = sum(f.bias[i * count : (i + 1) * count] for f, i, _ in outs)
+            out = torch.baddbmm(cast("Tensor", bias), rows, product)
+        else:
+            out.baddbmm_(rows, product)
+    return cast("Tensor", out)
 
 
 def _cross(grads: Sequence[Tensor], maps: Sequence[Tensor], count: int) -> Tensor:
@@ -218,36 +237,18 @@ def _cross(grads: Sequence[Tensor], maps: Sequence[Tensor], count: int) -> Tenso
     channels = grads[0].shape[2]
     out = grads[0].new_empty(len(maps) * count, channels, channels)
     for k, (grad, d) in enumerate(zip(grads, maps, strict=True)):
-        torch.bmm(grad.mT, _rows(d, count), out=out[k * count : (k + 1) * count])
+        torch.bmm(grad.mT, d.flatten(1, 3), out=out[k * count : (k + 1) * count])
     return out
 
 
 def _to_map(grad: Tensor, d: Tensor, folded: Folded, un: Unfolded, k: int, count: int) -> Tensor:
-    """Return the gradient of what the 1x1 convolutions of layer ``k`` see, as an image."""
+    """Return the gradient of what the 1x1 convolutions of layer ``k`` see."""
     some = slice(k * count, (k + 1) * count)
-    image = torch.empty_like(d)
-    rows = _rows(image, count)
+    out = torch.empty_like(d)
+    rows = out.flatten(1, 3)
     if un.back is None or un.level is None:
         torch.bmm(grad, folded.product[some], out=rows)
     else:
-        torch.baddbmm(un.level[some], _rows(d, count), un.back[some], alpha=-1, out=rows)
+        torch.baddbmm(un.level[some], d.flatten(1, 3), un.back[some], alpha=-1, out=rows)
         rows.baddbmm_(grad, folded.product[some])
-    return image
-
-
-def _together(grads: Sequence[Tensor], count: int) -> Tensor:
-    """Add the gradients that two layers of all edges have for the map they share."""
-    total = grads[0].add_(grads[1])
-    b, c, h, w = total.shape
-    if count == 1:
-        return total
-    return total.permute(0, 2, 3, 1).view(b, h, w, count, c // count).sum(3).permute(0, 3, 1, 2)
-
-
-def _rows(image: Tensor, groups: int) -> Tensor:
-    """View ``(B, G C, H, W)``, channels last, as ``(G, B H W, C)``."""
-    return image.permute(0, 2, 3, 1).view(-1, groups, image.shape[1] // groups).permute(1, 0, 2)
-
-
-def _stack(kernels: Sequence[Tensor]) -> Tensor:
-    return kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))
+    return out

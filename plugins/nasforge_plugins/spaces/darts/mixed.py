@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from nasforge.nn import OptionWeights
 from nasforge_plugins.ops.convolutions import FactorizedReduce, SeparableConv
-from nasforge_plugins.ops.depthwise import can_interleave, deinterleave, interleave
 from nasforge_plugins.ops.normed import Statistics, uses_batch
 from nasforge_plugins.ops.simple import concatenate
-from nasforge_plugins.spaces.darts.bundle import BundleForm, bundle
+from nasforge_plugins.spaces.darts.bundle import BundleForm, Path, bundle
 from nasforge_plugins.spaces.darts.cell import Cell, Edge
 from nasforge_plugins.spaces.darts.genotype import NODES
 from nasforge_plugins.spaces.darts.space import CELLS, OPERATIONS, edge_name, inputs_name, sources
@@ -84,12 +83,7 @@ class _Outgoing:
         state = state.contiguous(memory_format=torch.channels_last)
         b, c, *sides = state.shape
         self.shape = b, *(-(-side // stride) for side in sides), c
-        self.x = F.relu(state)
-        self.interleaved = stride == 1 and can_interleave(state)
-        if stride == 2:  # a kernel of dilation 2 that moves by 2 sees every other pixel only
-            self.thin = self.x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
-        else:
-            self.thin = interleave(self.x) if self.interleaved else self.x
+        self.state = state
         self.plain = {
             "max_pool_3x3": F.max_pool2d(state, 3, stride, 1),
             "avg_pool_3x3": F.avg_pool2d(state, 3, stride, 1, count_include_pad=False),
@@ -101,10 +95,9 @@ class _Outgoing:
         """Return one map ``(B, C, H, W)`` per edge."""
         convs = self.convolutions()
         norms = [conv.norm for conv in convs]
-        total, dilated, mean, variance = bundle(
+        total, mean, variance = bundle(
             self.form(norms),
-            self.x,
-            self.thin,
+            self.state,
             *self.affine(norms),
             [conv.depthwise.weight for conv in convs],
             [conv.pointwise.weight for conv in convs],
@@ -112,9 +105,6 @@ class _Outgoing:
         if uses_batch(norms[0]):
             self.statistics.add(norms, mean, variance, total.shape[1])
         b, h, w, c = self.shape
-        if dilated is not None:
-            image = deinterleave(dilated, h, w)
-            total.view(image.shape).add_(image)
         if self.stride == 2:
             total.add_(self.factorized())
         self.add_pools(total)
@@ -139,9 +129,8 @@ class _Outgoing:
                 torch.stack([cast("Tensor", getattr(norm, name)) for norm in norms])
                 for name in ("running_mean", "running_var")
             )
-        dilation = 1 if self.stride == 2 or self.interleaved else 2
-        count = len(self.edges)
-        return BundleForm(count, self.stride, dilation, self.interleaved, norms[0].eps, cast("Any", running))
+        pairs, thin = Path(self.stride, 1, True), Path(self.stride, 2, False)
+        return BundleForm(len(self.edges), (pairs, pairs, thin, thin), norms[0].eps, cast("Any", running))
 
     def affine(self, norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor | None, Tensor | None]:
         """Return scale and shift of the norms, times the factors of their operations."""
@@ -149,7 +138,9 @@ class _Outgoing:
         if self.scale:
             ones = torch.ones_like(self.scale["none"]).repeat(2)
             closing = ("dil_conv_3x3", "dil_conv_5x5", "sep_conv_3x3", "sep_conv_5x5")
-            factor = torch.cat([ones, *(self.scale[name] for name in closing)]).to(self.x.dtype).unsqueeze(1)
+            factor = (
+                torch.cat([ones, *(self.scale[name] for name in closing)]).to(self.state.dtype).unsqueeze(1)
+            )
         if not norms[0].affine:
             return factor, None
         scale, shift = (torch.stack([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
@@ -157,10 +148,10 @@ class _Outgoing:
 
     def factorized(self) -> Tensor:
         """Return the weighted, strided ``skip_connect`` of every edge, ``(G, n, C)``."""
-        maps = []
+        maps, x = [], F.relu(self.state)
         for k, op in enumerate(self.operations("skip_connect")):
             reduce = cast("FactorizedReduce", op)
-            y = reduce.norm(reduce.convolve(self.x)).permute(0, 2, 3, 1).flatten(0, 2)
+            y = reduce.norm(reduce.convolve(x)).permute(0, 2, 3, 1).flatten(0, 2)
             maps.append(y * self.scale["skip_connect"][k] if self.scale else y)
         return torch.stack(maps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import cast
 
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from nasforge.nn import EdgeSum, OptionWeights
 from nasforge.nn.choice import weighted_sum
 from nasforge_plugins.ops.convolutions import FactorizedReduce, SeparableConv
-from nasforge_plugins.ops.depthwise import can_interleave, deinterleave, depthwise, interleave
+from nasforge_plugins.ops.normed import Statistics, uses_batch
 from nasforge_plugins.ops.simple import concatenate
+from nasforge_plugins.spaces.darts.bundle import BundleForm, Path, bundle
 from nasforge_plugins.spaces.darts.cell import Cell, Edge
 from nasforge_plugins.spaces.darts.genotype import NODES
 
@@ -29,15 +31,20 @@ class SingleCells:
 
     def __init__(self, weights: OptionWeights | None) -> None:
         self.weights = weights
+        self.statistics = Statistics()
 
     def __call__(self, cell: Cell, before: Tensor, previous: Tensor) -> Tensor:
         """Return what ``cell(before, previous, weights)`` returns."""
-        states = {"in0": _State(cell.before(before)), "in1": _State(cell.previous(previous))}
+        states = {"in0": self.state(cell.before(before)), "in1": self.state(cell.previous(previous))}
         for index, module in enumerate(cell.nodes):
             node = cast("EdgeSum", module)
             edges = ((s, partial(self.edge, cast("Edge", e), states[s])) for s, e in node.edges.items())
-            states[f"node{index}"] = _State(weighted_sum(node.choice, edges, self.weights))
+            states[f"node{index}"] = self.state(weighted_sum(node.choice, edges, self.weights))
+        self.statistics.write()
         return concatenate([states[f"node{index}"].x for index in range(NODES)])
+
+    def state(self, x: Tensor) -> _State:
+        return _State(x, self.statistics)
 
     def edge(self, edge: Edge, state: _State) -> Tensor:
         """Return the weighted sum of an edge's operations."""
@@ -48,20 +55,13 @@ class SingleCells:
 class _State:
     """A map that several operations read."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, statistics: Statistics) -> None:
         self.x = x.contiguous(memory_format=torch.channels_last)
+        self.statistics = statistics
 
     @cached_property
     def relu(self) -> Tensor:
         return F.relu(self.x)
-
-    @cached_property
-    def interleaved(self) -> Tensor:
-        return interleave(self.relu)
-
-    @cached_property
-    def halved(self) -> Tensor:
-        return self.relu[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
 
     @cached_property
     def pools(self) -> dict[tuple[str, int], Tensor]:
@@ -72,10 +72,9 @@ class _State:
         if isinstance(option, FactorizedReduce):
             return option.norm(option.convolve(self.relu))
         if isinstance(option, SeparableConv):
-            return self.dilated(option)
+            return self.separable([option])
         if name.startswith("sep"):
-            first, second = cast("nn.Sequential", option)
-            return _separable(second, F.relu(_separable(first, self.relu)))
+            return self.separable(cast("Sequence[SeparableConv]", list(cast("nn.Sequential", option))))
         if name.endswith("pool_3x3"):
             norm = option[1] if isinstance(option, nn.Sequential) else nn.Identity()
             return norm(self.pooled(option[0] if isinstance(option, nn.Sequential) else option))
@@ -87,21 +86,26 @@ class _State:
             self.pools[key] = window(self.x)
         return self.pools[key]
 
-    def dilated(self, conv: SeparableConv) -> Tensor:
-        if conv.depthwise.stride[0] == 2:  # sees every other pixel only
-            return _close(conv, depthwise(self.halved, conv.depthwise.weight))
-        if not can_interleave(self.x):
-            return _close(conv, depthwise(self.relu, conv.depthwise.weight, 1, 2))
-        y = _close(conv, depthwise(self.interleaved, conv.depthwise.weight))
-        b, c, h, w = self.x.shape
-        rows = y.permute(0, 2, 3, 1).reshape(1, -1, c)
-        return deinterleave(rows, h, w).reshape(b, h, w, c).permute(0, 3, 1, 2)
-
-
-def _separable(module: nn.Module, x: Tensor) -> Tensor:
-    conv = cast("SeparableConv", module)
-    return _close(conv, depthwise(x, conv.depthwise.weight, conv.depthwise.stride[0]))
-
-
-def _close(conv: SeparableConv, x: Tensor) -> Tensor:
-    return conv.norm(conv.pointwise(x))
+    def separable(self, convs: Sequence[SeparableConv]) -> Tensor:
+        """Run one or two separable convolutions as a bundle of a single edge."""
+        first, norms = convs[0].depthwise, [conv.norm for conv in convs]
+        stride, dilation = first.stride[0], first.dilation[0]
+        running = scale = shift = None
+        batch = uses_batch(norms[0])
+        if not batch:
+            means, variances = [n.running_mean for n in norms], [n.running_var for n in norms]
+            running = torch.stack(cast("list[Tensor]", means)), torch.stack(cast("list[Tensor]", variances))
+        if norms[0].affine:
+            scale, shift = torch.stack([n.weight for n in norms]), torch.stack([n.bias for n in norms])
+        total, mean, variance = bundle(
+            BundleForm(1, (Path(stride, dilation, len(convs) == 2),), norms[0].eps, running),
+            self.x,
+            scale,
+            shift,
+            [conv.depthwise.weight for conv in convs],
+            [conv.pointwise.weight for conv in convs],
+        )
+        if batch:
+            self.statistics.add(norms, mean, variance, total.shape[1])
+        b, c, *sides = self.x.shape
+        return total.view(b, *(-(-side // stride) for side in sides), c).permute(0, 3, 1, 2)

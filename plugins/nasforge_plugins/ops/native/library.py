@@ -1,0 +1,76 @@
+"""Compiles the kernels once per machine and loads them; without a compiler there are none."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+
+__all__ = ["SOURCE", "library"]
+
+SOURCE = Path(__file__).with_name("depthwise.c")
+REALS = {torch.float32: "float", torch.float64: "double"}
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast")
+SECONDS = 300  # a compiler that takes longer hangs
+
+
+@cache
+def library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """Return the kernels for a type of number, or None where they cannot be had.
+
+    They are compiled when they are first asked for, which takes a few seconds, and kept in the folder named
+    by the environment variable ``NASFORGE_CACHE``, or else ``~/.cache/nasforge``. ``NASFORGE_NATIVE=0`` asks
+    for none.
+
+    Args:
+        dtype: Of the maps.
+    """
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if dtype not in REALS or compiler is None or os.environ.get("NASFORGE_NATIVE") == "0":
+        return None
+    tune = "-march=native" if platform.machine().lower() in {"x86_64", "amd64"} else "-mcpu=native"
+    for flags in (("-fopenmp", tune), (tune,), ()):  # Apple's compiler has no OpenMP
+        try:
+            return ctypes.CDLL(str(_built(compiler, [*FLAGS, *flags, f"-DREAL={REALS[dtype]}"])))
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return None
+
+
+def _built(compiler: str, flags: Sequence[str]) -> Path:
+    """Return the compiled kernels, which may be there already."""
+    # The name holds all that the result depends on, the processor's instructions included: home folders are
+    # shared between machines.
+    parts = (SOURCE.read_text(), compiler, *flags, platform.machine(), _instructions())
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    folder = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
+    target = folder / f"depthwise-{key}.so"
+    if not _own(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            made = Path(temporary) / target.name
+            command = [compiler, *flags, "-o", str(made), str(SOURCE)]
+            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+            made.replace(target)  # another process may do the same at the same time
+    return target
+
+
+def _own(path: Path) -> bool:
+    """Whether the file is there and nobody else's: its code will run as this user's."""
+    return path.exists() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())
+
+
+def _instructions() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else [platform.processor()]
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())

@@ -1,0 +1,90 @@
+"""Kernels in C: compiled once, beside and renamed; whatever goes wrong, torch computes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nasforge_plugins.ops.depthwise import depthwise, stack
+from nasforge_plugins.ops.native import library as native
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch, tmp_path):
+    monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path))
+    monkeypatch.delenv("NASFORGE_NATIVE", raising=False)
+    # The kernels themselves take seconds to compile.
+    monkeypatch.setattr(native, "SOURCE", tmp_path / "tiny.c")
+    native.SOURCE.write_text("int answer(void) { return 42; }")
+    native.library.cache_clear()
+    yield
+    native.library.cache_clear()
+
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, native.COMPILERS)), reason="there is no C compiler"
+)
+
+
+def convolve(function):
+    return function(torch.arange(2.0 * 3 * 5 * 5).view(2, 3, 5, 5), torch.ones(3, 1, 3, 3))
+
+
+@needs_compiler
+def test_is_compiled_once(tmp_path, monkeypatch):
+    assert native.library(torch.float32).answer() == 42
+    (made,) = (tmp_path / "native").iterdir()
+    assert made.suffix == ".so"
+    native.library.cache_clear()
+
+    def fail(*args, **kwargs):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert native.library(torch.float32) is not None
+
+
+@needs_compiler
+def test_file_of_somebody_else_is_replaced(tmp_path, monkeypatch):
+    assert native.library(torch.float32) is not None
+    (made,) = (tmp_path / "native").iterdir()
+    before = made.stat().st_ino
+    native.library.cache_clear()
+    monkeypatch.setattr(native.os, "getuid", lambda: made.stat().st_uid + 1)
+    native.library(torch.float32)
+    assert made.stat().st_ino != before
+
+
+def test_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("NASFORGE_NATIVE", "0")
+    assert native.library(torch.float32) is None
+
+
+@pytest.mark.parametrize("trouble", ["no compiler", "it fails", "it hangs", "cannot be loaded", "no folder"])
+def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
+    expected = convolve(lambda x, weight: F.conv2d(x, weight, padding=1, groups=3))
+
+    def run(command, **kwargs):
+        if trouble == "it fails":
+            raise subprocess.CalledProcessError(1, command)
+        if trouble == "it hangs":
+            raise subprocess.TimeoutExpired(command, 1)
+        Path(command[command.index("-o") + 1]).write_bytes(b"no library")
+
+    monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path / "other"))
+    if trouble == "no compiler":
+        monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    elif trouble == "no folder":
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path / "file"))
+    else:
+        monkeypatch.setattr(subprocess, "run", run)
+    torch.testing.assert_close(convolve(depthwise), expected)
+    assert not stack([torch.ones(3, 1, 3, 3)], torch.zeros(1, 2, 5, 5, 3)).native
+
+
+def test_other_types_of_numbers_have_none():
+    assert native.library(torch.float16) is None
