@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
@@ -14,7 +12,6 @@ from torch.nn.functional import cross_entropy
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.data import Split
 from nasforge.nn import Output
 from nasforge.optim import frozen, gradients, load_gradients
 from nasforge.searcher import Searcher
@@ -29,6 +26,7 @@ from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
+from nasforge_plugins.searchers.gradient.reading import Batches
 from nasforge_plugins.searchers.gradient.relaxing import relax
 
 __all__ = ["Cdarts"]
@@ -50,6 +48,7 @@ class Cdarts(Searcher[CdartsConfig]):
         assert isinstance(space, NetworkSpace), "the recipe check requires a space with a supernet"
         assert ctx.data is not None, "the recipe check requires a [data] table"
         self.space, self.data, self.runtime = space, ctx.data, ctx.runtime
+        self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
         self.alpha, self.constant_weights = relax(
             space, cfg, cfg.edge_weights, cfg.arch_init_std, self.runtime
         )
@@ -105,11 +104,11 @@ class Cdarts(Searcher[CdartsConfig]):
         """
         cfg = self.config
         warm = self.cycle < cfg.warmup_epochs
-        pairs = min(self._batches("weights"), self._batches("arch"))
+        pairs = min(self.batches.count("weights"), self.batches.count("arch"))
         batches = (
-            self._batches("weights")
+            self.batches.count("weights")
             if warm
-            else cfg.eval_warmup_epochs * self._batches("arch") + cfg.joint_epochs * pairs
+            else cfg.eval_warmup_epochs * self.batches.count("arch") + cfg.joint_epochs * pairs
         )
         progress = StepProgress(self.ctx.report, f"search, cycle {self.cycle + 1}", batches)
         self.alpha.relaxation.progress = self.cycle / max(1, cfg.iterations - 1)
@@ -231,14 +230,14 @@ class Cdarts(Searcher[CdartsConfig]):
         self.cycle, self.arch = state["cycle"], Arch(state["arch"])
 
     def _warm_search(self, progress: StepProgress) -> None:
-        for images, labels in self._read("weights", self.cycle):
+        for images, labels in self.batches.read("weights", self.cycle):
             progress.add("search warm-up", len(labels), self.step_search(images, labels))
 
     def _warm_eval(self, progress: StepProgress, epoch: int) -> None:
         cfg = self.config
         cycle = self.cycle - cfg.warmup_epochs
         passes = cycle * (cfg.eval_warmup_epochs + cfg.joint_epochs) + epoch
-        for images, labels in self._read("arch", passes):
+        for images, labels in self.batches.read("arch", passes):
             progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
 
     def _train_jointly(self, progress: StepProgress, epoch: int) -> None:
@@ -253,7 +252,8 @@ class Cdarts(Searcher[CdartsConfig]):
             start=cfg.warmup_epochs,
             epochs=(cfg.iterations - cfg.warmup_epochs) * cfg.joint_epochs,
         )
-        pairs = zip(self._read("weights", search_epoch), self._read("arch", arch_passes), strict=False)
+        read = self.batches.read
+        pairs = zip(read("weights", search_epoch), read("arch", arch_passes), strict=False)
         for (images, labels), (arch_images, arch_labels) in pairs:
             values = self.step_arch(arch_images, arch_labels, strength)
             progress.add("joint training", len(labels), {**values, **self.step_search(images, labels)})
@@ -264,13 +264,6 @@ class Cdarts(Searcher[CdartsConfig]):
     def _search(self, images: Tensor) -> Output:
         with self.runtime.autocast():
             return self.search_net(images, {**self.constant_weights, **self.alpha.weights()})
-
-    def _read(self, split: Split, passes: int) -> Iterable[tuple[Tensor, Tensor]]:
-        pairs = islice(self.data.batches(split, epoch=passes), self._batches(split))
-        return ((self.runtime.prepare_images(images), labels) for images, labels in pairs)
-
-    def _batches(self, split: Split) -> int:
-        return math.ceil(self.data.num_batches(split) * self.config.sample_ratio)
 
     def _everything(self) -> nn.ModuleDict:
         parts = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from random import Random
 from typing import Any
 
@@ -153,8 +152,8 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
     def _measure(self, weights: OptionWeights) -> tuple[float, float]:
         self.search_net.eval()
         meter = Meter("search, selection")
-        for images, labels in islice(self.data.batches("arch", augment=False), self._batches("arch")):
-            logits = self.run(self.runtime.prepare_images(images), weights).logits.float()
+        for images, labels in self.batches.read("arch", augment=False):
+            logits = self.run(images, weights).logits.float()
             meter.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
         loss, accuracy = meter.read()
         return accuracy, -loss

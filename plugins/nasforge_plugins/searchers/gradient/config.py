@@ -98,6 +98,9 @@ class GradientConfig(RelaxationOptions, RegularizerOptions, GuardOptions):
     eval_interval: PositiveInt = 1
     """Epochs between two evaluation networks, each of the latest architecture."""
 
+    share_stem: bool = True
+    """Make the stem one for search and evaluation network; false gives each its own."""
+
     distill_weight: NonNegativeFloat = 1.0
     """Factor of the distillation term in the loss of architecture and evaluation network."""
 

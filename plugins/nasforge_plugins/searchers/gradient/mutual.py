@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from nasforge.nn import Output
+from nasforge.component import Context
+from nasforge.distiller import Distiller
+from nasforge.errors import RunError
+from nasforge.nn import Network, Output
 from nasforge.optim import frozen
+from nasforge.space import NetworkSpace
 from nasforge.twin import Twin
 from nasforge_plugins.searchers.gradient.config import GradientConfig
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
@@ -31,6 +36,39 @@ class TwinTrainer:
 
     def __init__(self, twin: Twin, config: GradientConfig) -> None:
         self.twin, self._config = twin, config
+
+    @classmethod
+    def beside(
+        cls,
+        search_net: Network,
+        space: NetworkSpace[Any],
+        ctx: Context,
+        distiller: Distiller[Any],
+        make_optimizer: Callable[[list[nn.Parameter]], Optimizer],
+        config: GradientConfig,
+    ) -> Self:
+        """Return a trainer with a twin of its own.
+
+        Args:
+            search_net: The supernet being searched, already prepared.
+            space: What built it.
+            ctx: Data and runtime of the search.
+            distiller: Compares both networks.
+            make_optimizer: Makes the optimiser of the evaluation network and the distiller.
+            config: Options of the searcher.
+
+        Raises:
+            RunError: The searcher is of second order.
+        """
+        if config.order == 2:
+            raise RunError(
+                "[searcher]: order = 2 looks ahead for the search network alone. Set order = 1, or leave the "
+                "[distiller] table out."
+            )
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        task, share = ctx.data.task, config.share_stem
+        twin = Twin(space, task, ctx.runtime, search_net, make_optimizer, distiller, share=share)
+        return cls(twin, config)
 
     def due(self, epoch: int) -> bool:
         """Return whether a new evaluation network begins.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -15,13 +14,11 @@ from torch.nn.utils import clip_grad_norm_
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
-from nasforge.errors import RunError
 from nasforge.nn import OptionWeights, Output
 from nasforge.optim import frozen
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
 from nasforge.train import cosine_lr, load_optimizer, set_lr
-from nasforge.twin import Twin
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
 from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.config import GradientConfig
@@ -30,12 +27,12 @@ from nasforge_plugins.searchers.gradient.mutual import TwinTrainer
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, fading, make_l1
 from nasforge_plugins.searchers.gradient.perturbation import adversarial, uniform
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
+from nasforge_plugins.searchers.gradient.reading import Batch, Batches
 from nasforge_plugins.searchers.gradient.relaxing import relax
 
 __all__ = ["GradientSearcher"]
 
 G = TypeVar("G", bound=GradientConfig)
-Batch = tuple[Tensor, Tensor]
 
 
 class GradientSearcher(Searcher[G]):
@@ -54,6 +51,7 @@ class GradientSearcher(Searcher[G]):
         assert ctx.data is not None, "the recipe check requires a [data] table"
         self.space = space if cfg.partial_channels == 1 else space.with_partial_channels(cfg.partial_channels)
         self.data, self.runtime = ctx.data, ctx.runtime
+        self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
         self.alpha, self.constant_weights = relax(
             self.space, cfg, cfg.edge_weights, cfg.arch_init_std, self.runtime
         )
@@ -64,7 +62,10 @@ class GradientSearcher(Searcher[G]):
         self.arch_optimizer = torch.optim.Adam(
             self.alpha.parameters(), cfg.arch_lr, betas=cfg.arch_betas, weight_decay=cfg.arch_weight_decay
         )
-        self.twin = None if ctx.distiller is None else self._make_twin(ctx)
+        self.twin = None
+        if ctx.distiller is not None:
+            sgd = partial(self._sgd, lr=cfg.eval_lr)
+            self.twin = TwinTrainer.beside(self.search_net, self.space, ctx, ctx.distiller, sgd, cfg)
         landscape = Landscape(ctx, self.search_net, self.alpha, self.mean_weights)
         self.guard = CollapseGuard(cfg, self.space, self.alpha, landscape)
         self.epoch = 0
@@ -123,8 +124,8 @@ class GradientSearcher(Searcher[G]):
         self.alpha.relaxation.progress = min(1.0, self.epoch / max(1, cfg.epochs - 1))
         set_lr(self.search_optimizer, lr)
         fresh = learning and self.twin is not None and self.twin.due(self.epoch - cfg.warmup_epochs)
-        alone = cfg.eval_warmup_epochs * self._batches("arch") if fresh else 0
-        progress = StepProgress(self.ctx.report, where, alone + self._batches("weights"))
+        alone = cfg.eval_warmup_epochs * self.batches.count("arch") if fresh else 0
+        progress = StepProgress(self.ctx.report, where, alone + self.batches.count("weights"))
         if fresh:
             self._renew_twin(progress)
         pairs: Iterable[tuple[Batch, Batch | None]] = (
@@ -296,32 +297,11 @@ class GradientSearcher(Searcher[G]):
             for images, labels in self._read("arch", alone=epoch):
                 progress.add("evaluation warm-up", len(labels), self.twin.step_eval(images, labels))
 
-    def _make_twin(self, ctx: Context) -> TwinTrainer:
-        cfg = self.config
-        if cfg.order == 2:
-            raise RunError(
-                "[searcher]: order = 2 looks ahead for the search network alone. Set order = 1, or leave the "
-                "[distiller] table out."
-            )
-        twin = Twin(
-            self.space,
-            self.data.task,
-            self.runtime,
-            self.search_net,
-            lambda parameters: self._sgd(parameters, cfg.eval_lr),
-            ctx.distiller,
-        )
-        return TwinTrainer(twin, cfg)
-
     def _read(self, split: Split, alone: int | None = None) -> Iterable[Batch]:
         """Return prepared batches; every pass over a split has a number, and so an order, of its own."""
         warmups = self.config.eval_warmup_epochs if split == "arch" and self.twin is not None else 0
         passes = self.epoch * (warmups + 1) + (warmups if alone is None else alone)
-        pairs = islice(self.data.batches(split, epoch=passes), self._batches(split))
-        return ((self.runtime.prepare_images(images), labels) for images, labels in pairs)
-
-    def _batches(self, split: Split) -> int:
-        return math.ceil(self.data.num_batches(split) * self.config.sample_ratio)
+        return self.batches.read(split, passes)
 
     def _sgd(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
         cfg = self.config

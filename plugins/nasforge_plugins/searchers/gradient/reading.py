@@ -1,0 +1,46 @@
+"""Batches of a share of the images, ready for the networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from nasforge.data import DataModule, Split
+from nasforge.runtime import Runtime
+
+__all__ = ["Batch", "Batches"]
+
+Batch = tuple[Tensor, Tensor]
+"""Images ``(B, C, S, S)`` and labels ``(B,)``."""
+
+
+class Batches:
+    """Reads the first part of every pass over a split; passes differ in their order.
+
+    Args:
+        data: What is read.
+        runtime: Prepares the images.
+        ratio: Share of a pass's batches that is used.
+    """
+
+    def __init__(self, data: DataModule[Any], runtime: Runtime, ratio: float) -> None:
+        self._data, self._runtime, self._ratio = data, runtime, ratio
+
+    def count(self, split: Split) -> int:
+        """Return how many batches are used of a pass over a split."""
+        return math.ceil(self._data.num_batches(split) * self._ratio)
+
+    def read(self, split: Split, passes: int = 0, *, augment: bool = True) -> Iterable[Batch]:
+        """Return the batches of a pass, one by one.
+
+        Args:
+            split: What is read.
+            passes: Number of the pass, which decides its order.
+            augment: False reads in stored order, without augmentation.
+        """
+        pairs = islice(self._data.batches(split, epoch=passes, augment=augment), self.count(split))
+        return ((self._runtime.prepare_images(images), labels) for images, labels in pairs)
