@@ -18,6 +18,7 @@ from nasforge.errors import ArchError, RunError, suggest
 if TYPE_CHECKING:
     from torch import nn
 
+    from nasforge.drawing import Graph
     from nasforge.nn.output import Network
 
 __all__ = ["NetworkSpace", "Scale", "SearchSpace", "Task"]
@@ -182,6 +183,14 @@ class SearchSpace(Component[C], ABC):
     def notation(self, arch: Arch) -> str:
         """Write an architecture so that `parse` reads it back. Default: JSON."""
         return json.dumps(arch.to_json())
+
+    def graphs(self, arch: Arch) -> tuple[Graph, ...]:
+        """Return what ``nasforge inspect --svg`` draws of an architecture: its cells. Default: nothing.
+
+        Args:
+            arch: An architecture of this space.
+        """
+        return ()
 
     def _is_valid(self, arch: Arch) -> bool:
         try:

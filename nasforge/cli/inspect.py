@@ -41,6 +41,10 @@ def inspect(
         int | None,
         typer.Option("--image-size", min=1, help="Side of the images, in pixels; as published if left out."),
     ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FILE", help="Draw the architecture into this file; needs --arch."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show the choices of a space, or parameters and MACs of one architecture's final network."""
@@ -64,10 +68,14 @@ def inspect(
         "image_size": task.image_size,
     }
     report |= _describe_space(built, task) if arch is None else _describe_arch(built, task, _read(arch))
+    if svg is not None:
+        _draw(built, arch, svg)
     if as_json:
         print_json(report)
     else:
         _print(report)
+        if svg is not None:
+            print(f"\nDrawn in {svg}.")
 
 
 def _read(arch: str) -> str:
@@ -108,6 +116,21 @@ def _describe_arch(space: SearchSpace[Any], task: Task, text: str) -> dict[str, 
         cost = measure_arch(space, task, arch)
         params, macs = cost.params, cost.macs
     return {"arch": arch.to_json(), "notation": space.notation(arch), "params": params, "macs": macs}
+
+
+def _draw(space: SearchSpace[Any], arch: str | None, path: Path) -> None:
+    from nasforge.drawing import draw
+    from nasforge.errors import ArchError
+
+    if arch is None:
+        raise ArchError("--svg: there is no architecture to draw. Name one with --arch.")
+    graphs = space.graphs(space.parse(_read(arch)))
+    if not graphs:
+        raise ArchError(f"--svg: {type(space).__name__} does not say how to draw its architectures (graphs).")
+    try:
+        path.write_text(draw(graphs), encoding="utf-8")
+    except OSError as error:
+        raise ArchError(f"--svg {path}: the file cannot be written: {error.strerror}.") from None
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ Recipe = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", "-p", metavar="NAME", help="Lay this [profiles.NAME.…] over the recipe."),
+    typer.Option("--profile", "-p", metavar="NAME", help="Lay this profile of the recipe over it."),
 ]
 Sets = Annotated[
     list[str] | None,

@@ -179,6 +179,28 @@ def test_inspect_measures_an_architecture(capsys):
     assert "3,349,342 (3.349 M)" in answer(capsys, *arguments)
 
 
+def test_inspect_draws_an_architecture(here, capsys):
+    small = ["inspect", "darts", "--arch", "DARTS_V2", "--set", "cells=3"]
+    assert "Drawn in cells.svg." in answer(capsys, *small, "--svg", "cells.svg")
+    drawn = (here / "cells.svg").read_text()
+    assert drawn.startswith("<svg ")
+    assert drawn.count(">sep_conv_3x3</text>") == 5
+    assert "notation" in json.loads(answer(capsys, *small, "--svg", "again.svg", "--json"))
+    assert (here / "again.svg").read_text() == drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--svg", "cells.svg"], "no architecture to draw"),
+        (["--arch", "DARTS_V2", "--svg", "nowhere/cells.svg"], "cannot be written: No such file"),
+    ],
+)
+def test_what_inspect_cannot_draw(here, capsys, arguments, said):
+    assert run_command(["inspect", "darts", "--set", "cells=3", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_inspect_reads_options_classes_size_and_files(here, capsys):
     small = ["inspect", "darts", "--set", "cells=3", "--set", "space.channels=4", "--json"]
     report = json.loads(
@@ -209,3 +231,5 @@ def test_a_space_without_networks_is_inspected_too(capsys, monkeypatch):
     assert (report["size"], report["supernet_params"]) == (2, None)
     text = answer(capsys, "inspect", "plain", "--arch", '{"x": "b"}')
     assert "none (this space builds no networks)" in text
+    assert run_command(["inspect", "plain", "--arch", '{"x": "b"}', "--svg", "x.svg"]) == 2
+    assert "does not say how to draw" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import math
 from itertools import groupby
 
 from nasforge.arch import Arch, Choice
+from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.nn import Network
 from nasforge.space import NetworkSpace, Scale, Task
@@ -122,6 +123,16 @@ class ChainSpace(NetworkSpace[ChainConfig]):
                 for blocks in self._stages()
             ]
         )
+
+    def graphs(self, arch: Arch) -> tuple[Graph, ...]:
+        """Return the chain from stem to head, without skipped blocks; a block is named by stage and place."""
+        nodes: list[Node] = []
+        for number, blocks in enumerate(self._stages(), start=1):
+            for i, choice in enumerate(blocks):
+                if arch[choice.name] != (SKIP,):
+                    before = nodes[-1].name if nodes else "stem"
+                    nodes.append(Node(f"{number}.{i}", ((arch[choice.name][0], before),)))
+        return (Graph("chain", ("stem",), tuple(nodes)),)
 
     def _stages(self) -> list[list[Choice]]:
         return [list(group) for _, group in groupby(self.choices, key=lambda c: c.name.partition("/")[0])]

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from nasforge.arch import Arch, Choice
+from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge_plugins.spaces.darts.config import DartsConfig
@@ -220,6 +221,17 @@ class DartsSpace(NetworkSpace[DartsConfig]):
     def notation(self, arch: Arch) -> str:
         """Write the genotype in the flat form of DARTS."""
         return write_genotype(self.genotype(arch))
+
+    def graphs(self, arch: Arch) -> tuple[Graph, ...]:
+        """Return both cells: inputs ``in0``, ``in1`` (the cells before), and nodes from 0 to 3."""
+        names = ("in0", "in1", *map(str, range(NODES)))
+        out = Node("out", tuple(("", name) for name in names[2:]), "concat")
+        found = []
+        for cell, pairs in zip(CELLS, self.genotype(arch), strict=True):
+            inputs = [(operation, names[i]) for operation, i in pairs]
+            nodes = (Node(names[n + 2], tuple(inputs[2 * n : 2 * n + 2])) for n in range(NODES))
+            found.append(Graph(f"{cell} cell", names[:2], (*nodes, out)))
+        return tuple(found)
 
     def genotype(self, arch: Arch) -> Genotype:
         """Return the two cells as pairs of operation and input, in the order of the answers."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nasforge.arch import Arch, Choice
+from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
@@ -99,6 +100,15 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         return super().discretize(
             {c.name: [lowest, *weights.get(c.name, [1.0] * len(OPERATIONS))[1:]] for c in CHOICES}
         )
+
+    def graphs(self, arch: Arch) -> tuple[Graph, ...]:
+        """Return the cell without its ``none`` edges; a node that has no other keeps one."""
+        inputs: dict[int, list[tuple[str, str]]] = {}
+        for (node, source), operation in zip(EDGES, self.operations(arch), strict=True):
+            inputs.setdefault(node, []).append((operation, f"{source}"))
+        some = {node: [pair for pair in pairs if pair[0] != "none"] for node, pairs in inputs.items()}
+        nodes = (Node(f"{node}", tuple(some[node] or pairs[:1])) for node, pairs in inputs.items())
+        return (Graph("NAS-Bench-201 cell", ("0",), tuple(nodes)),)
 
     def function_key(self, arch: Arch) -> str:
         """Return a text that is equal for architectures which compute the same function (4,930 classes)."""
