@@ -23,6 +23,7 @@ from nasforge_plugins.searchers.cdarts.copying import left_behind
 from nasforge_plugins.searchers.cdarts.penalty import l1_strength
 from nasforge_plugins.searchers.cdarts.update import UpdateRule
 from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
+from nasforge_plugins.searchers.gradient.expected import make_cost_penalty
 from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
@@ -53,7 +54,7 @@ class Cdarts(Searcher[CdartsConfig]):
             space, cfg, cfg.edge_weights, cfg.arch_init_std, self.runtime
         )
         self.penalty = make_l1(space, cfg.l1_options, cfg.l1_reduction, cfg.l1_multiplier)
-        self.regularizers = Regularizers(cfg)
+        self.regularizers = Regularizers(cfg, make_cost_penalty(cfg, ctx))
         self.search_net = self.runtime.prepare(space.build(self.data.task, scale="search"))
         self.twin = Twin(
             space,
@@ -126,6 +127,7 @@ class Cdarts(Searcher[CdartsConfig]):
             self.twin.remember()
         self.cycle += 1
         shape = {"arch_entropy": self.alpha.entropy(), "arch_confidence": self.alpha.confidence()}
+        shape |= self.regularizers.metrics(self.alpha)
         watched = {} if warm else self.guard.observe(self.cycle, self.arch)
         if self.guard.stopped:
             self.arch = self.space.discretize(self.alpha.as_lists())

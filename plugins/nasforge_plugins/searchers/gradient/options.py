@@ -36,6 +36,18 @@ class RegularizerOptions(PluginConfig):
     zero_one: NonNegativeFloat = 0.0
     """Strength of the reward for weights far from one half, for the relaxation "sigmoid" (FairDARTS: 10)."""
 
+    cost: Literal["params", "macs", "latency_ms"] = "macs"
+    """Of which cost cost_weight penalises the expected value: that of the final network, averaged over the
+    weights of options. For "latency_ms" the recipe names a latency table in [constraints]."""
+
+    cost_weight: NonNegativeFloat = 0.0
+    """Strength of the penalty on the expected cost, which counts in units of that of equal weights; 0 for
+    none."""
+
+    cost_target: PositiveFloat | None = None
+    """Expected costs below this are not penalised, and those above by the share that they are above it; None
+    penalises all of it."""
+
 
 class GuardOptions(PluginConfig):
     """When a search counts as collapsed, and what happens then (R-DARTS, Zela et al., ICLR 2020)."""

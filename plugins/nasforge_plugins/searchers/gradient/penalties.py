@@ -12,6 +12,7 @@ from nasforge.arch import Choice
 from nasforge.errors import RecipeError, suggest
 from nasforge.nn import ArchParameters
 from nasforge.space import NetworkSpace
+from nasforge_plugins.searchers.gradient.expected import CostPenalty
 from nasforge_plugins.searchers.gradient.options import RegularizerOptions
 
 __all__ = [
@@ -109,10 +110,11 @@ class Regularizers:
 
     Args:
         options: Their strengths.
+        cost: The penalty on the expected cost, if there is one.
     """
 
-    def __init__(self, options: RegularizerOptions) -> None:
-        self._options = options
+    def __init__(self, options: RegularizerOptions, cost: CostPenalty | None = None) -> None:
+        self._options, self._cost = options, cost
 
     def __call__(self, alpha: ArchParameters, epoch: int) -> Tensor | None:
         """Return what to add to the loss, a scalar; None if every strength is 0.
@@ -129,7 +131,21 @@ class Regularizers:
             terms.append(options.entropy * mean_entropy(alpha.shares()))
         if options.zero_one:
             terms.append(options.zero_one * zero_one_loss(alpha.relaxation.mean(alpha.operation_logits())))
+        if self._cost is not None:
+            terms.append(self._cost(alpha.shares()))
         return torch.stack(terms).sum() if terms else None
+
+    @torch.no_grad()
+    def metrics(self, alpha: ArchParameters) -> dict[str, float]:
+        """Return the expected cost, such as ``expected_macs``, if it is penalised.
+
+        Args:
+            alpha: The architecture parameters.
+        """
+        if self._cost is None:
+            return {}
+        expected = self._cost.expected
+        return {f"expected_{expected.name}": float(expected(alpha.shares()))}
 
 
 def mean_log_sum_exp(logits: Mapping[str, Tensor]) -> Tensor:

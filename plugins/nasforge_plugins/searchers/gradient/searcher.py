@@ -22,6 +22,7 @@ from nasforge.train import cosine_lr, load_optimizer, set_lr
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
 from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.config import GradientConfig
+from nasforge_plugins.searchers.gradient.expected import make_cost_penalty
 from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.mutual import TwinTrainer
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, fading, make_l1
@@ -56,7 +57,7 @@ class GradientSearcher(Searcher[G]):
             self.space, cfg, cfg.edge_weights, cfg.arch_init_std, self.runtime
         )
         self.penalty = make_l1(self.space, cfg.l1_options, cfg.l1_reduction)
-        self.regularizers = Regularizers(cfg)
+        self.regularizers = Regularizers(cfg, make_cost_penalty(cfg, ctx))
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
         self.search_optimizer: torch.optim.Optimizer = self._sgd(list(self.search_net.parameters()), cfg.lr)
         self.arch_optimizer = torch.optim.Adam(
@@ -105,8 +106,9 @@ class GradientSearcher(Searcher[G]):
             Means over the epoch: ``search_loss`` and ``search_accuracy`` on the ``weights`` split; once the
             architecture learns ``arch_loss``, ``arch_accuracy`` and ``penalty`` on the ``arch`` split, with a
             distiller also ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``eval_warmup_loss``; and of
-            the architecture parameters at its end ``arch_entropy`` and ``arch_confidence``; and what the
-            guard measures, see `CollapseGuard.observe`.
+            the architecture parameters at its end ``arch_entropy`` and ``arch_confidence``, with a penalty
+            on the expected cost also that, as ``expected_macs`` or the like; and what the guard measures, see
+            `CollapseGuard.observe`.
         """
         cfg = self.config
         lr = cosine_lr(self.epoch, cfg.epochs, cfg.lr, cfg.min_lr)
@@ -139,8 +141,8 @@ class GradientSearcher(Searcher[G]):
         if learning and self.twin is not None:
             self.twin.twin.remember()
         self.epoch += 1
-        entropy, confidence = self.alpha.entropy(), self.alpha.confidence()
-        return {**progress.means(), "arch_entropy": entropy, "arch_confidence": confidence}
+        shape = {"arch_entropy": self.alpha.entropy(), "arch_confidence": self.alpha.confidence()}
+        return {**progress.means(), **shape, **self.regularizers.metrics(self.alpha)}
 
     def step_arch(self, images: Tensor, labels: Tensor, train: Batch | None = None) -> dict[str, Tensor]:
         """Train the architecture parameters, and the evaluation network and distiller if there are any.

@@ -1,0 +1,115 @@
+"""What the networks that option weights stand for cost on average, as a penalty with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from nasforge.additive import AdditiveCost, Picks
+from nasforge.component import Context
+from nasforge.errors import RecipeError, RunError
+from nasforge_plugins.searchers.gradient.options import RegularizerOptions
+
+__all__ = ["CostPenalty", "ExpectedCost", "make_cost_penalty"]
+
+
+class ExpectedCost:
+    """The cost of the final network, averaged over the weights of options (ProxylessNAS, Eq. 4).
+
+    An option counts by the chance that it is in the network: its weight, if a choice takes one option. Where
+    options of one choice lie inside an option of another, the chances multiply. This is the exact mean if
+    every choice is drawn by itself from its weights, and the exact cost where weights are 0 and 1. It is an
+    estimate where a choice takes several options, whose chance is taken as k times the weight, at most 1;
+    where choices are not learned, whose options are taken as equally likely; and where a space derives
+    architectures by rules of its own.
+
+    Args:
+        cost: What every option costs.
+        name: Which of its costs.
+        device: Where the weights live.
+    """
+
+    def __init__(self, cost: AdditiveCost, name: str, device: torch.device | str | None = None) -> None:
+        self.name = name
+        self._rest = cost.rest[name]
+        self._choices = {c.name: c for c in cost.choices}
+        self._chances = {
+            c.name: torch.full((len(c.options),), c.k / len(c.options), device=device) for c in cost.choices
+        }
+        prices: dict[tuple[Picks, str], Tensor] = {}
+        for term in cost.terms:
+            *gates, (choice, option) = term.picks
+            key = (tuple(gates), choice)
+            if key not in prices:
+                prices[key] = torch.zeros(len(self._choices[choice].options), device=device)
+            prices[key][self._choices[choice].options.index(option)] = term.costs[name]
+        self._prices = {key: vector for key, vector in prices.items() if vector.any()}
+
+    def __call__(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the expected cost, a scalar.
+
+        Args:
+            weights: Per learned choice, shape ``(options,)``, adding up to 1.
+        """
+        chances = dict(self._chances)
+        for name, share in weights.items():
+            k = self._choices[name].k
+            chances[name] = share if k == 1 else (k * share).clamp_max(1.0)
+        terms = []
+        for (gates, choice), prices in self._prices.items():
+            value = chances[choice] @ prices
+            for outer, option in gates:
+                value = value * chances[outer][self._choices[outer].options.index(option)]
+            terms.append(value)
+        return self._rest + torch.stack(terms).sum() if terms else torch.tensor(self._rest)
+
+
+class CostPenalty:
+    """The expected cost as a term of the loss, in units that do not depend on the space.
+
+    Without a target the term is the expected cost over that of equally likely options, which is where a
+    search begins; with one, the share by which it is above the target, and 0 below.
+
+    Args:
+        expected: The expected cost.
+        weight: Strength.
+        target: In the unit of the cost.
+    """
+
+    def __init__(self, expected: ExpectedCost, weight: float, target: float | None = None) -> None:
+        self.expected, self._weight, self._target = expected, weight, target
+        self._start = float(expected({})) or 1.0
+
+    def __call__(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the penalty, a scalar.
+
+        Args:
+            weights: Per learned choice, shape ``(options,)``, adding up to 1.
+        """
+        cost = self.expected(weights)
+        if self._target is None:
+            return self._weight * cost / self._start
+        return self._weight * torch.relu(cost / self._target - 1.0)
+
+
+def make_cost_penalty(options: RegularizerOptions, ctx: Context) -> CostPenalty | None:
+    """Return the penalty that the options ask for; None if its weight is 0.
+
+    Args:
+        options: Of the searcher.
+        ctx: Its constraints know what options cost.
+
+    Raises:
+        RecipeError: Nobody can tell what one option costs.
+    """
+    if not options.cost_weight:
+        return None
+    try:
+        cost = ctx.constraints.itemized(options.cost)
+    except RunError as error:
+        hint = " Set constraints.latency to a latency table." if options.cost == "latency_ms" else ""
+        raise RecipeError("[searcher]", [f'cost = "{options.cost}": {error}{hint}']) from None
+    expected = ExpectedCost(cost, options.cost, ctx.runtime.device)
+    return CostPenalty(expected, options.cost_weight, options.cost_target)
