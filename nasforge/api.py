@@ -158,6 +158,7 @@ def run(
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
+        PluginError: A plugin cannot be imported; nothing has been written.
         RunError: The run failed; what was finished is kept.
     """
     registry = Registry.discover()
@@ -170,6 +171,8 @@ def run(
     from nasforge.runtime import Runtime
     from nasforge.stages import Stages
 
+    for part in loaded.parts.values():
+        part.plugin.load()  # what cannot be imported is better known before the search than after it
     options = loaded.run
     runtime = Runtime.of(options)
     if options.threads:

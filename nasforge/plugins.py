@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nasforge.config import PluginConfig
@@ -26,6 +27,7 @@ Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _UNCLAIM = "Uninstall or rename one, or name an entry point to skip in NASFORGE_DISABLE."
 
@@ -74,6 +76,17 @@ class Plugin:
                 f"{self.kind} {self.name!r} ({self.origin}): cannot be loaded from {self.target!r}: "
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
+
+    def doubts(self) -> Iterator[str]:
+        """Say what will be wrong when the plugin is used, as far as that can be told without importing it."""
+        if missing := self.missing_target():
+            yield missing
+        for name, option in self.config.model_fields.items():
+            if not option.description:
+                yield f"its option {name!r} has no description. Put a string under it."
+            # Where images are, nobody else can know.
+            if option.is_required() and not (self.kind == "data" and option.annotation is Path):
+                yield f"its option {name!r} has no default. Give it one."
 
     def missing_target(self) -> str | None:
         """Say what is missing if the target's module is not there; finds it without importing it."""
@@ -137,10 +150,15 @@ class Registry:
             if point.name in disabled:
                 skipped.append(point.name)
                 continue
-            origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            known = point.dist and point.dist.name  # metadata may be damaged
+            origin = f"{known} {point.dist.version}" if point.dist and known else point.value
             at = f"{point.name} = {point.value} ({origin})"
             listing = Listing()
             try:
+                if not _MODULE.fullmatch(point.value):
+                    raise PluginError(
+                        "names no module. Write the one with the hook, such as my_package.plugin."
+                    )
                 with listing:
                     module = point.load()
                     if id(module) in seen:

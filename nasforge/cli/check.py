@@ -21,6 +21,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     from nasforge.toml_text import to_toml
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
+    _refuse_missing(loaded)
     note = _judge_limits(loaded)
     if as_json:
         print_json(loaded.resolved())
@@ -37,6 +38,25 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
         print(note)
     if loaded.profiles and profile is None:
         print(f"Profiles: {', '.join(loaded.profiles)}.")
+
+
+def _refuse_missing(recipe: LoadedRecipe) -> None:
+    """Report plugins whose code is not there, which a run would find out by importing it.
+
+    Raises:
+        RecipeError: There is one.
+    """
+    from nasforge.errors import RecipeError
+
+    parts = {table: part.plugin for table, part in recipe.parts.items()}
+    missing = {table: plugin.missing_target() for table, plugin in parts.items()}
+    problems = [
+        f"{table}.use: {parts[table].name!r} ({parts[table].origin}) cannot be used: {what} Reinstall it."
+        for table, what in missing.items()
+        if what
+    ]
+    if problems:
+        raise RecipeError(recipe.source, problems)
 
 
 def _judge_limits(recipe: LoadedRecipe) -> str:

@@ -26,8 +26,8 @@ def list_plugins(as_json: Json = False) -> None:
 
     registry = Registry.discover()
     broken = [*registry.broken, *registry.conflicts]
-    missing = [(p, p.missing_target()) for p in registry]
-    notes = [*registry.notes, *((f"{p.kind} {p.name!r} ({p.origin})", what) for p, what in missing if what)]
+    doubts = [(f"{p.kind} {p.name!r} ({p.origin})", doubt) for p in registry for doubt in p.doubts()]
+    notes = [*registry.notes, *doubts]
     if as_json:
         listed = [
             {"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in registry

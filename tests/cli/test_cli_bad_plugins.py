@@ -47,15 +47,23 @@ BROKEN = {
         "it was written for plugin API 99, this nasforge has API 1. Update nasforge.",
     ),
     "newest": (hook("newest", ", colour='red'"), "TypeError: "),
+    "nowhere": (hook("nowhere"), "names no module. Write the one with the hook, such as my_package.plugin."),
 }
+POINTS = {"nowhere": "not a module!"}
+"""What an entry point says, where it is not the module."""
 WARNED = {
     "loud": ("print('hello')" + hook("loud"), "prints 'hello' when it is listed"),
     "heavy": ("import torch" + hook("heavy"), "imports torch when it is listed"),
     "targetless": (hook("targetless").replace("_plugin:", "_gone:"), "no module 'targetless_gone'"),
+    "strict": (CONFIG + hook("strict", ", Options"), "its option 'size' has no default. Give it one."),
+    "silent": (
+        CONFIG.replace("int\n", "int = 3\n").replace('"Has no default."', "") + hook("silent", ", Options"),
+        "its option 'size' has no description. Put a string under it.",
+    ),
 }
 GOOD = {
     "good": hook("good"),
-    "strict": CONFIG + hook("strict", ", Options"),
+    "failing": hook("failing").replace("_plugin:", "_code:"),
 }
 
 
@@ -70,7 +78,10 @@ def site(tmp_path_factory):
         info = folder / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[nasforge]\nspace-{name} = {name}_plugin\n")
+        (info / "entry_points.txt").write_text(
+            f"[nasforge]\nspace-{name} = {POINTS.get(name, f'{name}_plugin')}\n"
+        )
+    (folder / "failing_code.py").write_text("raise RuntimeError('no luck')")
     return folder
 
 
@@ -125,6 +136,29 @@ def test_one_of_two_can_be_disabled(site):
     listed = nasforge(site, "plugins", "list", disable="space-twin, space-heavy").stdout
     assert "disabled by NASFORGE_DISABLE: space-heavy, space-twin" in listed
     assert "is provided by" not in listed
+
+
+RECIPE = '[data]\nuse = "digits"\n[space]\nuse = "{space}"\n[searcher]\nuse = "fixed"\n'
+
+
+def test_code_that_is_missing_is_told_when_a_recipe_is_checked(site):
+    (site / "missing.toml").write_text(RECIPE.format(space="targetless"))
+    done = nasforge(site, "check", "missing.toml")
+    assert done.returncode == 2
+    assert "space.use: 'targetless' (targetless 1.0) cannot be used: its target" in done.stderr
+
+
+def test_code_that_cannot_be_imported_stops_a_run_before_it_begins(site):
+    (site / "failing.toml").write_text(RECIPE.format(space="failing"))
+    assert nasforge(site, "check", "failing.toml").returncode == 0
+    done = nasforge(site, "run", "failing.toml")
+    assert done.returncode == 2
+    told = "space 'failing' (failing 1.0): cannot be loaded from 'failing_code:Space': RuntimeError: no luck"
+    assert told in done.stderr
+    assert not (site / "runs").exists()
+    done = nasforge(site, "plugins", "check", "failing")
+    assert done.returncode == 1
+    assert f"failed   target_can_be_imported: {told}" in done.stdout
 
 
 def test_options_without_a_default_are_reported_by_the_checks(site):
