@@ -210,8 +210,9 @@ def conformance_page() -> str:
         "What every plugin must do, as checks that its author runs in three lines:",
         '```python title="tests/test_conformance.py"\nfrom nasforge.testing import conformance\n\n\n'
         '@conformance("my_package.plugin")\ndef test_conformance(check):\n    check()\n```',
-        "or without pytest: `nasforge plugins check NAME`, or `nasforge plugins check ./my_file.py`. A "
-        "plugin is made from its options `tiny` and put together with the kit's own tiny parts.",
+        "or without pytest: `nasforge plugins check NAME`, or `nasforge plugins check ./my_file.py`, or "
+        "`nasforge plugins check --all` for everything that is installed. A plugin is made from its options "
+        "`tiny` and put together with the kit's own tiny parts.",
         "A check can be waived with a reason, by `expected_failures` of `conformance` or by `--waive "
         "CHECK=REASON`; a waived check that passes is a failure, so that waivers do not outlive their "
         "reason.",

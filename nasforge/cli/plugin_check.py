@@ -33,14 +33,19 @@ class Outcome:
 
 def check(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="NAME", help="Name of a plugin, or a file such as ./my_space.py.", show_default=False
         ),
-    ],
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Check every installed plugin instead; tells what is not ok.")
+    ] = False,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", "-k", metavar="KIND", help="Its kind, where several have that name."),
+        typer.Option(
+            "--kind", "-k", metavar="KIND", help="Its kind, where several have that name; or all of one kind."
+        ),
     ] = None,
     sets: Annotated[
         list[str] | None,
@@ -65,18 +70,21 @@ def check(
 ) -> None:
     """Run every conformance check of a plugin; the exit status is 1 if one fails."""
     from nasforge.cli.output import print_json
+    from nasforge.errors import PluginError
     from nasforge.plugins import Registry
 
+    if every == (name is not None) or (every and (sets or waive)):
+        raise PluginError("plugins check: give a NAME, or --all without --set and --waive.")
     registry = Registry.discover()
     waivers = _waivers(waive or [])
-    local = name.endswith(".py")
+    local = bool(name and name.endswith(".py"))
     found: list[Outcome] = []
     for plugin in _plugins(registry, name, kind):
         if not as_json:
-            print(f"{plugin.kind} {plugin.name} ({plugin.origin})")
+            print(f"{plugin.kind} {plugin.name} ({plugin.origin})", flush=True)
         for outcome in _outcomes(plugin, registry, sets or [], waivers, local=local):
             found.append(outcome)
-            if not as_json:
+            if not as_json and not (every and outcome.outcome == "ok"):
                 message = f": {outcome.message}" if outcome.message else ""
                 print(f"  {outcome.outcome:8} {outcome.check}{message}", flush=True)
     counts = {word: sum(o.outcome == word for o in found) for word in ("ok", "failed", "waived", "skipped")}
@@ -88,11 +96,16 @@ def check(
         raise typer.Exit(1)
 
 
-def _plugins(registry: Registry, name: str, kind: str | None) -> Sequence[Plugin]:
+def _plugins(registry: Registry, name: str | None, kind: str | None) -> Sequence[Plugin]:
     from nasforge.cli.plugins import find
-    from nasforge.errors import PluginError
+    from nasforge.errors import PluginError, suggest
     from nasforge.local import load_module
+    from nasforge.plugins import KINDS
 
+    if name is None:
+        if kind is not None and kind not in KINDS:
+            raise PluginError(f"--kind {kind}: no such kind.{suggest(kind, KINDS)}")
+        return [plugin for known in KINDS if kind in (None, known) for plugin in registry.of(known)]
     if not name.endswith(".py"):
         return [find(registry, name, kind)]
     try:
@@ -117,7 +130,7 @@ def _waivers(written: Sequence[str]) -> dict[str, str]:
 def _outcomes(
     plugin: Plugin, registry: Registry, sets: Sequence[str], waivers: Mapping[str, str], *, local: bool
 ) -> Iterator[Outcome]:
-    from nasforge.errors import PluginError, suggest
+    from nasforge.errors import DataError, PluginError, suggest
     from nasforge.layers import draft_of_options
     from nasforge.testing import ConformanceError, checks_for
 
@@ -150,6 +163,10 @@ def _outcomes(
         try:
             check()
         except ConformanceError as error:
+            if plugin.kind == "data" and not written and isinstance(error.__cause__, DataError):
+                obstacle = f"its images are not here, or need options: {error.__cause__}"
+                yield Outcome(title, check.name, "skipped", obstacle)
+                continue
             message = str(error).removeprefix(f"{check}: ")
             yield Outcome(title, check.name, "waived" if reason else "failed", reason or message)
         else:

@@ -123,10 +123,14 @@ def options_are_described(subject: Subject) -> None:
 
 
 def options_have_defaults(subject: Subject) -> None:
-    """A table with nothing but ``use`` is valid."""
-    required = [name for name, option in subject.plugin.config.model_fields.items() if option.is_required()]
-    require(not required, f"option(s) without a default: {', '.join(required)}. Give each one.")
-    subject.plugin.config()
+    """A table with nothing but ``use`` is valid; data alone may ask where the files are."""
+    fields = subject.plugin.config.model_fields
+    required = [name for name, option in fields.items() if option.is_required()]
+    excused = [n for n in required if subject.plugin.kind == "data" and fields[n].annotation is Path]
+    missing = [name for name in required if name not in excused]
+    require(not missing, f"option(s) without a default: {', '.join(missing)}. Give each one.")
+    if not required:
+        subject.plugin.config()
 
 
 def tiny_options_are_valid(subject: Subject) -> None:

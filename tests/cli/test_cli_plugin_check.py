@@ -3,6 +3,8 @@ import json
 import pytest
 
 from nasforge.cli import run_command
+from nasforge.errors import DataError
+from nasforge.images import InMemoryImages
 from nasforge.plugins import Plugin, Registry
 from recipe_samples import plugin
 
@@ -104,9 +106,9 @@ def test_mistakes_end_with_status_2(arguments, message, capsys):
 
 
 def test_what_needs_an_option_that_was_not_given_is_skipped(capsys):
-    status, rows, _ = checked(capsys, "npz")
-    assert status == 1  # a table with nothing but `use` is not valid
-    assert rows["options_are_described"]["outcome"] == "ok"
+    status, rows, counts = checked(capsys, "npz")
+    assert (status, counts["failed"]) == (0, 0)
+    assert rows["options_have_defaults"]["outcome"] == "ok"  # where its file is, nobody else can know
     assert rows["splits_are_disjoint"] == {
         "plugin": "data npz",
         "check": "splits_are_disjoint",
@@ -146,3 +148,54 @@ def test_the_list_names_what_misbehaves_and_what_is_disabled(capsys, monkeypatch
     report = json.loads(capsys.readouterr().out)
     assert [row["plugin"] for row in report["warnings"]] == ["loud = loud (loud 1.0)", "space 'a' (tests 1)"]
     assert report["disabled"] == ["space-darts"]
+
+
+def test_images_that_are_not_here_are_no_fault_of_the_plugin(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Registry, "discover", lambda: Registry([plugin_of("data", "Gone")]))
+    status, rows, counts = checked(capsys, "gone")
+    assert (status, counts["failed"]) == (0, 0)
+    told = {row["message"] for row in rows.values() if row["outcome"] == "skipped"}
+    assert told == {"its images are not here, or need options: data.root: nothing there. Download it."}
+
+
+def plugin_of(kind, name):
+    return Plugin(kind, name.lower(), f"{__name__}:{name}", origin="theirs 1.0")
+
+
+class Gone(InMemoryImages):
+    def load(self):
+        raise DataError("data.root: nothing there. Download it.")
+
+
+def test_all_plugins_are_checked_and_only_what_is_not_ok_is_told(capsys, monkeypatch):
+    installed = Registry.discover()
+    few = [installed.get("distiller", "logits"), installed.get("data", "npz"), plugin_of("data", "Gone")]
+    broken = Plugin("distiller", "broken", "nowhere_to_be_found:Loss", origin="theirs 1.0")
+    monkeypatch.setattr(Registry, "discover", lambda: Registry(few))
+    assert run_command(["plugins", "check", "--all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in lines if line[0] != " "][:-1] == [
+        "data gone",
+        "data npz",
+        "distiller logits",
+    ]
+    assert not [line for line in lines if line.startswith("  ok ")]
+    monkeypatch.setattr(Registry, "discover", lambda: Registry([*few, broken]))
+    assert run_command(["plugins", "check", "--all", "--kind", "distiller", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"]["failed"] == 1
+    assert {row["plugin"] for row in report["checks"]} == {"distiller logits", "distiller broken"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a NAME, or --all"),
+        (["logits", "--all"], "give a NAME, or --all"),
+        (["--all", "--set", "weight=2"], "--all without --set"),
+        (["--all", "--kind", "distler"], "--kind distler: no such kind. Did you mean 'distiller'?"),
+    ],
+)
+def test_all_and_a_name_exclude_each_other(arguments, message, capsys):
+    assert run_command(["plugins", "check", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -34,8 +34,6 @@ OPTIONS = {
     "cifar10": {"root": FOLDER / "cifar", "limit_train": 24, "limit_test": 10, **FEW},
     "cifar100": {"root": FOLDER / "cifar", "limit_train": 200, "limit_test": 100, **FEW},
 }
-REQUIRED = "where the images are is known to the user alone"
-WAIVED = {("data", name, "options_have_defaults"): REQUIRED for name in ("npz", "image-folder", "imagenet")}
 
 
 def built_ins():
@@ -57,9 +55,7 @@ def built_ins():
 def parameters():
     for check in built_ins():
         plugin = check.subject.plugin
-        reason = WAIVED.get((plugin.kind, plugin.name, check.name))
-        marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-        yield pytest.param(check, id=f"{plugin.kind}-{plugin.name}-{check.name}", marks=marks)
+        yield pytest.param(check, id=f"{plugin.kind}-{plugin.name}-{check.name}")
 
 
 @pytest.fixture(scope="session")
