@@ -179,10 +179,39 @@ def test_the_command_imports_nothing_heavy(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(shutil.which("taplo") is None, reason="taplo is not installed")
-def test_taplo_reads_it(tmp_path):
+@pytest.fixture
+def taplo(tmp_path):
+    """Lint TOML files with Taplo, which editors for TOML use; it is on PyPI."""
+    if shutil.which("taplo") is None:
+        pytest.skip("taplo is not installed")
+
+    def lint(*arguments):
+        command = ["taplo", "lint", *map(str, arguments)]
+        return subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+
+    return lint
+
+
+def test_taplo_reads_it(taplo, tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
-    lint = ["taplo", "lint", "--schema", (tmp_path / "schema.json").as_uri()]
-    subprocess.run([*lint, *map(str, SHIPPED)], check=True, cwd=tmp_path)
+    given = ["--schema", (tmp_path / "schema.json").as_uri()]
+    done = taplo(*given, *SHIPPED)
+    assert done.returncode == 0, done.stderr
     (tmp_path / "wrong.toml").write_text('[space]\nuse = "darts"\ncels = 3\n')
-    assert subprocess.run([*lint, "wrong.toml"], check=False, cwd=tmp_path, capture_output=True).returncode
+    done = taplo(*given, "wrong.toml")
+    assert done.returncode != 0
+    assert "cels" in done.stderr
+
+
+def test_taplo_finds_it_by_the_first_line_of_a_recipe(taplo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["schema", "--out", "nasforge.schema.json"]) == 0
+    for path in SHIPPED:
+        (tmp_path / path.name).write_text(f"#:schema ./nasforge.schema.json\n{path.read_text('utf8')}")
+    done = taplo(*(path.name for path in SHIPPED))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "quickstart.toml").read_text()
+    (tmp_path / "quickstart.toml").write_text(text.replace("[searcher]", "[searcher]\niteratons = 3"))
+    done = taplo("quickstart.toml")
+    assert done.returncode != 0
+    assert "iteratons" in done.stderr
