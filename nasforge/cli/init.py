@@ -140,10 +140,13 @@ def _width(recipe: Any, found: FoundImages | None, max_params: int) -> tuple[int
         return build(Part("space", part.plugin, parse_options(part.plugin, options)))
 
     widths = range(2, part.config.channels + 1, 2)
-    best = fitting_width(make, widths, Task(3, size, classes), max_params)
+    task = Task(3, size, classes)
+    best = fitting_width(make, widths, task, max_params)
     if best is None:
+        least = fitting_width(make, widths[:1], task, sys.maxsize)
+        assert least is not None, "everything is below that limit"
         raise RecipeError(
             f"--max-params {max_params:,}",
-            ["even the narrowest networks of this recipe are larger. Allow more, or take a smaller budget."],
+            [f"the narrowest networks of this recipe have up to {least[1]:,} parameters. Allow as many."],
         )
     return best[0], f"no architecture has more than {best[1]:,} parameters"

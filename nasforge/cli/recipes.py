@@ -47,7 +47,9 @@ def copy(
     destination: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DEST]", help="File or folder; default: the working directory.", show_default=False
+            metavar="[DEST]",
+            help="A file.toml, or a folder, made if missing; default: the working directory.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -56,7 +58,7 @@ def copy(
 
     source = _shipped(name)
     target = destination or Path(source.name)
-    if target.is_dir():
+    if target.is_dir() or not target.suffix:  # a recipe is called something.toml
         target = target / source.name
     if target.exists():
         raise RecipeError(str(target), ["exists already. Name another destination, or remove it."])

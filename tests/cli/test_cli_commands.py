@@ -135,6 +135,7 @@ def test_shipped_recipes_are_copied_but_never_over_a_file(here, capsys, shipped_
     assert (here / "first.toml").read_text().endswith(RECIPE)
     answer(capsys, "recipes", "copy", "first", "deep/er/mine.toml")
     answer(capsys, "recipes", "copy", "second", "deep")
+    assert "copied to new/second.toml." in answer(capsys, "recipes", "copy", "second", "new")
     assert (here / "deep/er/mine.toml").is_file()
     assert (here / "deep/second.toml").is_file()
     (here / "first.toml").write_text("mine")

@@ -141,7 +141,7 @@ def test_empty_answers_are_the_defaults(here, monkeypatch):
             "--budget minute: 1 problem\n  - no such budget. Did you mean 'minutes'?",
         ),
         (["--device", "CPU 1"], 2, "run.device: must be 'auto', 'cpu', 'cuda'"),
-        (["--max-params", "10"], 2, "even the narrowest networks of this recipe are larger"),
+        (["--max-params", "10"], 2, "the narrowest networks of this recipe have up to 15,280 parameters."),
         (["--images", "gone"], 1, "--images gone: there is no such folder."),
         (["--images", "flat"], 1, "--images flat: has no folder 'train'. Lay the images out as"),
         (["--images", "few"], 1, "are too few to search with"),
