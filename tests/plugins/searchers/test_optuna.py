@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -66,7 +67,7 @@ def test_one_that_was_proposed_before_is_not_evaluated_again() -> None:
     assert len(table.asked) == len(set(table.asked)) <= 16
 
 
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "gp"])  # gp repeats what was rejected
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_limits_are_kept_and_resuming_stays_exact(sampler: str, tmp_path: Path) -> None:
     def limited() -> OptunaSearcher:
         searcher = OptunaSearcher(OptunaConfig(sampler=sampler, evaluations=10, initial=3, population=4))
@@ -78,6 +79,24 @@ def test_limits_are_kept_and_resuming_stays_exact(sampler: str, tmp_path: Path) 
     whole = run(limited())
     assert all(digits(e.arch) <= 6 for e in whole.history)
     assert len(whole.state_dict()["trials"]) > 10  # some were rejected
+    assert resumed_after_every_step(limited, tmp_path).state_dict() == whole.state_dict()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_samplers_that_insist_on_what_is_over_a_limit_are_helped(sampler: str, tmp_path: Path) -> None:
+    """Five architectures of 256 keep this limit, so hardly any proposal does."""
+
+    def limited() -> OptunaSearcher:
+        searcher = OptunaSearcher(OptunaConfig(sampler=sampler, evaluations=3, initial=2))
+        context = searcher_context(Table(), space=ToySpace(4))
+        limits = Constraints(ConstraintsConfig(max_params=1), lambda arch: {"params": digits(arch)})
+        searcher.setup(replace(context, constraints=limits))
+        return searcher
+
+    whole = run(limited())
+    assert all(digits(e.arch) <= 1 for e in whole.history)
+    # Ten of the sampler's own at most before each evaluation.
+    assert len(whole.state_dict()["trials"]) <= 3 * 11
     assert resumed_after_every_step(limited, tmp_path).state_dict() == whole.state_dict()
 
 
@@ -141,6 +160,7 @@ def test_answers_become_architectures(real: bool) -> None:
         assert arch is not None
         space.validate(arch)
         assert space.canonical(arch) == arch
+        assert coding.arch(coding.values(arch)) == arch
 
 
 def test_the_heaviest_options_count() -> None:

@@ -77,3 +77,13 @@ class Coding:
         except ArchError:
             return None
         return arch
+
+    def values(self, arch: Arch) -> dict[str, Any]:
+        """Return values of `parameters` that mean an architecture.
+
+        Args:
+            arch: Valid in the space.
+        """
+        chosen = {c.name: [o for o in c.options if o in arch[c.name]] for c in self._space.choices}
+        weights = {f"{c.name}={o}": float(o in chosen[c.name]) for c in self._weighted for o in c.options}
+        return {**{name: "+".join(chosen[name]) for name in self._answers}, **weights}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 import optuna
@@ -22,6 +23,9 @@ from nasforge_plugins.searchers.optuna.samplers import STATEFUL, make_sampler
 
 __all__ = ["OptunaSearcher"]
 
+PATIENCE = 10
+"""How many proposals in a row may be over a limit before one that keeps the limits is drawn at random."""
+
 
 class OptunaSearcher(AskTellSearcher[OptunaConfig]):
     """Asks a sampler of Optuna what to evaluate and tells it what came out (Akiba et al., KDD 2019).
@@ -30,7 +34,9 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
     gets a weight per option, whose heaviest is the answer. Many weights mean the same architecture then, so
     it gets along with repeated scores and flat regions that it was not made for.
 
-    Proposals over a limit count as failed trials: samplers see that they are done, not why.
+    Proposals over a limit count as failed trials: samplers see that they are done, not why. The Gaussian
+    process forgets failed trials and would propose the same for ever. So after ten in a row, samplers without
+    a state of their own are told of a random architecture that keeps the limits, a new one if there is one.
 
     Resume makes the study anew. TPE, Gaussian process and random search depend on what they were told and on
     a seed per proposal, so trials are added as they were; CMA-ES and NSGA-II are asked again for all their
@@ -61,10 +67,16 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
         """Return what the sampler proposes.
 
         Raises:
-            RunError: A thousand proposals in a row mean no valid architecture.
+            RunError: A thousand proposals in a row mean no valid architecture, or a thousand random ones are
+                over a limit.
         """
         for _ in range(DRAWS):
             self._close(None)  # the proposal before was over a limit, or none
+            if self.config.sampler not in STATEFUL and self._rejected() >= PATIENCE:
+                drawn = self.sample()
+                self._open = self._coding.values(drawn)
+                self._trials.append((self._open, False))
+                return drawn
             trial = self._asked()
             self._open = trial
             self._trials.append((dict(trial.params), False))
@@ -106,6 +118,10 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         return make_sampler(self.config, derive_seed(self.ctx.seed, "optuna", number))
+
+    def _rejected(self) -> int:
+        """Return how many proposals nobody was told of since the last evaluation."""
+        return sum(1 for _ in takewhile(lambda trial: not trial[1], reversed(self._trials)))
 
     def _asked(self) -> optuna.Trial:
         if self.config.sampler not in STATEFUL:
