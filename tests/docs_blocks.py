@@ -10,7 +10,7 @@ from nasforge.cli import run_command
 
 DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(
-    r"(?P<mark><!--\s*run(?P<slow>: slow)?\s*-->\n)?"
+    r"(?P<mark><!--\s*run(: (?P<how>slow|shell))?\s*-->\n)?"
     r"^(?P<ticks>`{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=ticks)\s*$",
     re.MULTILINE | re.DOTALL,
 )
@@ -20,13 +20,17 @@ CONTINUED = " (continued)"
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: a file to write if it has a title, to be run if it is marked."""
+    """One fenced block: a file to write if it has a title, to be run if it is marked.
+
+    One of ``shell`` is run in an environment of its own alone: it installs something.
+    """
 
     language: str
     title: str
     body: str
     run: bool
     slow: bool
+    shell: bool
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -35,8 +39,9 @@ def blocks_of(page: Path) -> list[Block]:
             m["info"].split()[0] if m["info"].strip() else "",
             t[1] if (t := TITLE.search(m["info"])) else "",
             m["body"],
-            m["mark"] is not None,
-            m["slow"] is not None,
+            m["mark"] is not None and m["how"] != "shell",
+            m["how"] == "slow",
+            m["how"] == "shell",
         )
         for m in FENCE.finditer(page.read_text("utf8"))
     ]
@@ -47,10 +52,7 @@ def follow(page: Path, folder: Path, *, slow: bool = False) -> int:
     done = 0
     for number, block in enumerate(blocks_of(page)):
         if block.title:
-            path = folder / block.title.removesuffix(CONTINUED)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            before = path.read_text("utf8") + "\n\n" if block.title.endswith(CONTINUED) else ""
-            path.write_text(before + block.body, "utf8")
+            write(block, folder)
         elif block.run and (slow or not block.slow):
             done += 1
             if block.language == "python":
@@ -61,6 +63,14 @@ def follow(page: Path, folder: Path, *, slow: bool = False) -> int:
                 for command in commands_of(block):
                     assert run_command(command) == 0, f"{page.name}: nasforge {' '.join(command)}"
     return done
+
+
+def write(block: Block, folder: Path) -> None:
+    """Write the file that a block shows, or the next part of it."""
+    path = folder / block.title.removesuffix(CONTINUED)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_text("utf8") + "\n\n" if block.title.endswith(CONTINUED) else ""
+    path.write_text(before + block.body, "utf8")
 
 
 def commands_of(block: Block) -> list[list[str]]:

@@ -25,26 +25,37 @@ OFFLINE = {
 }
 
 
-def new_environment(folder, *, with_pip=False, with_editables=False):
+def new_environment(folder, *, with_editables=False, scripts=()):
     """Make a virtual environment that sees what is installed here; return its Python.
 
     What is installed here as an editable is seen ``with_editables`` alone: their .pth files are not read
-    where a folder stands in another .pth file.
+    where a folder stands in another .pth file. ``scripts`` names modules that shall be commands, as if they
+    had been installed into it.
     """
-    venv.create(folder, with_pip=with_pip)
+    venv.create(folder, with_pip=False)
     site = next((folder / "lib").glob("python*/site-packages"))
     outer = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     lines = [f"import site; site.addsitedir({path!r})" if with_editables else path for path in outer]
     (site / "outer.pth").write_text("".join(f"{line}\n" for line in lines))
-    return folder / "bin" / "python"
+    python = folder / "bin" / "python"
+    for name in scripts:
+        script = python.with_name(name)
+        script.write_text(f'#!/bin/sh\nexec "{python}" -m {name} "$@"\n')
+        script.chmod(0o755)
+    return python
 
 
 def run_in(python, arguments, cwd, **environment):
     """Run a Python that is not this one; nothing of this process is on its import path."""
+    return run_beside(python, [python, *arguments], cwd, **environment)
+
+
+def run_beside(python, command, cwd, **environment):
+    """Run any command as if the environment of a Python were activated."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NASFORGE_DISABLE")}
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [python, *arguments],
+        command,
         cwd=cwd,
         env={**inherited, **OFFLINE, "PATH": path, "VIRTUAL_ENV": str(python.parents[1]), **environment},
         capture_output=True,

@@ -1,19 +1,16 @@
 """What `nasforge new plugin` writes works at once: every check, its own tests, and a real installation."""
 
-import os
 import subprocess
 import sys
-import venv
 import zipfile
 
 import pytest
 
+from environments import ROOT, build_wheel, new_environment, run_in, succeed
 from generated_plugins import NAMES, fake_install, generate, run_python
 from nasforge.plugins import KINDS
 from nasforge.scaffold import TEMPLATES
 from nasforge.testing import conformance
-
-ROOT = TEMPLATES.parents[1]
 
 
 def checked(kind):
@@ -55,9 +52,7 @@ def test_new_plugins_are_formatted(tmp_path):
 @pytest.mark.slow
 def test_the_wheel_carries_all_templates(tmp_path):
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = build_wheel(ROOT, tmp_path)
     carried = {name for name in zipfile.ZipFile(wheel).namelist() if "/templates/" in name}
     there = {p.relative_to(ROOT).as_posix() for p in TEMPLATES.rglob("*") if p.is_file()}
     assert carried == {name for name in there if "__pycache__" not in name}
@@ -67,29 +62,14 @@ def test_the_wheel_carries_all_templates(tmp_path):
 def test_all_kinds_can_be_installed_at_once(tmp_path):
     """In an environment of its own that sees the packages of this one, without any download."""
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
-    venv.create(tmp_path / "env", with_pip=False)
-    python = tmp_path / "env" / "bin" / "python"
-    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
-    outer = [path for path in sys.path if path.endswith("site-packages")]
-    # addsitedir, not a line of the path alone: nasforge may itself be installed by a .pth file.
-    (site / "outer.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in outer))
+    python = new_environment(tmp_path / "env", with_editables=True)
     projects = [generate(tmp_path, kind) for kind in KINDS]
-    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment.pop("PYTHONPATH", None)
-    editable = [argument for project in projects for argument in ("-e", str(project))]
-    install = [python, "-m", "pip", "install", "--quiet", "--no-build-isolation", *editable]
-    done = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    listing = [python, "-m", "nasforge", "plugins", "list"]
-    listed = subprocess.run(
-        listing, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    editable = [argument for project in projects for argument in ("-e", project)]
+    succeed(run_in(python, ["-m", "pip", "install", *editable], tmp_path))
+    listed = succeed(run_in(python, ["-m", "nasforge", "plugins", "list"], tmp_path))
     for kind, name in NAMES.items():
-        assert f"{name} 0.1.0" in listed.stdout, kind
-    assert "broken" not in listed.stdout
+        assert f"{name} 0.1.0" in listed, kind
+    assert "broken" not in listed
     project = projects[KINDS.index("searcher")]
-    tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(tests, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = [python, "-m", "nasforge", "check", "recipe.toml"]
-    subprocess.run(shown, cwd=project, env=environment, check=True, capture_output=True)
+    succeed(run_in(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider"], project))
+    succeed(run_in(python, ["-m", "nasforge", "check", "recipe.toml"], project))
