@@ -230,6 +230,9 @@ def fitting_width(
 
     Returns:
         The width and the parameters of its heaviest architecture; None if even the narrowest is too large.
+
+    Raises:
+        ArchError: The space builds no networks.
     """
     import torch
 

@@ -111,7 +111,15 @@ class InMemoryImages(DataModule[C]):
         """
 
     def setup(self, ctx: Context) -> None:
-        """Load the images, divide them by role, and move them to the run's device."""
+        """Load the images, divide them by role, and move them to the run's device.
+
+        Args:
+            ctx: Seed and device of the run.
+
+        Raises:
+            DataError: The images cannot be read, are not square, or their statistics have another number of
+                channels.
+        """
         super().setup(ctx)
         config, where = self.config, type(self).__name__
         images = self.load()

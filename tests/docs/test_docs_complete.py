@@ -41,8 +41,8 @@ def test_every_option_of_every_builtin_is_described():
 def test_every_hook_and_error_is_described():
     for name, _ in generate.hook_functions():
         assert f"## `{name}`" in GENERATED["reference/hooks.md"]
-    for error in generate.error_classes():
-        assert f"| `{error.__name__}` |" in GENERATED["reference/errors.md"]
+    for error in error_names():
+        assert f"| `{error}` |" in GENERATED["reference/errors.md"]
 
 
 def test_every_recipe_is_judged_in_reproducing_papers():
@@ -83,27 +83,105 @@ def test_environment_variables_are_described():
         assert name in WRITTEN["recipes.md"], name
 
 
-def public_definitions(path):
-    """Yield the public classes and functions of a module, and the public methods of those classes."""
-    tree = ast.parse(path.read_text("utf8"))
+def error_names():
+    """Return the names of `NasforgeError` and of every class that is derived from it, wherever it is."""
+    trees = [tree for root in ROOTS for tree in modules(root).values()]
+    classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
+    found, known = {"NasforgeError"}, set()
+    while found != known:
+        known = set(found)
+        found |= {node.name for node in classes if known & {ast.unparse(base) for base in node.bases}}
+    return found
+
+
+def public_definitions(tree):
+    """Yield the public classes and functions of a module, and the public methods of those classes.
+
+    What is public is in ``__all__``; without it, what does not begin with an underscore.
+    """
     lists = [
         n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"
     ]
-    public = set(ast.literal_eval(lists[0])) if lists else set()
+    public = set(ast.literal_eval(lists[0])) if lists else None
     for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in public:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        if node.name in public if public is not None else not node.name.startswith("_"):
             yield node.name, node
             for inner in node.body if isinstance(node, ast.ClassDef) else ():
                 if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
                     yield f"{node.name}.{inner.name}", inner
 
 
-@pytest.mark.parametrize("folder", ["nasforge", "nasforge/nn", "nasforge/testing", "nasforge/cli"])
-def test_public_names_have_docstrings(folder):
-    modules = sorted((ROOT / folder).glob("*.py"))
-    found = [(m.name, name, node) for m in modules for name, node in public_definitions(m)]
-    assert found
+def modules(root):
+    """Return every module below a folder by its path, parsed; what `nasforge new` copies is none."""
+    paths = (path for path in (ROOT / root).rglob("*.py") if "templates" not in path.parts)
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf8")) for path in sorted(paths)}
+
+
+def raised(function):
+    """Yield the names of errors that a function raises and does not catch itself."""
+    for node in ast.iter_child_nodes(function):
+        if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            yield ast.unparse(node.exc.func).rpartition(".")[2]
+        rest = [*node.handlers, *node.orelse, *node.finalbody] if isinstance(node, ast.Try) else [node]
+        for part in rest:
+            yield from raised(part)
+
+
+ROOTS = {"nasforge": 500, "plugins/nasforge_plugins": 400}
+"""Where public names are, and how many there are at least."""
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_public_names_have_docstrings(root):
+    found = [(m, n, node) for m, tree in modules(root).items() for n, node in public_definitions(tree)]
+    assert len(found) > ROOTS[root]
+    assert len({len(Path(module).parts) for module, _, _ in found}) > 1  # folders in folders too
     assert [f"{module}: {name}" for module, name, node in found if not ast.get_docstring(node)] == []
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_modules_say_what_they_are(root):
+    assert [name for name, tree in modules(root).items() if not ast.get_docstring(tree)] == []
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_docstrings_name_the_errors_that_are_raised(root):
+    errors = error_names()
+    silent = [
+        f"{module}: {name}: {error}"
+        for module, tree in modules(root).items()
+        if not module.startswith("nasforge/cli/")  # their docstrings are the help that users read
+        for name, node in public_definitions(tree)
+        if isinstance(node, ast.FunctionDef)
+        for error in errors & set(raised(node))
+        if not re.search(rf"^ *({error}|NasforgeError):|; see `", ast.get_docstring(node) or "", re.MULTILINE)
+    ]
+    assert silent == []
+
+
+def test_what_is_missing_in_docstrings_is_found():
+    tree = ast.parse(
+        "__all__ = ['A', 'f']\nclass A:\n  def m(self): ...\n  def _n(self): ...\n"
+        "def f():\n  try:\n    raise ArchError('x')\n  except ArchError:\n    raise DataError('y')\n"
+        "def g():\n  def h():\n    raise RunError('z')\n"
+    )
+    assert [name for name, _ in public_definitions(tree)] == ["A", "A.m", "f"]
+    assert [list(raised(node)) for node in tree.body[2:]] == [["DataError"], []]
+    assert [name for name, _ in public_definitions(ast.parse("def f(): ...\ndef _g(): ..."))] == ["f"]
+
+
+def test_every_option_of_tables_without_plugins_is_described():
+    from nasforge.schema import _PLAIN
+
+    assert {"run", "constraints", "bench"} <= set(_PLAIN)
+    for table, config in _PLAIN.items():
+        section = GENERATED["reference/options.md"].partition(f"## `[{table}]`\n")[2].partition("\n## ")[0]
+        for option in config.model_fields:
+            assert f"\n| `{option}` |" in section, (table, option)
 
 
 def test_public_modules_have_a_reference_page():

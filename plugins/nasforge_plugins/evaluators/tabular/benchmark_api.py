@@ -46,7 +46,9 @@ class BenchmarkApi(Protocol):
         iepoch: int | None = None,
         hp: str = "12",
         is_random: bool | int = True,
-    ) -> dict[str, Any]: ...
+    ) -> dict[str, Any]:
+        """Return accuracies and times of one architecture after an epoch, averaged over seeds or of one."""
+        ...
 
 
 def open_api(path: Path) -> BenchmarkApi:

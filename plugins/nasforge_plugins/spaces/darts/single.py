@@ -44,6 +44,7 @@ class SingleCells:
         return concatenate([states[f"node{index}"].x for index in range(NODES)])
 
     def state(self, x: Tensor) -> _State:
+        """Return a node's map ``(B, C, H, W)``, with what its readers compute of it kept between them."""
         return _State(x, self.statistics)
 
     def edge(self, edge: Edge, state: _State) -> Tensor:

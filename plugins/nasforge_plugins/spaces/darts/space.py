@@ -147,7 +147,11 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             yield _to_arch(Genotype(pairs[: 2 * NODES], pairs[2 * NODES :]))
 
     def validate(self, arch: Arch) -> None:
-        """Check that ``arch`` answers every choice, and that no chosen input has the operation ``none``."""
+        """Check that ``arch`` answers every choice, and that no chosen input has the operation ``none``.
+
+        Raises:
+            ArchError: It does not; says which answer.
+        """
         super().validate(arch)
         absent = [
             edge_name(cell, node, source)
