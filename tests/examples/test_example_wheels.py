@@ -84,10 +84,11 @@ def beside(source):
 
 
 def parts(python, folder):
-    """Return what an installation lists: plugins, and recipes."""
+    """Return what an installation has: plugins, recipes, and every option with its default."""
     listed = json.loads(succeed(run_in(python, ["-m", "nasforge", "plugins", "list", "--json"], folder)))
     recipes = json.loads(succeed(run_in(python, ["-m", "nasforge", "recipes", "list", "--json"], folder)))
-    return listed, [{**recipe, "path": None} for recipe in recipes]
+    schema = json.loads(succeed(run_in(python, ["-m", "nasforge", "schema"], folder)))
+    return listed, [{**recipe, "path": None} for recipe in recipes], schema
 
 
 def test_wheels_of_nasforge_and_of_every_example_work_together(tmp_path):
@@ -106,7 +107,7 @@ def test_wheels_of_nasforge_and_of_every_example_work_together(tmp_path):
     assert str(ROOT) not in paths
     assert [file for file in files if not Path(file).is_relative_to(tmp_path)] == []
 
-    listed, recipes = parts(python, work)
+    listed, *rest = parts(python, work)
     assert (listed["broken"], listed["warnings"]) == ([], [])
     names = {p["name"]: p["kind"] for p in listed["plugins"] if not p["origin"].startswith("nasforge ")}
     assert sorted(names) == [source.name for source in DISTRIBUTIONS]
@@ -132,4 +133,4 @@ def test_wheels_of_nasforge_and_of_every_example_work_together(tmp_path):
     folders = [argument for source in (ROOT, *DISTRIBUTIONS) for argument in ("-e", source)]
     install(editable, *folders, cwd=tmp_path)
     assert str(ROOT) in json.loads(succeed(run_in(editable, ["-c", ORIGINS], work)))[0]
-    assert parts(editable, work) == (listed, recipes)
+    assert parts(editable, work) == (listed, *rest)
