@@ -8,9 +8,10 @@ import pytest
 
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError
+from nasforge.image_config import UserPath
 from nasforge.testing import checks_for, conformance
-from nasforge.testing.parts import TinyDistiller, TinyEvaluator, TinySpace
-from planting import assert_caught, plugin_of
+from nasforge.testing.parts import TinyData, TinyDistiller, TinyEvaluator, TinySpace
+from planting import assert_caught, find, plugin_of
 
 
 class Undescribed(PluginConfig):
@@ -20,6 +21,11 @@ class Undescribed(PluginConfig):
 class Required(PluginConfig):
     epochs: int
     """Passes over the images."""
+
+
+class Located(PluginConfig):
+    root: UserPath
+    """Where the files are."""
 
 
 class OpensFile(TinyEvaluator):
@@ -50,12 +56,18 @@ class TakesMore(TinyEvaluator):
     [
         ({"config": Undescribed}, "options_are_described", "'epochs'"),
         ({"config": Required, "tiny": {"epochs": 1}}, "options_have_defaults", "epochs"),
+        ({"config": Located, "tiny": {"root": "x"}}, "options_have_defaults", "root"),
         ({"tiny": {"epoch": 1}}, "tiny_options_are_valid", "'epoch'"),
         ({"config": Required, "tiny": {"epochs": "many"}}, "tiny_options_are_valid", "epochs"),
     ],
 )
 def test_wrong_options(about, name, words):
     assert_caught(plugin_of("evaluator", TinyEvaluator, **about), name, words)
+
+
+def test_data_alone_may_ask_where_its_files_are():
+    find(plugin_of("data", TinyData, config=Located), "options_have_defaults")()
+    assert_caught(plugin_of("data", TinyData, config=Required), "options_have_defaults", "epochs")
 
 
 @pytest.mark.parametrize(
