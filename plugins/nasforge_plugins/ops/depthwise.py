@@ -1,8 +1,8 @@
-"""Depthwise convolutions of several groups at once, by the kernels of `native` or by torch.
+"""Depthwise convolutions of several groups at once, by torch.
 
-A map is ``(groups, B, H, W, C)``. With `native` it is contiguous; with torch, which convolves all groups as
-one image of more channels, its memory is that of ``(B, H, W, groups, C)``. Whoever works on pixels,
-``map.flatten(1, 3)``, need not know. All groups may read one map of a single group.
+A map is ``(groups, B, H, W, C)``. Torch convolves all groups as one image of more channels, so a map has the
+memory of ``(B, H, W, groups, C)``; whoever works on pixels, ``map.flatten(1, 3)``, need not know. All groups
+may read one map of a single group.
 """
 
 from __future__ import annotations
@@ -16,37 +16,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nasforge_plugins.ops import interleaving
-from nasforge_plugins.ops.native import depthwise as native
 
-__all__ = ["Kernels", "Layer", "as_map", "depthwise", "input_gradient", "readable", "stack", "unstack"]
+__all__ = ["Kernels", "Layer", "as_map", "depthwise", "input_gradient", "readable", "stack"]
 
 
 class Kernels(NamedTuple):
     """Kernels of several groups, and how they move.
 
     Attributes:
-        weight: ``(groups, taps, C)`` for `native`, ``(groups C, 1, k, k)`` for torch.
+        weight: ``(groups C, 1, k, k)``.
         groups: How many groups.
-        side: k.
         stride: Step of the convolution.
         dilation: Distance between taps.
     """
 
     weight: Tensor
     groups: int
-    side: int
     stride: int
     dilation: int
 
-    @property
-    def native(self) -> bool:
-        """Whether the kernels in C run."""
-        return self.weight.dim() == 3
-
     def convolve(self, x: Tensor) -> Tensor:
         """Convolve what `readable` returned; the result is a map of all groups."""
-        if self.native:
-            return native.convolve(x, self.weight, self.stride, self.dilation, True)
         image = interleaving.convolve(_image(x, self.groups), self.weight, self.stride, self.dilation)
         return _map(image, self.groups)
 
@@ -57,8 +47,6 @@ class Kernels(NamedTuple):
             grad: Gradient of what `convolve` returned.
             x: What it read.
         """
-        if self.native:
-            return native.weight_gradient(grad, x, self.side, self.stride, self.dilation, True)
         images = _image(grad, self.groups), _image(x, self.groups)
         return interleaving.weight_gradient(*images, self.weight, self.stride, self.dilation)
 
@@ -75,29 +63,16 @@ class Layer(NamedTuple):
     kernels: Kernels
 
 
-def stack(weights: Sequence[Tensor], x: Tensor, stride: int = 1, dilation: int = 1) -> Kernels:
+def stack(weights: Sequence[Tensor], stride: int = 1, dilation: int = 1) -> Kernels:
     """Join the kernels of groups.
 
     Args:
         weights: ``(C, 1, k, k)`` per group, k odd.
-        x: A map like those to be convolved.
         stride: Step of the convolution.
         dilation: Distance between taps.
     """
-    side, count = weights[0].shape[-1], len(weights)
-    weight = weights[0] if count == 1 else torch.cat(list(weights))
-    if native.has_kernel(x, side, stride, dilation):
-        weight = weight.reshape(count, -1, side * side).mT.contiguous()
-    return Kernels(weight, count, side, stride, dilation)
-
-
-def unstack(gradient: Tensor, kernels: Kernels) -> tuple[Tensor, ...]:
-    """Undo `stack` for a gradient."""
-    if not kernels.native:
-        return gradient.chunk(kernels.groups)
-    groups, _, channels = gradient.shape
-    # In the parameters' own layout, as autograd would copy them otherwise.
-    return gradient.mT.contiguous().view(groups, channels, 1, kernels.side, kernels.side).unbind()
+    weight = weights[0] if len(weights) == 1 else torch.cat(list(weights))
+    return Kernels(weight, len(weights), stride, dilation)
 
 
 def as_map(image: Tensor) -> Tensor:
@@ -106,15 +81,13 @@ def as_map(image: Tensor) -> Tensor:
 
 
 def readable(x: Tensor, kernels: Kernels, *, overwrite: bool = False) -> Tensor:
-    """Return the rectified map as `Kernels.convolve` reads it; the native kernels rectify on their way.
+    """Return the rectified map as `Kernels.convolve` reads it.
 
     Args:
         x: ``(1 or groups, B, H, W, C)``.
         kernels: Who reads it.
         overwrite: Whether ``x`` may be rectified in place.
     """
-    if kernels.native:
-        return x
     x = x.relu_() if overwrite else F.relu(x)
     return x if x.shape[0] == kernels.groups else _map(_image(x, kernels.groups), kernels.groups)
 
@@ -126,13 +99,6 @@ def input_gradient(layers: Sequence[Layer], x: Tensor) -> Tensor:
         layers: Of as many groups each.
         x: The map ``(1 or groups, B, H, W, C)``; where it is not above zero, the gradient is zero.
     """
-    if layers[0].kernels.native:
-        out = torch.empty(x.shape, dtype=x.dtype)
-        for number, (grad, kernels) in enumerate(layers):
-            gate = x if number == len(layers) - 1 else None
-            steps = kernels.stride, kernels.dilation
-            native.input_gradient(out, grad, kernels.weight, *steps, gate=gate, add=number > 0)
-        return out
     total = None
     _, b, h, w, c = x.shape
     for grad, kernels in layers:
@@ -154,39 +120,17 @@ class _Depthwise(torch.autograd.Function):
         ctx.steps = stride, dilation
         ctx.shape = x.shape
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return _plain(x, weight, stride, dilation)
+        return interleaving.convolve(x, weight, stride, dilation)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
-        kernels = stack([weight], grad, *ctx.steps)
-        grad_x = grad_weight = None
-        if not kernels.native:
-            if ctx.needs_input_grad[0]:
-                grad_x = interleaving.input_gradient(grad, ctx.shape, weight, *ctx.steps)
-            if ctx.needs_input_grad[1]:
-                stride, dilation = ctx.steps
-                grad_weight = interleaving.weight_gradient(grad, x, weight, stride, dilation)
-            return grad_x, grad_weight, None, None
-        if ctx.needs_input_grad[0]:
-            b, c, h, w = ctx.shape
-            out = grad.new_empty(1, b, h, w, c)
-            native.input_gradient(out, as_map(grad), kernels.weight, *ctx.steps)
-            grad_x = out[0].permute(0, 3, 1, 2)
-        if ctx.needs_input_grad[1]:
-            side, stride, dilation = kernels[2:]
-            found = native.weight_gradient(as_map(grad), as_map(x), side, stride, dilation, False)
-            (grad_weight,) = unstack(found, kernels)
+        need_x, need_weight, *_ = ctx.needs_input_grad
+        grad_x = interleaving.input_gradient(grad, ctx.shape, weight, *ctx.steps) if need_x else None
+        grad_weight = interleaving.weight_gradient(grad, x, weight, *ctx.steps) if need_weight else None
         return grad_x, grad_weight, None, None
-
-
-def _plain(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    kernels = stack([weight], x, stride, dilation)
-    if not kernels.native:
-        return interleaving.convolve(x, weight, stride, dilation)
-    return native.convolve(as_map(x), kernels.weight, stride, dilation, False)[0].permute(0, 3, 1, 2)
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from nasforge_plugins.ops.depthwise import depthwise, stack
 from nasforge_plugins.ops.native import library as native
+from nasforge_plugins.ops.native.bundle import Shape, has_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +28,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def convolve(function):
-    return function(torch.arange(2.0 * 3 * 5 * 5).view(2, 3, 5, 5), torch.ones(3, 1, 3, 3))
+SHAPE = Shape(1, 1, 0, (3,), (2,), True)
 
 
 @needs_compiler
@@ -65,8 +63,6 @@ def test_can_be_switched_off(monkeypatch):
 
 @pytest.mark.parametrize("trouble", ["no compiler", "it fails", "it hangs", "cannot be loaded", "no folder"])
 def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
-    expected = convolve(lambda x, weight: F.conv2d(x, weight, padding=1, groups=3))
-
     def run(command, **kwargs):
         if trouble == "it fails":
             raise subprocess.CalledProcessError(1, command)
@@ -82,9 +78,16 @@ def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
         monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path / "file"))
     else:
         monkeypatch.setattr(subprocess, "run", run)
-    torch.testing.assert_close(convolve(depthwise), expected)
-    assert not stack([torch.ones(3, 1, 3, 3)], torch.zeros(1, 2, 5, 5, 3)).native
+    assert native.library(torch.float32) is None
+    assert not has_kernels(torch.zeros(2, 3, 5, 5), SHAPE)
 
 
-def test_other_types_of_numbers_have_none():
-    assert native.library(torch.float16) is None
+@needs_compiler
+def test_what_there_are_kernels_for():
+    x = torch.zeros(2, 3, 5, 5)
+    assert has_kernels(x, SHAPE)
+    assert not has_kernels(x.half(), SHAPE)
+    assert not has_kernels(x.to("meta"), SHAPE)
+    assert not has_kernels(x[:0], SHAPE)
+    assert not has_kernels(x, SHAPE._replace(kernels=(7,)))
+    assert not has_kernels(x, SHAPE._replace(stride=3))

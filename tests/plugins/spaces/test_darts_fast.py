@@ -8,7 +8,7 @@ from torch import nn
 
 from nasforge.nn import set_drop_path
 from nasforge.space import Task
-from nasforge_plugins.ops.native import depthwise as native
+from nasforge_plugins.ops.native import bundle as native
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
 

@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from nasforge_plugins.ops.auxiliary import AuxiliaryHead
-from nasforge_plugins.ops.depthwise import Layer, depthwise, input_gradient, readable, stack, unstack
+from nasforge_plugins.ops.depthwise import Layer, depthwise, input_gradient, readable, stack
 from nasforge_plugins.ops.interleaving import deinterleave, interleave
-from nasforge_plugins.ops.native import depthwise as native
 from nasforge_plugins.ops.normed import fold, moments, unfold
 from nasforge_plugins.ops.simple import concatenate
 
@@ -16,22 +15,13 @@ def images(*shape):
     return torch.randn(shape, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
 
 
-@pytest.fixture(params=["native", "torch"])
-def kernels(request, monkeypatch):
-    if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda dtype: None)
-    elif native.library(torch.float64) is None:
-        pytest.skip("there is no C compiler")
-    return request.param
-
-
 STEPS = pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (2, 2)])
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
 @STEPS
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (7, 7), (9, 12), (16, 11), (1, 3), (2, 2)])
-def test_depthwise(kernel, stride, dilation, height, width, kernels):
+def test_depthwise(kernel, stride, dilation, height, width):
     torch.manual_seed(0)
     weight = torch.randn(3, 1, kernel, kernel, dtype=torch.float64)
     x = images(2, 3, height, width)
@@ -48,11 +38,11 @@ def test_depthwise(kernel, stride, dilation, height, width, kernels):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("channels", [1, 7, 8, 16, 37])
+@pytest.mark.parametrize("channels", [1, 8, 37])
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("kernel", [3, 5])
 @STEPS
-def test_groups_read_one_map_or_their_own(kernel, stride, dilation, shared, channels, dtype, kernels):
+def test_groups_read_one_map_or_their_own(kernel, stride, dilation, shared, channels, dtype):
     torch.manual_seed(0)
     groups, steps = 3, (stride, dilation)
     x = torch.randn(1 if shared else groups, 2, 9, 12, channels, dtype=dtype, requires_grad=True)
@@ -69,36 +59,14 @@ def test_groups_read_one_map_or_their_own(kernel, stride, dilation, shared, chan
     grad = torch.randn_like(expected)
     expected.backward(grad)
     with torch.no_grad():
-        stacked = stack(weights, x, *steps)
+        stacked = stack(weights, *steps)
         read = readable(x, stacked)
         close = {"rtol": 1e-3, "atol": 1e-3} if dtype is torch.float32 else {}
         torch.testing.assert_close(stacked.convolve(read), expected, **close)
-        to_weight = unstack(stacked.weight_gradient(grad, read), stacked)
-        torch.testing.assert_close(list(to_weight), [w.grad for w in weights], **close)
+        to_weight = stacked.weight_gradient(grad, read)
+        torch.testing.assert_close(to_weight, torch.cat([w.grad for w in weights]), **close)
         to_x = input_gradient([Layer(grad, stacked), Layer(2 * grad, stacked)], x)
         torch.testing.assert_close(to_x, 3 * x.grad, **close)
-
-
-def test_native_kernels_do_not_hide_what_is_no_number(kernels):
-    x = images(1, 16, 4, 4)
-    x[0, 3, 2, 2] = torch.nan
-    stacked = stack([torch.ones(16, 1, 3, 3, dtype=torch.float64)], x)
-    y = stacked.convolve(readable(x.permute(0, 2, 3, 1).unsqueeze(0), stacked))
-    assert y[0, 0, 1, 1, 3].isnan()
-
-
-def test_sums_do_not_depend_on_threads():
-    grad, x = (torch.randn(2, 5, 8, 8, 24) for _ in range(2))
-    stacked = stack([torch.randn(24, 1, 5, 5) for _ in range(2)], x)
-    threads, found = torch.get_num_threads(), []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            found.append(stacked.weight_gradient(grad, readable(x, stacked)))
-    finally:
-        torch.set_num_threads(threads)
-    if stacked.native:
-        assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

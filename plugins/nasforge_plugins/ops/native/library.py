@@ -17,7 +17,7 @@ import torch
 
 __all__ = ["SOURCE", "library"]
 
-SOURCE = Path(__file__).with_name("depthwise.c")
+SOURCE = Path(__file__).with_name("bundle.c")  # includes what lies beside it
 REALS = {torch.float32: "float", torch.float64: "double"}
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast")
@@ -51,18 +51,22 @@ def _built(compiler: str, flags: Sequence[str]) -> Path:
     """Return the compiled kernels, which may be there already."""
     # The name holds all that the result depends on, the processor's instructions included: home folders are
     # shared between machines.
-    parts = (SOURCE.read_text(), compiler, *flags, platform.machine(), _instructions())
+    parts = (*_texts(), compiler, *flags, platform.machine(), _instructions())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     folder = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
-    target = folder / f"depthwise-{key}.so"
+    target = folder / f"bundle-{key}.so"
     if not _own(target):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             made = Path(temporary) / target.name
-            command = [compiler, *flags, "-o", str(made), str(SOURCE)]
+            command = [compiler, *flags, "-o", str(made), str(SOURCE), "-lm"]
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
             made.replace(target)  # another process may do the same at the same time
     return target
+
+
+def _texts() -> list[str]:
+    return [path.read_text() for path in sorted(SOURCE.parent.glob("*.[ch]"))]
 
 
 def _own(path: Path) -> bool:

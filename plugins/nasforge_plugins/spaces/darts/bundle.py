@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nasforge_plugins.ops.depthwise import Kernels, Layer, as_map, input_gradient, readable, stack, unstack
+from nasforge_plugins.ops.depthwise import Kernels, Layer, as_map, input_gradient, readable, stack
+from nasforge_plugins.ops.native import bundle as native
+from nasforge_plugins.ops.native.bundle import Shape, has_kernels
 from nasforge_plugins.ops.normed import Folded, Unfolded, fold, moments, unfold
 
 __all__ = ["BundleForm", "Path", "bundle"]
@@ -75,7 +77,72 @@ def bundle(
     Returns:
         The sum ``(G, n, C)``; mean and biased variance that each norm has seen, ``(L G, C)``.
     """
-    return _Bundle.apply(form, x, scale, shift, *depthwise, *pointwise)
+    weights = (*depthwise, *pointwise)
+    shape = _shape(form, depthwise)
+    if shape is not None and has_kernels(x, shape):
+        return _NativeBundle.apply(form, shape, x, scale, shift, *weights)
+    return _Bundle.apply(form, x, scale, shift, *weights)
+
+
+def _shape(form: BundleForm, depthwise: Sequence[Tensor]) -> Shape | None:
+    """Return the form as the kernels in C take it; None if they are made for less."""
+    sides = [weight.shape[-1] for weight in depthwise[:: form.edges]]
+    strides, twice = {path.stride for path in form.paths}, sum(path.twice for path in form.paths)
+    paths = len(form.paths)
+    if len(strides) > 1 or sides[paths:] != sides[:twice]:
+        return None
+    dilations = tuple(path.dilation for path in form.paths)
+    return Shape(form.edges, strides.pop(), twice, tuple(sides[:paths]), dilations, form.running is None)
+
+
+class _NativeBundle(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, form: BundleForm, shape: Shape, x: Tensor, scale: Any, shift: Any, *weights: Tensor
+    ) -> Any:
+        half, channels = len(weights) // 2, x.shape[1]
+        state = x.permute(0, 2, 3, 1).contiguous()
+        kernels = torch.cat([weight.reshape(-1) for weight in weights[:half]])
+        weight = torch.cat(weights[half:]).view(-1, channels, channels)
+        done = native.forward(state, kernels, weight, scale, shift, form.running, shape, form.eps)
+        ctx.shape, ctx.sides = shape, [weight.shape for weight in weights[:half]]
+        ctx.factor_only = scale is not None and scale.shape[1] == 1
+        ctx.save_for_backward(state, kernels, weight, *done[1:])
+        ctx.mark_non_differentiable(done.mean, done.variance)
+        ctx.set_materialize_grads(False)
+        return done.out, done.mean, done.variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
+        state, kernels, weight, *done = ctx.saved_tensors
+        need_x, need_scale, need_shift, *need_weights = ctx.needs_input_grad[2:]
+        trains = any(need_weights)
+        to_x, to_kernels, to_weight, to_scale, to_shift = native.backward(
+            grad.contiguous(),
+            state,
+            kernels,
+            weight,
+            done,
+            ctx.shape,
+            of_x=need_x,
+            of_weights=trains,
+        )
+        to_weights: list[Tensor | None] = [None] * len(need_weights)
+        if trains:
+            parts = to_kernels.split([side.numel() for side in ctx.sides])
+            views = (part.view(side) for part, side in zip(parts, ctx.sides, strict=True))
+            to_weights = [*views, *to_weight.unsqueeze(3).unsqueeze(4).unbind()]
+        if ctx.factor_only:
+            to_scale = to_scale.sum(1, keepdim=True)
+        return (
+            None,
+            None,
+            to_x.permute(0, 3, 1, 2) if need_x else None,
+            to_scale if need_scale else None,
+            to_shift if need_shift else None,
+            *to_weights,
+        )
 
 
 class _Bundle(torch.autograd.Function):
@@ -86,7 +153,7 @@ class _Bundle(torch.autograd.Function):
         state = as_map(x)
         steps = [path[:2] for path in form.paths] + [(1, 1)] * sum(path.twice for path in form.paths)
         starts = range(0, half, count)
-        kernels = [stack(weights[i : i + count], state, *s) for i, s in zip(starts, steps, strict=True)]
+        kernels = [stack(weights[i : i + count], *s) for i, s in zip(starts, steps, strict=True)]
         weight = torch.cat(weights[half:]).view(-1, channels, channels)
         outer_kernels, last_kernels = kernels[: len(form.paths)], kernels[len(form.paths) :]
 
@@ -112,7 +179,7 @@ class _Bundle(torch.autograd.Function):
         singles = maps[len(last_kernels) : len(form.paths)]
         outs += [(outer, i, d) for i, d in enumerate(singles, len(last_kernels))]
         ctx.form = form
-        ctx.kernels = [(k.groups, k.side, k.stride, k.dilation) for k in kernels]
+        ctx.kernels = [(k.groups, k.stride, k.dilation) for k in kernels]
         ctx.factor_only = scale is not None and scale.shape[1] == 1
         stacked = [k.weight for k in kernels]
         ctx.save_for_backward(x, weight, *stacked, *maps, *outer, *(last or ()))
@@ -175,7 +242,7 @@ class _Bundle(torch.autograd.Function):
         if trains:
             pointwise = torch.cat([u.weight for u in unfolded]).unsqueeze(3).unsqueeze(4)
             pairs = zip(kernel_grads, kernels, strict=True)
-            to_weights = [*(g for pair in pairs for g in unstack(*pair)), *pointwise.unbind()]
+            to_weights = [*(g for pair in pairs for g in pair[0].chunk(count)), *pointwise.unbind()]
         to_shift = torch.cat([outer_total, *[total] * twice]) if need_shift else None
         return None, to_x, to_scale, to_shift, *to_weights
 

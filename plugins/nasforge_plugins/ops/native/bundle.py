@@ -1,0 +1,237 @@
+"""The kernels as operators of torch, so that whoever counts or records operators sees them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from nasforge_plugins.ops.native.library import library
+
+__all__ = ["Done", "Shape", "backward", "forward", "has_kernels"]
+
+PATHS, MATS, VECS = 4, 3, 6  # as in bundle.c
+MEAN, VARIANCE = 3, 4
+
+
+class Shape(NamedTuple):
+    """What is fixed about a bundle; paths with two convolutions come first.
+
+    Attributes:
+        groups: G, how many edges.
+        stride: Step of the first convolutions.
+        twice: How many paths have two convolutions.
+        kernels: Side of the kernels, per path.
+        dilations: Distance between the taps of the first convolution, per path.
+        batch: Whether the norms use the statistics of the batch.
+    """
+
+    groups: int
+    stride: int
+    twice: int
+    kernels: tuple[int, ...]
+    dilations: tuple[int, ...]
+    batch: bool
+
+    def numbers(self) -> list[int]:
+        """Return everything as operators take it."""
+        return [self.groups, self.stride, self.twice, int(self.batch), *self.kernels, *self.dilations]
+
+
+class Done(NamedTuple):
+    """What `forward` returns; ``L`` layers are the first convolutions of all paths, then the second ones.
+
+    Attributes:
+        out: Sum of the paths, per edge, ``(G, n, C)``.
+        maps: What the 1x1 convolutions see, ``(L G, n, C)``.
+        mats: ``(L G, 3, C, C)``.
+        vecs: ``(L G, 6, C)``.
+    """
+
+    out: Tensor
+    maps: Tensor
+    mats: Tensor
+    vecs: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean that each norm subtracts, ``(L G, C)``."""
+        return self.vecs[:, MEAN]
+
+    @property
+    def variance(self) -> Tensor:
+        """Biased variance that each norm divides by, ``(L G, C)``."""
+        return self.vecs[:, VARIANCE]
+
+
+class _Form(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_int64)
+            for name in (
+                *("groups", "images", "height", "width", "out_height", "out_width", "channels"),
+                *("stride", "paths", "twice", "batch", "scales", "threads"),
+            )
+        ),
+        ("kernel", ctypes.c_int64 * PATHS),
+        ("dilation", ctypes.c_int64 * PATHS),
+        ("eps", ctypes.c_double),
+    ]
+
+
+def has_kernels(x: Tensor, shape: Shape) -> bool:
+    """Whether there are kernels for such a bundle of a map like ``x``."""
+    known = (
+        len(shape.kernels) <= PATHS
+        and {3, 5}.issuperset(shape.kernels)
+        and {1, 2}.issuperset((shape.stride, *shape.dilations))
+    )
+    return known and x.device.type == "cpu" and x.numel() > 0 and library(x.dtype) is not None
+
+
+_operators = torch.library.Library("nasforge", "DEF")
+_operators.define(
+    "bundle(Tensor x, Tensor kernels, Tensor weight, Tensor? scale, Tensor? shift, Tensor? mean, "
+    "Tensor? variance, int[] shape, float eps) -> (Tensor, Tensor, Tensor, Tensor)"
+)
+_operators.define(
+    "bundle_backward(Tensor grad, Tensor x, Tensor kernels, Tensor weight, Tensor maps, Tensor mats, "
+    "Tensor vecs, int[] shape, bool of_x, bool of_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def _forward(
+    x: Tensor,
+    kernels: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    numbers: Sequence[int],
+    eps: float,
+) -> Done:
+    form = _form(x, numbers, eps, 0 if scale is None else scale.shape[1])
+    layers, channels = len(weight), form.channels
+    pixels = form.images * form.out_height * form.out_width
+    done = Done(
+        x.new_empty(form.groups, pixels, channels),
+        x.new_empty(layers, pixels, channels),
+        x.new_empty(layers, MATS, channels, channels),
+        x.new_empty(layers, VECS, channels),
+    )
+    if mean is not None and variance is not None:
+        done.mean.copy_(mean)
+        done.variance.copy_(variance)
+    given = (x, kernels, weight, scale, shift, done.maps, done.mats, done.vecs, done.out)
+    _run("forward", x, form, given)
+    return done
+
+
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    kernels: Tensor,
+    weight: Tensor,
+    maps: Tensor,
+    mats: Tensor,
+    vecs: Tensor,
+    numbers: Sequence[int],
+    of_x: bool,
+    of_weights: bool,
+) -> tuple[Tensor, ...]:
+    nothing = x.new_empty(0)
+    found = (
+        torch.empty_like(x) if of_x else nothing,
+        torch.zeros_like(kernels) if of_weights else nothing,
+        torch.empty_like(weight) if of_weights else nothing,
+        x.new_empty(len(weight), weight.shape[1]),
+        x.new_empty(len(weight), weight.shape[1]),
+    )
+    given = (grad, x, kernels, weight, maps, mats, vecs, *(t if t.numel() else None for t in found))
+    _run("backward", x, _form(x, numbers, 0.0, 0), given)
+    return found
+
+
+_operators.impl("bundle", _forward, "CPU")
+_operators.impl("bundle_backward", _backward, "CPU")
+
+
+def forward(
+    x: Tensor,
+    kernels: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    running: tuple[Tensor, Tensor] | None,
+    shape: Shape,
+    eps: float,
+) -> Done:
+    """Run the convolutions, norms and sums of a bundle.
+
+    Args:
+        x: The state, rectified on the way, ``(B, H, W, C)``, contiguous.
+        kernels: Depthwise kernels of all layers and groups, one behind the other.
+        weight: 1x1 weights, ``(L G, C, C)``.
+        scale: ``(L G, C)`` or ``(L G, 1)``; None is 1.
+        shift: ``(L G, C)``; None is 0.
+        running: Mean and variance of norms that do not use the batch's, ``(L G, C)``.
+        shape: Sizes.
+        eps: What the norms add to a variance.
+    """
+    mean, variance = (None, None) if running is None else running
+    given = (None if t is None else t.contiguous() for t in (scale, shift))
+    done = torch.ops.nasforge.bundle(x, kernels, weight, *given, mean, variance, shape.numbers(), eps)
+    return Done(*done)
+
+
+def backward(
+    grad: Tensor,
+    x: Tensor,
+    kernels: Tensor,
+    weight: Tensor,
+    done: Sequence[Tensor],
+    shape: Shape,
+    *,
+    of_x: bool,
+    of_weights: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of a bundle: of x, kernels, weight, scale and shift.
+
+    Args:
+        grad: Of its sum, ``(G, n, C)``, contiguous.
+        x: As in `forward`.
+        kernels: As there.
+        weight: As there.
+        done: Maps, mats and vecs of what it returned.
+        shape: As there.
+        of_x: Whether the first of the gradients is wanted; else it is empty.
+        of_weights: Whether the next two are.
+    """
+    arguments = (grad, x, kernels, weight, *done, shape.numbers(), of_x, of_weights)
+    found = torch.ops.nasforge.bundle_backward(*arguments)
+    return cast("tuple[Tensor, Tensor, Tensor, Tensor, Tensor]", found)
+
+
+def _form(x: Tensor, numbers: Sequence[int], eps: float, scales: int) -> _Form:
+    groups, stride, twice, batch, *rest = numbers
+    paths = len(rest) // 2
+    images, height, width, channels = x.shape
+    sides = height, width, -(-height // stride), -(-width // stride)
+    padding = [1] * (PATHS - paths)
+    per_path = ((ctypes.c_int64 * PATHS)(*part, *padding) for part in (rest[:paths], rest[paths:]))
+    threads = torch.get_num_threads()
+    return _Form(
+        groups, images, *sides, channels, stride, paths, twice, batch, scales, threads, *per_path, eps
+    )
+
+
+def _run(name: str, x: Tensor, form: _Form, given: Sequence[Tensor | None]) -> None:
+    found = library(x.dtype)
+    assert found is not None, "has_kernels() says whether there are kernels"
+    assert all(t is None or t.is_contiguous() for t in given)
+    addresses = (ctypes.c_void_p(None if t is None else t.data_ptr()) for t in given)
+    found[name](ctypes.byref(form), *addresses)

@@ -1,0 +1,275 @@
+/* Small matrix products and depthwise convolutions of one image, for channels that lie next to each other.
+ *
+ * One vector holds some channels of a pixel. REAL (float or double) and the instruction set come from the command
+ * line. Everything runs in the thread that calls it.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+#define LANES ((int64_t)(BYTES / sizeof(REAL)))
+#define INLINE static inline __attribute__((always_inline))
+#define LOOP(i, count) for (int64_t i = 0; i < (count); i++)
+
+typedef REAL vec __attribute__((vector_size(BYTES), aligned(BYTES), may_alias));
+typedef REAL loose __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+
+/* ---- some channels of a pixel ---- */
+
+INLINE vec load(const REAL *p, int64_t lanes) {
+    if (lanes == LANES) return *(const loose *)p;
+#if defined(__AVX512F__)
+    if (sizeof(REAL) == 4) return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), p);
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << lanes) - 1), p);
+#else
+    vec v = {0};
+    LOOP(i, lanes) v[i] = p[i];
+    return v;
+#endif
+}
+
+INLINE void store(REAL *p, vec v, int64_t lanes) {
+    if (lanes == LANES) { *(loose *)p = v; return; }
+#if defined(__AVX512F__)
+    if (sizeof(REAL) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << lanes) - 1), (__m512)v);
+    else _mm512_mask_storeu_pd(p, (__mmask8)((1u << lanes) - 1), (__m512d)v);
+#else
+    LOOP(i, lanes) p[i] = v[i];
+#endif
+}
+
+/* Keep lanes whose gate is above zero, or no number: those must not vanish unseen. */
+INLINE vec pass(vec v, vec gate) {
+    typedef __typeof__(gate > gate) bits;
+    return (vec)((bits)v & ~(gate <= (vec){0}));
+}
+
+static void *room(int64_t bytes) {
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, (size_t)(bytes + 64))) abort();
+    return memory;
+}
+
+static void *zeros(int64_t bytes) { return memset(room(bytes), 0, (size_t)bytes); }
+
+/* ---- small matrices ---- */
+
+/* out[r] = bias + sum over terms of maps[t][r] mats[t], for some rows r and neighbouring vectors of columns */
+INLINE void combine_tile(REAL *out, const REAL *const *maps, const REAL *const *mats, int terms, const REAL *bias,
+                         int64_t channels, int64_t at, int64_t column, int64_t lanes, int rows, int vectors) {
+    vec sums[16];
+    for (int v = 0; v < vectors; v++) {
+        vec start = bias ? load(bias + column + v * LANES, lanes) : (vec){0};
+        for (int u = 0; u < rows; u++) sums[u * vectors + v] = start;
+    }
+    for (int t = 0; t < terms; t++) {
+        const REAL *map = maps[t] + at * channels, *mat = mats[t] + column;
+        LOOP(k, channels) {
+            vec m[2];
+            for (int v = 0; v < vectors; v++) m[v] = load(mat + k * channels + v * LANES, lanes);
+            for (int u = 0; u < rows; u++) {
+                REAL a = map[u * channels + k];
+                for (int v = 0; v < vectors; v++) sums[u * vectors + v] += a * m[v];
+            }
+        }
+    }
+    for (int u = 0; u < rows; u++)
+        for (int v = 0; v < vectors; v++)
+            store(out + (at + u) * channels + column + v * LANES, sums[u * vectors + v], lanes);
+}
+
+static void combine(REAL *out, const REAL *const *maps, const REAL *const *mats, int terms, const REAL *bias,
+                    int64_t rows, int64_t channels) {
+    int64_t at = 0;
+#define COLUMNS(ROWS_ONE, ROWS_TWO)                                                                            \
+    for (int64_t column = 0; column < channels;) {                                                             \
+        if (column + 2 * LANES <= channels) {                                                                  \
+            for (int64_t r = 0; r < step; r += ROWS_TWO)                                                       \
+                combine_tile(out, maps, mats, terms, bias, channels, at + r, column, LANES, ROWS_TWO, 2);      \
+            column += 2 * LANES;                                                                               \
+        } else if (column + LANES <= channels) {                                                               \
+            combine_tile(out, maps, mats, terms, bias, channels, at, column, LANES, ROWS_ONE, 1);              \
+            column += LANES;                                                                                   \
+        } else {                                                                                               \
+            combine_tile(out, maps, mats, terms, bias, channels, at, column, channels - column, ROWS_ONE, 1);  \
+            column = channels;                                                                                 \
+        }                                                                                                      \
+    }
+    for (; at + 16 <= rows; at += 16) { const int64_t step = 16; COLUMNS(16, 8) }
+    for (; at < rows; at++) { const int64_t step = 1; COLUMNS(1, 1) }
+#undef COLUMNS
+}
+
+/* products[i][j] += sum over rows of a[r][i] b[r][j], for some i and neighbouring vectors of j */
+INLINE void products_tile(REAL *products, const REAL *a, const REAL *b, int64_t rows, int64_t channels, int64_t i,
+                          int64_t column, int64_t lanes, int many, int vectors) {
+    vec sums[16];
+    for (int t = 0; t < many * vectors; t++) sums[t] = (vec){0};
+    LOOP(r, rows) {
+        vec right[2];
+        for (int v = 0; v < vectors; v++) right[v] = load(b + r * channels + column + v * LANES, lanes);
+        for (int u = 0; u < many; u++) {
+            REAL left = a[r * channels + i + u];
+            for (int v = 0; v < vectors; v++) sums[u * vectors + v] += left * right[v];
+        }
+    }
+    for (int u = 0; u < many; u++) {
+        for (int v = 0; v < vectors; v++) {
+            REAL *to = products + (i + u) * channels + column + v * LANES;
+            store(to, load(to, lanes) + sums[u * vectors + v], lanes);
+        }
+    }
+}
+
+/* Also adds the sums of a's rows up, where they are wanted. */
+static void products(REAL *to, REAL *sums, const REAL *a, const REAL *b, int64_t rows, int64_t channels) {
+    int64_t column = 0;
+#define TILES(LANES_NOW, MANY, VECTORS)                                                                        \
+    {                                                                                                          \
+        int64_t i = 0;                                                                                         \
+        for (; i + MANY <= channels; i += MANY)                                                                \
+            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, MANY, VECTORS);                      \
+        for (; i + 4 <= channels; i += 4)                                                                      \
+            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, 4, VECTORS);                         \
+        for (; i < channels; i++) products_tile(to, a, b, rows, channels, i, column, LANES_NOW, 1, VECTORS);   \
+    }
+    for (; column + 2 * LANES <= channels; column += 2 * LANES) TILES(LANES, 8, 2)
+    for (; column + LANES <= channels; column += LANES) TILES(LANES, 16, 1)
+    if (column < channels) TILES(channels - column, 16, 1)
+#undef TILES
+    if (sums) LOOP(r, rows) LOOP(c, channels) sums[c] += a[r * channels + c];
+}
+
+/* ---- depthwise convolutions of one image, some channels at a time ---- */
+
+typedef struct {
+    vec *all; /* for each vector of channels an image with a border of zeros: no loop asks where the edge is */
+    int64_t wide, border, size;
+} plane;
+
+static plane make_plane(int64_t height, int64_t width, int64_t border, int64_t blocks) {
+    int64_t wide = width + 2 * border, size = wide * (height + 2 * border);
+    return (plane){zeros(size * blocks * (int64_t)sizeof(vec)), wide, border, size};
+}
+
+/* Copy an image into the middle, rows and columns `step` apart; what lies between and around stays zero. */
+static void spread(plane p, int64_t block, int64_t step, const REAL *image, int64_t height, int64_t width,
+                   int64_t channels, int64_t lanes, int relu) {
+    LOOP(h, height) {
+        vec *row = p.all + block * p.size + (p.border + h * step) * p.wide + p.border;
+        const REAL *from = image + h * width * channels;
+        LOOP(w, width) {
+            vec v = load(from + w * channels, lanes);
+            row[w * step] = relu ? pass(v, v) : v;
+        }
+    }
+}
+
+/* `count` neighbouring outputs at once: their taps overlap, so most loads serve several of them. */
+INLINE void taps(vec *sums, const vec *from, int64_t wide, const vec *kernel, int count, int k, int stride,
+                 int dilation) {
+    for (int u = 0; u < count; u++) sums[u] = (vec){0};
+    for (int i = 0; i < k; i++) {
+        const vec *row = from + i * dilation * wide;
+        for (int j = 0; j < k; j++) {
+            vec tap = kernel[i * k + j];
+            for (int u = 0; u < count; u++) sums[u] += tap * row[u * stride + j * dilation];
+        }
+    }
+}
+
+INLINE void put(REAL *to, vec value, int64_t lanes, int add, const REAL *gate) {
+    if (add) value += load(to, lanes);
+    if (gate) value = pass(value, load(gate, lanes));
+    store(to, value, lanes);
+}
+
+INLINE void image_taps(const vec *buffer, int64_t wide, const vec *kernel, REAL *out, int64_t height, int64_t width,
+                       int64_t channels, int64_t lanes, int add, const REAL *gate, int k, int stride, int dilation) {
+    enum { MANY = 8 };
+    LOOP(h, height) {
+        const vec *row = buffer + h * stride * wide;
+        int64_t at = h * width * channels, w = 0;
+        for (; w + MANY <= width; w += MANY) {
+            vec sums[MANY];
+            taps(sums, row + w * stride, wide, kernel, MANY, k, stride, dilation);
+            for (int u = 0; u < MANY; u++, at += channels)
+                put(out + at, sums[u], lanes, add, gate ? gate + at : NULL);
+        }
+        for (; w < width; w++, at += channels) {
+            vec sum[1];
+            taps(sum, row + w * stride, wide, kernel, 1, k, stride, dilation);
+            put(out + at, sum[0], lanes, add, gate ? gate + at : NULL);
+        }
+    }
+}
+
+/* Add products of gradient and input, summed over an image: one per tap. */
+INLINE void image_products(const vec *buffer, int64_t wide, const REAL *grad, REAL *to, int64_t height,
+                           int64_t width, int64_t channels, int64_t lanes, int k, int stride, int dilation) {
+    vec sums[25];
+    for (int t = 0; t < k * k; t++) sums[t] = (vec){0};
+    LOOP(h, height) {
+        const vec *row = buffer + h * stride * wide;
+        const REAL *from = grad + h * width * channels;
+        LOOP(w, width) {
+            vec g = load(from + w * channels, lanes);
+            for (int i = 0; i < k; i++)
+                for (int j = 0; j < k; j++)
+                    sums[i * k + j] += g * row[w * stride + i * dilation * wide + j * dilation];
+        }
+    }
+    for (int t = 0; t < k * k; t++) store(to + t * channels, load(to + t * channels, lanes) + sums[t], lanes);
+}
+
+#define CHOOSE(CALL)                                                                                           \
+    switch (k * 100 + stride * 10 + dilation) {                                                                \
+        case 311: CALL(3, 1, 1); break;                                                                        \
+        case 312: CALL(3, 1, 2); break;                                                                        \
+        case 321: CALL(3, 2, 1); break;                                                                        \
+        case 322: CALL(3, 2, 2); break;                                                                        \
+        case 511: CALL(5, 1, 1); break;                                                                        \
+        case 512: CALL(5, 1, 2); break;                                                                        \
+        case 521: CALL(5, 2, 1); break;                                                                        \
+        case 522: CALL(5, 2, 2); break;                                                                        \
+        default: abort();                                                                                      \
+    }
+/* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
+#define WHOLE(CALL) if (lanes == LANES) { const int64_t lanes = LANES; CALL } else { CALL }
+
+static const vec *corner(plane p, int64_t block, int64_t k, int64_t dilation) {
+    return p.all + block * p.size + (p.border - dilation * (k / 2)) * (p.wide + 1);
+}
+
+/* Kernels are (channels, taps), of which the channels from `block` vectors on are taken; turned for the gradient of
+ * the input. */
+static void convolve(plane p, int64_t at, const REAL *kernel, int64_t block, int64_t k, int64_t stride, int64_t dilation,
+                     int turned, REAL *out, int64_t height, int64_t width, int64_t channels, int64_t lanes, int add,
+                     const REAL *gate) {
+    vec tap[25];
+    LOOP(t, k * k) {
+        tap[t] = (vec){0};
+        LOOP(c, lanes) tap[t][c] = kernel[(block * LANES + c) * k * k + (turned ? k * k - 1 - t : t)];
+    }
+    const vec *from = corner(p, at, k, dilation);
+#define CALL(k, s, d) WHOLE(image_taps(from, p.wide, tap, out, height, width, channels, lanes, add, gate, k, s, d);)
+    CHOOSE(CALL)
+#undef CALL
+}
+
+static void kernel_products(plane p, int64_t block, const REAL *grad, REAL *to, int64_t k, int64_t stride,
+                            int64_t dilation, int64_t height, int64_t width, int64_t channels, int64_t lanes) {
+    const vec *from = corner(p, block, k, dilation);
+#define CALL(k, s, d) WHOLE(image_products(from, p.wide, grad, to, height, width, channels, lanes, k, s, d);)
+    CHOOSE(CALL)
+#undef CALL
+}
