@@ -17,6 +17,11 @@ class TrainConfig(PluginConfig):
     epochs: PositiveInt = 50
     """Passes over the training images. The published CIFAR training makes 600, ImageNet 250."""
 
+    budgets: Literal["restart", "continue"] = "restart"
+    """What a searcher's budget of b epochs means in a search. "restart": a training of b epochs, from the
+    beginning. "continue": the first b epochs of the training of `epochs`; a larger budget goes on from there,
+    so the weights of every candidate are kept."""
+
     batch_size: PositiveInt = 64
     """Images per batch."""
 

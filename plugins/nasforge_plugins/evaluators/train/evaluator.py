@@ -29,7 +29,8 @@ class Train(Evaluator[TrainConfig]):
 
     In the train stage it trains on all images but the test ones, and the score is the training accuracy of
     the last epoch. As the evaluator of a search it trains on split ``weights`` and the score is the accuracy
-    on ``select``, or on ``arch`` where ``select`` is empty; a budget replaces ``epochs``.
+    on ``select``, or on ``arch`` where ``select`` is empty. A budget replaces ``epochs``, or is a point on
+    the learning curve of that training: see the option ``budgets``.
 
     Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
     The initial weights are a function of seed and architecture, whatever was evaluated before.
@@ -84,40 +85,60 @@ class Train(Evaluator[TrainConfig]):
 
         Args:
             arch: The architecture.
-            budget: Epochs; None takes the option ``epochs``.
+            budget: Epochs; None takes the option ``epochs``. With ``budgets = "continue"`` no more than that.
 
         Returns:
             See the class for the score. Metrics: ``params``, ``macs``, ``epochs``, ``train_loss`` (what was
             minimised) and ``train_accuracy`` of the last epoch, in a search also ``select_loss`` and
-            ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together.
+            ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together; of a
+            training that goes on, those since the budget before.
 
         Raises:
             RunError: The loss is infinite or not a number.
+            RecipeError: The budget is larger than the training that it is a part of.
             DataError: The images cannot be read, or the batch is larger than the split.
         """
-        epochs = self.config.epochs if budget is None else budget
+        until = self.config.epochs if budget is None else budget
+        continuing = self.config.budgets == "continue" and self.ctx.stage == "search"
+        if continuing and until > self.config.epochs:
+            raise RecipeError(
+                "recipe",
+                [
+                    f"evaluator.epochs: {self.config.epochs}, but the searcher asks for a budget of {until}. "
+                    'With budgets = "continue" set epochs to the largest budget.'
+                ],
+            )
+        epochs = self.config.epochs if continuing else until
         settings = {"epochs": epochs, "options": self.config.to_json()}
         state = self.ctx.slot(arch.key).load()
         if state is not None and state["settings"] != settings:
             self._forget(arch, state)
             state = None
-        if state is None or state["epoch"] < epochs:
+        if state is None or state["epoch"] < until:
             # Restored afterwards: a searcher's own draws must not depend on what is trained in between.
             with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, "train", arch.key)):
-                state = self._train(arch, settings, state)
+                state = self._train(arch, settings, state, until)
+        if continuing:
+            return _on_curve(arch, state, until)
         return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
 
-    def _train(self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _train(
+        self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None, until: int
+    ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
+        continuing = searching and self.config.budgets == "continue"
         distiller = self.ctx.distiller if self._teacher is not None else None
         training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher)
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self.ctx.slot(arch.key), 0, 0.0
+        curve: list[dict[str, Any]] = []
+        asked = {until}
         if state is not None:
             training.load_state_dict(state["training"])
             first, seconds = state["epoch"], state["seconds"]
+            curve, asked = list(state.get("curve", ())), asked.union(state.get("asked", ()))
         started = time.perf_counter() - seconds
-        for epoch in range(first, epochs):
+        for epoch in range(first, until):
             scores = training.run_epoch(epoch, "weights" if searching else "full", self.ctx.report)
             metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
             done = epoch + 1
@@ -129,11 +150,16 @@ class Train(Evaluator[TrainConfig]):
                 "seconds": time.perf_counter() - started,
                 "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
             }
-            if searching and done == epochs:
-                # A candidate's weights are of no further use, and a search has thousands of candidates.
+            if continuing or (searching and done == epochs):
                 split, held_out = self._score_held_out(training.network)
                 state["score"] = held_out.accuracy
                 state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
+            if continuing:
+                state["seconds"] = time.perf_counter() - started
+                curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
+                state |= {"curve": curve, "asked": sorted(asked)}
+            if searching and done == epochs:
+                # A candidate's weights are of no further use, and a search has thousands of candidates.
                 slot.delete()
                 slot.save(state)
                 break
@@ -237,3 +263,12 @@ def _last(settings: Mapping[str, Any]) -> range:
     """Return the epochs, from 1, whose weights are kept."""
     epochs = settings["epochs"]
     return range(max(1, epochs - settings["options"]["keep_epochs"] + 1), epochs + 1)
+
+
+def _on_curve(arch: Arch, state: Mapping[str, Any], until: int) -> Evaluation:
+    """Return the evaluation after some epochs of a training that may have gone on since."""
+    point = state["curve"][until - 1]
+    before = max((asked for asked in state["asked"] if asked < until), default=0)
+    paid = state["curve"][before - 1]["seconds"] if before else 0.0
+    cost = point["seconds"] - paid if until in state["asked"] else 0.0
+    return Evaluation(arch, point["score"], cost, point["metrics"])
