@@ -20,6 +20,11 @@ from nasforge.runtime import synchronize
 
 __all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory"]
 
+NO_WORK = {
+    *("aten::detach", "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"),
+    "aten::new_empty_strided",
+}
+"""Operators that give a device nothing to do."""
 ARITHMETIC = ("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm")
 """What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""
 
@@ -52,14 +57,14 @@ def in_turns(
 
 
 class _Count(TorchDispatchMode):
-    """Counts what reaches the backend, leaving out views and bookkeeping."""
+    """Counts what reaches the backend, leaving out views, memory that is taken, and bookkeeping."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view and func._schema.name not in {"aten::detach", "aten::empty"}
+        self.count += not func.is_view and func._schema.name not in NO_WORK
         return func(*args, **(kwargs or {}))
 
 

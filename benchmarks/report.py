@@ -65,7 +65,9 @@ def _steps(results: Sequence[Mapping[str, Any]]) -> str:
         row += [f"{statistics.median(time[side]['seconds']):.2f}" for side in ("reference", "nasforge")]
         row += [_spread(_ratios(result, "reference")), _spread(_ratios(result, "reference", "processor"))]
         row += [f"{targets['time']:.2f}" if "time" in targets else ""]
-        row += [_against(memory["nasforge"] / memory["reference"], targets.get("memory")) if memory else ""]
+        # Tiny networks may take no more memory than there was.
+        known = memory and memory["reference"] > 0
+        row += [_against(memory["nasforge"] / memory["reference"], targets.get("memory")) if known else ""]
         row += [_against(operators["nasforge"] / operators["reference"], targets.get("operators"))]
         nni = _spread(_ratios(result, "nni")) if "nni" in time else ""
         row += [f"{nni} (aim {targets['nni']:.2f})" if nni and "nni" in targets else nni]

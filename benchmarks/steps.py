@@ -7,7 +7,7 @@ from the same weights and see the same images, so their first losses agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,6 +84,13 @@ class CdartsStep:
         self.searcher.twin.rebuild(space.parse(arch))
         assert self.searcher.twin.network is not None
         self.searcher.twin.network.train()
+        assert self.searcher.twin.optimizer is not None
+        optimizers = (
+            self.searcher.search_optimizer,
+            self.searcher.arch_optimizer,
+            self.searcher.twin.optimizer,
+        )
+        _as_written(setting, optimizers)
         self.batches = _batches(self.searcher.data, setting)
 
     def step(self) -> Tensor:
@@ -106,6 +113,7 @@ class DartsStep:
         self.searcher = GradientSearcher(DartsSearchConfig.model_validate({}))
         self.searcher.setup(_context(space, setting))
         self.searcher.search_net.train()
+        _as_written(setting, (self.searcher.search_optimizer, self.searcher.arch_optimizer))
         self.batches = _batches(self.searcher.data, setting)
         self.step = self._plain_step if setting.reference else self._step
 
@@ -160,6 +168,13 @@ class TrainEpoch:
         """Train for one epoch; return its mean loss."""
         scores = self.training.run_epoch(self.epoch, "full", lambda values: None)
         return torch.tensor(scores.loss)
+
+
+def _as_written(setting: Setting, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Let the reference's optimisers go parameter by parameter, as torch does on a CPU by itself."""
+    for optimizer in optimizers if setting.reference else ():
+        for group in optimizer.param_groups:
+            group["foreach"] = None
 
 
 def _context(

@@ -184,7 +184,7 @@ class InMemoryImages(DataModule[C]):
         images, labels = self._test if split == "test" else self._train
         for start in bounds:
             batch = indices[start : min(start + bounds.step, bounds.stop)]
-            yield self._normalised(images[batch]), labels[batch]
+            yield self._normalised(images.index_select(0, batch)), labels.index_select(0, batch)
 
     def _training(
         self, split: Split, indices: Tensor, bounds: range, generator: torch.Generator
@@ -201,13 +201,14 @@ class InMemoryImages(DataModule[C]):
             mirrored = torch.zeros_like(mirrored)
         for start in bounds:
             now = slice(start, min(start + bounds.step, bounds.stop))
-            pixels = images[order[now]]
+            chosen = order[now]
+            pixels = images.index_select(0, chosen)  # copies whole images, where indexing copies bytes
             if padding or config.flip:
                 pixels = crop_and_flip(pixels, padding, corners[:, now], mirrored[now])
             batch = self._normalised(pixels)
             if config.cutout:
                 batch = batch * outside(centres[:, now], side, side, config.cutout)
-            yield batch, labels[order[now]]
+            yield batch, labels.index_select(0, chosen)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         batch, height, width, channels = pixels.shape

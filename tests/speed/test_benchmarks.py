@@ -48,6 +48,14 @@ def test_the_command_measures_rows_keeps_earlier_ones_and_writes_the_table(tmp_p
     assert "images per processor second" in capsys.readouterr().out
 
 
+def test_memory_too_small_to_see_has_no_ratio():
+    path = next((ROOT / "benchmarks" / "results").glob("*.json"))
+    result = json.loads(path.read_text())["darts"]
+    assert "(aim 0.50)" in report({"row": {**result, "targets": {"memory": 0.5}}})
+    nothing = {**result, "targets": {"memory": 0.5}, "memory": {"reference": 0.0, "nasforge": 0.0}}
+    assert "(aim 0.50)" not in report({"row": nothing})
+
+
 def test_the_exponent_of_a_power_is_found():
     assert fitted_exponent({"8": 2.0, "16": 8.0, "32": 32.0}) == pytest.approx(2.0)
 

@@ -282,9 +282,16 @@ class Cdarts(Searcher[CdartsConfig]):
         searched = [*self.search_net.parameters(), *(() if shared is None else shared.parameters())]
         self.search_optimizer = self._sgd(searched, lr=cfg.lr)
         self.arch_optimizer = torch.optim.Adam(
-            self.alpha.parameters(), cfg.arch_lr, betas=cfg.arch_betas, weight_decay=cfg.arch_weight_decay
+            self.alpha.parameters(),
+            cfg.arch_lr,
+            betas=cfg.arch_betas,
+            weight_decay=cfg.arch_weight_decay,
+            foreach=True,
         )
 
     def _sgd(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         cfg = self.config
-        return torch.optim.SGD(parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+        # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them.
+        return torch.optim.SGD(
+            parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, foreach=True
+        )

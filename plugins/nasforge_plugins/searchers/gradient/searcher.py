@@ -61,7 +61,11 @@ class GradientSearcher(Searcher[G]):
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
         self.search_optimizer: torch.optim.Optimizer = self._sgd(list(self.search_net.parameters()), cfg.lr)
         self.arch_optimizer = torch.optim.Adam(
-            self.alpha.parameters(), cfg.arch_lr, betas=cfg.arch_betas, weight_decay=cfg.arch_weight_decay
+            self.alpha.parameters(),
+            cfg.arch_lr,
+            betas=cfg.arch_betas,
+            weight_decay=cfg.arch_weight_decay,
+            foreach=True,
         )
         self.twin = None
         if ctx.distiller is not None:
@@ -307,4 +311,7 @@ class GradientSearcher(Searcher[G]):
 
     def _sgd(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
         cfg = self.config
-        return torch.optim.SGD(parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+        # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them.
+        return torch.optim.SGD(
+            parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, foreach=True
+        )
