@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,16 @@ def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
         monkeypatch.setattr(subprocess, "run", run)
     assert native.library(torch.float32) is None
     assert not has_kernels(torch.zeros(2, 3, 5, 5), SHAPE)
+
+
+def test_wheels_bring_the_sources(tmp_path):
+    pytest.importorskip("hatchling")
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"nasforge_plugins/ops/native/{name}" for name in ("bundle.c", "kernels.h")} <= set(names)
 
 
 @needs_compiler
