@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,11 +83,16 @@ def check(
     for plugin in _plugins(registry, name, kind):
         if not as_json:
             print(f"{plugin.kind} {plugin.name} ({plugin.origin})", flush=True)
+        skipped: Counter[str] = Counter()
         for outcome in _outcomes(plugin, registry, sets or [], waivers, local=local):
             found.append(outcome)
-            if not as_json and not (every and outcome.outcome == "ok"):
+            if every and outcome.outcome == "skipped":
+                skipped[outcome.message] += 1
+            elif not as_json and not (every and outcome.outcome == "ok"):
                 message = f": {outcome.message}" if outcome.message else ""
                 print(f"  {outcome.outcome:8} {outcome.check}{message}", flush=True)
+        for reason, count in () if as_json else skipped.items():
+            print(f"  skipped  {count} checks: {reason}", flush=True)
     counts = {word: sum(o.outcome == word for o in found) for word in ("ok", "failed", "waived", "skipped")}
     if as_json:
         print_json({"checks": [asdict(outcome) for outcome in found], "counts": counts})
@@ -130,10 +136,13 @@ def _waivers(written: Sequence[str]) -> dict[str, str]:
 def _outcomes(
     plugin: Plugin, registry: Registry, sets: Sequence[str], waivers: Mapping[str, str], *, local: bool
 ) -> Iterator[Outcome]:
+    import torch
+
     from nasforge.errors import DataError, PluginError, suggest
     from nasforge.layers import draft_of_options
     from nasforge.testing import ConformanceError, checks_for
 
+    torch.set_num_threads(1)  # networks this small only wait for each other's threads
     draft = draft_of_options(plugin.kind, sets, f"plugins check {plugin.name}")
     for option in (written := dict(draft.table(plugin.kind) or {})):
         if option not in plugin.config.model_fields:
