@@ -66,7 +66,7 @@ def grasp(network: Network, images: Tensor, labels: Tensor) -> float:
     of both sides, ``(|g((1 + e) w)|² - |g((1 - e) w)|²) / (4 e)`` with ``e = 1/4096``: two gradients, where
     differentiating twice takes as long as six. ReLUs stay on the side that they have at ``(1 - e) w``, for
     the second derivative does not see the jumps of the first. On cells of NAS-Bench-201 the result is
-    within half a percent of the one from differentiating twice.
+    within one percent of the one from differentiating twice.
 
     Args:
         network: Untrained.
