@@ -18,7 +18,9 @@ def report(results: Mapping[str, Any]) -> str:
     """
     parts = []
     if steps := [result for result in results.values() if "operators" in result]:
-        parts += [_steps(steps), _arithmetic(steps)]
+        parts += [_steps(steps)]
+        if counted := [result for result in steps if "arithmetic" in result]:
+            parts += [_arithmetic(counted)]
     writers = {"scaling": _scaling, "rates": _images, "commands": _startup}
     for key, write in writers.items():
         parts += [write(result) for result in results.values() if key in result]
