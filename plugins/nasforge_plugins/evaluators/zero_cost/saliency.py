@@ -66,8 +66,8 @@ def grasp(network: Network, images: Tensor, labels: Tensor) -> float:
     of both sides, ``(|g((1 + e) w)|² - |g((1 - e) w)|²) / (4 e)`` with ``e = 1/4096``: two gradients, where
     differentiating twice takes as long as six. ReLUs stay on the side that they have at ``(1 - e) w``, for
     the second derivative does not see the jumps of the first. This is an approximation: on small
-    networks it is within a percent of differentiating twice, on 83 of NAS-Bench-201 half differ by more than
-    5 %, and by far more where the terms nearly cancel. Ranks agree by .98 (Spearman).
+    networks it is within a percent of differentiating twice, on 83 of NAS-Bench-201 half differ by about
+    5 % or more, and some by far more, where terms nearly cancel. Ranks agree by .98 (Spearman).
 
     Args:
         network: Untrained.
