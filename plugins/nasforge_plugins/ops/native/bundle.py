@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from nasforge_plugins.ops.native.library import library
 
@@ -101,6 +103,14 @@ _operators.define(
     "bundle_backward(Tensor grad, Tensor x, Tensor kernels, Tensor weight, Tensor maps, Tensor mats, "
     "Tensor vecs, int[] shape, bool of_x, bool of_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
+
+
+@register_flop_formula(torch.ops.nasforge.bundle)
+def _flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
+    """Count the convolutions as torch counts its own: who asks for MACs must not see less on a CPU."""
+    (images, height, width, _), kernels, weight, (_, stride, *_) = *shapes[:3], shapes[7]
+    pixels = images * -(-height // stride) * -(-width // stride)
+    return 2 * pixels * (math.prod(weight) + math.prod(kernels))
 
 
 def _forward(
