@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -182,11 +184,13 @@ def test_the_command_imports_nothing_heavy(tmp_path):
 @pytest.fixture
 def taplo(tmp_path):
     """Lint TOML files with Taplo, which editors for TOML use; it is on PyPI."""
-    if shutil.which("taplo") is None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    program = shutil.which("taplo", path=path)
+    if program is None:
         pytest.skip("taplo is not installed")
 
     def lint(*arguments):
-        command = ["taplo", "lint", *map(str, arguments)]
+        command = [program, "lint", *map(str, arguments)]
         return subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
 
     return lint
