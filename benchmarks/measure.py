@@ -85,11 +85,7 @@ def arithmetic(work: Work, device: torch.device) -> dict[str, float]:
         ``gflop`` (a multiplication and an addition are two), and ``seconds`` inside the operators that do it:
         on the device, or of the thread that waits for them on a CPU.
     """
-    corrected = {
-        torch.ops.aten.convolution_backward: _backward_flop,
-        torch.ops.nasforge.bundle: _bundle_flop,
-        torch.ops.nasforge.bundle_backward: _bundle_backward_flop,
-    }
+    corrected = {torch.ops.aten.convolution_backward: _backward_flop}
     with FlopCounterMode(display=False, custom_mapping=corrected) as counter:
         work.step()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
@@ -107,27 +103,6 @@ def _backward_flop(*shapes: Any, out_shape: Any, **options: Any) -> int:
     gradient, _, weight = shapes[:3]
     of_input, of_weight, _ = shapes[10]
     return 2 * math.prod(gradient) * math.prod(weight[1:]) * (of_input + of_weight)
-
-
-def _bundle_flop(*shapes: Any, out_shape: Any, **options: Any) -> int:
-    """Count the convolutions of a bundle, and the squares its norms are made from."""
-    x, kernels, weight, numbers = *shapes[:3], shapes[7]
-    _, stride, _, batch, *_ = numbers
-    products = math.prod(weight) * (1 + batch)
-    return 2 * _pixels(x, stride) * (products + math.prod(kernels))
-
-
-def _bundle_backward_flop(*shapes: Any, out_shape: Any, **options: Any) -> int:
-    """Count its gradients, and the maps that are made again."""
-    x, kernels, weight = shapes[1:4]
-    (groups, stride, twice, batch, *_), _, of_weights = shapes[7:]
-    products = math.prod(weight) * (2 + batch) + twice * groups * math.prod(weight[1:])
-    return 2 * _pixels(x, stride) * (products + math.prod(kernels) * (1 + of_weights))
-
-
-def _pixels(x: Any, stride: int) -> int:
-    images, height, width, _ = x
-    return images * -(-height // stride) * -(-width // stride)
 
 
 def peak_memory(make: Callable[[], Work], device: torch.device, steps: int = 2) -> float:

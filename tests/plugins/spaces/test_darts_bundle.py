@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from nasforge_plugins.ops.native import bundle as native
-from nasforge_plugins.ops.native.library import library
+from nasforge_plugins.ops.native.compiling import compiled
 from nasforge_plugins.spaces.darts.bundle import BundleForm, Path, bundle
 
-pytestmark = pytest.mark.skipif(library(torch.float32) is None, reason="there is no C compiler")
+pytestmark = pytest.mark.skipif(compiled(torch.float32) is None, reason="there is no C compiler")
 CLOSE = {
     torch.float32: {"rtol": 2e-3, "atol": 2e-3},
     torch.float64: {"rtol": 1e-9, "atol": 1e-9},
@@ -57,7 +57,7 @@ class Bundle:
 
 def compare(given, monkeypatch, **options):
     ours = given.run(**options)
-    monkeypatch.setattr(native, "library", lambda dtype: None)
+    monkeypatch.setattr(native, "compiled", lambda dtype: None)
     theirs = given.run(**options)
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         if other is None:

@@ -27,8 +27,8 @@ TINY = {
 def kernels(request, monkeypatch):
     """With the kernels in C and without."""
     if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda dtype: None)
-    elif native.library(torch.float64) is None:
+        monkeypatch.setattr(native, "compiled", lambda dtype: None)
+    elif native.compiled(torch.float64) is None:
         pytest.skip("there is no C compiler")
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch import library as torch_library
 from torch.utils.flop_counter import register_flop_formula
 
-from nasforge_plugins.ops.native.library import library
+from nasforge_plugins.ops.native.compiling import compiled
 
 __all__ = ["Done", "Shape", "backward", "forward", "has_kernels"]
 
@@ -91,10 +92,10 @@ def has_kernels(x: Tensor, shape: Shape) -> bool:
         and {3, 5}.issuperset(shape.kernels)
         and {1, 2}.issuperset((shape.stride, *shape.dilations))
     )
-    return known and x.device.type == "cpu" and x.numel() > 0 and library(x.dtype) is not None
+    return known and x.device.type == "cpu" and x.numel() > 0 and compiled(x.dtype) is not None
 
 
-_operators = torch.library.Library("nasforge", "DEF")
+_operators = torch_library.Library("nasforge", "DEF")
 _operators.define(
     "bundle(Tensor x, Tensor kernels, Tensor weight, Tensor? scale, Tensor? shift, Tensor? mean, "
     "Tensor? variance, int[] shape, float eps) -> (Tensor, Tensor, Tensor, Tensor)"
@@ -106,11 +107,29 @@ _operators.define(
 
 
 @register_flop_formula(torch.ops.nasforge.bundle)
-def _flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
-    """Count the convolutions as torch counts its own: who asks for MACs must not see less on a CPU."""
-    (images, height, width, _), kernels, weight, (_, stride, *_) = *shapes[:3], shapes[7]
-    pixels = images * -(-height // stride) * -(-width // stride)
-    return 2 * pixels * (math.prod(weight) + math.prod(kernels))
+def _forward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
+    """Count the convolutions, and the squares that norms of a batch are made from.
+
+    Torch's counter must know: who asks for the MACs of a network would see less on a CPU.
+    """
+    x, kernels, weight, numbers = *shapes[:3], shapes[7]
+    _, stride, _, batch, *_ = numbers
+    products = math.prod(weight) * (1 + batch)
+    return 2 * _pixels(x, stride) * (products + math.prod(kernels))
+
+
+@register_flop_formula(torch.ops.nasforge.bundle_backward)
+def _backward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
+    """Count its gradients, and the maps that are made again."""
+    x, kernels, weight = shapes[1:4]
+    (groups, stride, twice, batch, *_), _, of_weights = shapes[7:]
+    products = math.prod(weight) * (2 + batch) + twice * groups * math.prod(weight[1:])
+    return 2 * _pixels(x, stride) * (products + math.prod(kernels) * (1 + of_weights))
+
+
+def _pixels(x: Any, stride: int) -> int:
+    images, height, width, _ = x
+    return images * -(-height // stride) * -(-width // stride)
 
 
 def _forward(
@@ -240,7 +259,7 @@ def _form(x: Tensor, numbers: Sequence[int], eps: float, scales: int) -> _Form:
 
 
 def _run(name: str, x: Tensor, form: _Form, given: Sequence[Tensor | None]) -> None:
-    found = library(x.dtype)
+    found = compiled(x.dtype)
     assert found is not None, "has_kernels() says whether there are kernels"
     assert all(t is None or t.is_contiguous() for t in given)
     addresses = (ctypes.c_void_p(None if t is None else t.data_ptr()) for t in given)

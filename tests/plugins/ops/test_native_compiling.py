@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasforge_plugins.ops.native import library as native
+from nasforge_plugins.ops.native import compiling as native
 from nasforge_plugins.ops.native.bundle import Shape, has_kernels
 
 
@@ -20,9 +20,9 @@ def _fresh(monkeypatch, tmp_path):
     # The kernels themselves take seconds to compile.
     monkeypatch.setattr(native, "SOURCE", tmp_path / "tiny.c")
     native.SOURCE.write_text("int answer(void) { return 42; }")
-    native.library.cache_clear()
+    native.compiled.cache_clear()
     yield
-    native.library.cache_clear()
+    native.compiled.cache_clear()
 
 
 needs_compiler = pytest.mark.skipif(
@@ -35,32 +35,32 @@ SHAPE = Shape(1, 1, 0, (3,), (2,), True)
 
 @needs_compiler
 def test_is_compiled_once(tmp_path, monkeypatch):
-    assert native.library(torch.float32).answer() == 42
+    assert native.compiled(torch.float32).answer() == 42
     (made,) = (tmp_path / "native").iterdir()
     assert made.suffix == ".so"
-    native.library.cache_clear()
+    native.compiled.cache_clear()
 
     def fail(*args, **kwargs):
         raise AssertionError("compiled again")
 
     monkeypatch.setattr(subprocess, "run", fail)
-    assert native.library(torch.float32) is not None
+    assert native.compiled(torch.float32) is not None
 
 
 @needs_compiler
 def test_file_of_somebody_else_is_replaced(tmp_path, monkeypatch):
-    assert native.library(torch.float32) is not None
+    assert native.compiled(torch.float32) is not None
     (made,) = (tmp_path / "native").iterdir()
     before = made.stat().st_ino
-    native.library.cache_clear()
+    native.compiled.cache_clear()
     monkeypatch.setattr(native.os, "getuid", lambda: made.stat().st_uid + 1)
-    native.library(torch.float32)
+    native.compiled(torch.float32)
     assert made.stat().st_ino != before
 
 
 def test_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("NASFORGE_NATIVE", "0")
-    assert native.library(torch.float32) is None
+    assert native.compiled(torch.float32) is None
 
 
 @pytest.mark.parametrize("trouble", ["no compiler", "it fails", "it hangs", "cannot be loaded", "no folder"])
@@ -80,7 +80,7 @@ def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
         monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path / "file"))
     else:
         monkeypatch.setattr(subprocess, "run", run)
-    assert native.library(torch.float32) is None
+    assert native.compiled(torch.float32) is None
     assert not has_kernels(torch.zeros(2, 3, 5, 5), SHAPE)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["SOURCE", "library"]
+__all__ = ["SOURCE", "compiled"]
 
 SOURCE = Path(__file__).with_name("bundle.c")  # includes what lies beside it
 REALS = {torch.float32: "float", torch.float64: "double"}
@@ -25,7 +25,7 @@ SECONDS = 300  # a compiler that takes longer hangs
 
 
 @cache
-def library(dtype: torch.dtype) -> ctypes.CDLL | None:
+def compiled(dtype: torch.dtype) -> ctypes.CDLL | None:
     """Return the kernels for a type of number, or None where they cannot be had.
 
     They are compiled when they are first asked for, which takes a few seconds, and kept in the folder named
