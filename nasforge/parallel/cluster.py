@@ -108,8 +108,10 @@ def connect_to_ray(order: Mapping[str, Any], workers: int) -> Connect:
     threads = order["threads"]
     if not ray.is_initialized():
         alone = "RAY_ADDRESS" not in os.environ
-        size = {"num_cpus": max(workers * threads, os.cpu_count() or 1), "include_dashboard": False}
-        ray.init(**(size if alone else {}), log_to_driver=False, logging_level=logging.ERROR)
+        cpus = max(workers * threads, os.cpu_count() or 1)
+        # "local": without it Ray would join whatever cluster was started last on this computer.
+        own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        ray.init(**(own if alone else {}), log_to_driver=False, logging_level=logging.ERROR)
     there: dict[str, float] = ray.cluster_resources()
     if there.get("CPU", 0) < workers * threads:
         raise RunError(
