@@ -194,8 +194,8 @@ class InMemoryImages(DataModule[C]):
         side = self._task.image_size
         padding = side // 8 if config.padding is None else config.padding
         order = indices[torch.randperm(total, generator=generator)].to(device)
-        corners = torch.randint(0, 2 * padding + 1, (2, total), generator=generator).to(device)
-        mirrored = (torch.rand(total, generator=generator) < 0.5).to(device)
+        corners = torch.randint(0, 2 * padding + 1, (2, total), generator=generator)
+        mirrored = torch.rand(total, generator=generator) < 0.5
         centres = torch.randint(0, side, (2, total), generator=generator).to(device)
         if not config.flip:
             mirrored = torch.zeros_like(mirrored)
