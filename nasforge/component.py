@@ -51,6 +51,7 @@ class Context:
         stage: Which stage of the run this is.
         slot: Opens a named partial checkpoint.
         report: Tells the observers about progress inside a step; ``"done"`` is the share of it from 0 to 1.
+            ``"prepared"`` is that of what all steps need and comes once, before the first; end it with 1.
         record: Stores the metrics of a finished epoch inside a long step, numbered from 1. An epoch that is
             repeated after a restart replaces its record.
         constraints: What an architecture may cost; an ask/tell searcher keeps it without doing anything.

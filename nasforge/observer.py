@@ -36,7 +36,11 @@ class Observer:
         """
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
-        """Something happened inside a step; ``values["done"]`` is the share of it that is over."""
+        """Something happened inside a step; ``values["done"]`` is the share of it that is over.
+
+        With ``values["prepared"]`` instead, it is the share of what must be over before the step can begin,
+        such as a supernet that is trained once.
+        """
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """A step has ended and is checkpointed.

@@ -32,16 +32,21 @@ class ProgressDisplay(Observer):
         self._total: int | None = None
         self._share = 0.0
         self._first: float | None = 0.0
+        self._prepared: float | None = None
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Begin to measure the stage."""
         self._since = self._clock()
-        self._steps, self._total, self._share = done, total, 0.0
+        self._steps, self._total, self._share, self._prepared = done, total, 0.0, None
         # A stage of unknown length may go on in the middle of its only step.
         self._first = self._over if total is not None else None
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
-        """Take note of the share of the step that is over."""
+        """Take note of the share of the step, or of what comes before it, that is over."""
+        prepared = values.get("prepared")
+        if prepared is not None:
+            self._prepare(float(prepared))
+            return
         self._share = float(values.get("done", self._share))
         if self._first is None:
             # What lies before may stem from an earlier process: the pace is measured from here.
@@ -56,12 +61,24 @@ class ProgressDisplay(Observer):
     def close(self) -> None:
         """Leave the terminal as it was."""
 
+    def _prepare(self, share: float) -> None:
+        """Measure the pace of a preparation by itself: steps have another."""
+        begins, ends = self._prepared is None, share >= 1
+        self._prepared = None if ends else share
+        if begins or ends:
+            self._first, self._since = self._over, self._clock()
+
     @property
     def _over(self) -> float:
-        """The share of the stage that is over, from 0 to 1."""
+        """The share that is over, from 0 to 1, of the stage or of what comes before its next step."""
+        if self._prepared is not None:
+            return self._prepared
         if self._total is None:
             return self._share
         return min(1.0, (self._steps + self._share) / max(1, self._total))
+
+    def _percent(self) -> str:
+        return f"{'preparing, ' if self._prepared is not None else ''}{100 * self._over:.0f} %"
 
     @property
     def _left(self) -> float | None:
@@ -99,9 +116,8 @@ class Lines(ProgressDisplay):
         """Say how far a long step is, if nothing was said for a while."""
         super().progress(stage, values)
         if self._clock() - self._last_line >= self._pause:
-            self._say(
-                _join(f"{stage}: {100 * self._over:.0f} %", describe_metrics(values), self._time_left())
-            )
+            over = f"{stage}: {self._percent()}"
+            self._say(_join(over, describe_metrics(values), self._time_left()))
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Say what the step measured."""
@@ -180,7 +196,8 @@ class Bars(ProgressDisplay):
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, note: str | None = None) -> None:
-        number = f"{self._steps}/{self._total}" if self._total is not None else f"{100 * self._over:.0f} %"
+        steps = self._total is not None and self._prepared is None
+        number = f"{self._steps}/{self._total}" if steps else self._percent()
         left = f"{describe_duration(self._left)} left" if self._left is not None else ""
         fields: dict[str, Any] = {"number": number, "left": left, **({} if note is None else {"note": note})}
         unknown = self._total is None and not self._share
@@ -202,7 +219,7 @@ def describe_metrics(values: Mapping[str, float]) -> str:
     return ", ".join(
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
         for name, value in values.items()
-        if name != "done" and isinstance(value, int | float)
+        if name not in ("done", "prepared") and isinstance(value, int | float)
     )
 
 

@@ -79,6 +79,23 @@ def test_progress_inside_steps_moves_the_share(capsys, clock):
     assert capsys.readouterr().out.splitlines()[-1] == "search: 25 %  30 s left"
 
 
+def test_what_comes_before_the_steps_has_a_pace_of_its_own(capsys, clock):
+    lines = Lines(clock, pause=1)
+    lines.stage_start("search", 0, 100)
+    for second, share in ((10, 0.1), (20, 0.2), (100, 1.0)):
+        clock.now = float(second)
+        lines.progress("search", {"prepared": share, "epoch": second // 10})
+    clock.now = 102
+    lines.step("search", 1, {}, None)
+    assert capsys.readouterr().out.splitlines() == [
+        "search: begins",
+        "search: preparing, 10 %  epoch 1",
+        "search: preparing, 20 %  epoch 2  80 s left",
+        "search: 0 %  epoch 10",
+        "search 1/100  3 min left",
+    ]
+
+
 def test_unknown_lengths_show_no_time(capsys, clock):
     lines = Lines(clock)
     lines.stage_start("train", 0, None)
@@ -99,12 +116,16 @@ def test_bars_keep_what_is_over_above_them():
     bars = Bars(Console(file=out, force_terminal=True, width=120, color_system=None))
     bars.run_start("mine", {})
     bars.stage_start("search", 0, 2)
+    bars.progress("search", {"prepared": 0.5})
+    bars._bars.refresh()
+    bars.progress("search", {"prepared": 1.0})
     bars.progress("search", {"done": 0.5, "loss": 2.0})
     bars.step("search", 1, {"loss": 1.5}, "[arch]")
     bars.stage_end("search", {"seconds": 3}, False)
     bars.close()
     text = out.getvalue()
     assert "run mine" in text
+    assert "preparing, 50 %" in text
     assert "search 1/2  loss 1.5  [arch]" in text
     assert "search: done in 3 s" in text
     assert "\x1b[?25h" in text, "the cursor is shown again"
@@ -126,6 +147,6 @@ def test_durations(seconds, words):
 
 
 def test_metrics_leave_out_what_is_no_metric():
-    assert describe_metrics({"done": 0.1, "loss": 0.00001234, "epoch": 3, "best": 97.53219}) == (
-        "loss 1.234e-05, epoch 3, best 97.53"
-    )
+    assert describe_metrics(
+        {"done": 0.1, "prepared": 0.1, "loss": 0.00001234, "epoch": 3, "best": 97.53219}
+    ) == ("loss 1.234e-05, epoch 3, best 97.53")

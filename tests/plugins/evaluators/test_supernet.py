@@ -220,3 +220,14 @@ def test_every_space_can_be_searched(plugin, norm, tmp_path):
     for seed in range(2):
         result = evaluator.evaluate(space.sample(Random(seed)))
         assert 0.0 <= result.score <= 100.0
+
+
+def test_training_says_how_far_it_is_before_the_first_score(tmp_path):
+    shares = []
+    evaluator = Supernet(SupernetConfig(epochs=3, batch_size=8))
+    evaluator.setup(
+        context(tmp_path, None, "search", report=lambda values: shares.append(values["prepared"]))
+    )
+    evaluator.evaluate(ARCH)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0

@@ -110,7 +110,7 @@ class Supernet(Evaluator[SupernetConfig]):
             first = state["epoch"]
         for epoch in range(first, config.epochs):
             scores = training.run_epoch(epoch, self.ctx.report)
-            self.ctx.report({"done": (epoch + 1) / config.epochs, "epoch": epoch + 1, **scores._asdict()})
+            self.ctx.report({"prepared": (epoch + 1) / config.epochs, "epoch": epoch + 1, **scores._asdict()})
             slot.save({"options": options, "epoch": epoch + 1, **training.state_dict()})
 
     def _inherit(self, network: Network, run: str) -> None:

@@ -70,7 +70,7 @@ class SupernetTraining:
 
         def progress(count: int, scores: Scores) -> None:
             done = (epoch + min(count / total, 1.0)) / config.epochs
-            report({"done": done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
+            report({"prepared": done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
 
         batches = self.data.batches("weights", epoch=epoch, batch_size=config.batch_size)
         where = f"supernet, epoch {epoch + 1}"

@@ -105,7 +105,7 @@ class ZeroCost(Evaluator[ZeroCostConfig]):
                 arch = self._space.sample(rng)
                 if i >= len(rows):
                     rows.append(self.proxies(arch))
-                    self.ctx.report({"done": (i + 1) / self.config.reference, "reference": i + 1})
+                    self.ctx.report({"prepared": (i + 1) / self.config.reference, "reference": i + 1})
             if len(rows) > len(state["rows"]):
                 slot.save({"rows": rows})
             self._reference = rows
