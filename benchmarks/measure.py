@@ -28,6 +28,7 @@ NO_WORK = {
 ARITHMETIC = (
     *("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm"),
     *("nasforge::bundle", "nasforge::bundle_backward"),
+    *("nasforge::rectify", "nasforge::gather", "nasforge::dots"),
 )
 """What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""
 

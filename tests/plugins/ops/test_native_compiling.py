@@ -18,8 +18,8 @@ def _fresh(monkeypatch, tmp_path):
     monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path))
     monkeypatch.delenv("NASFORGE_NATIVE", raising=False)
     # The kernels themselves take seconds to compile.
-    monkeypatch.setattr(native, "SOURCE", tmp_path / "tiny.c")
-    native.SOURCE.write_text("int answer(void) { return 42; }")
+    monkeypatch.setattr(native, "FOLDER", tmp_path)
+    (tmp_path / "bundle.c").write_text("int answer(void) { return 42; }")
     native.compiled.cache_clear()
     yield
     native.compiled.cache_clear()
@@ -91,7 +91,9 @@ def test_wheels_bring_the_sources(tmp_path):
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"nasforge_plugins/ops/native/{name}" for name in ("bundle.c", "kernels.h")} <= set(names)
+    assert {f"nasforge_plugins/ops/native/{name}" for name in ("bundle.c", "cell.c", "kernels.h")} <= set(
+        names
+    )
 
 
 @needs_compiler

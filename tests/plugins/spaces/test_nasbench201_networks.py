@@ -8,6 +8,7 @@ import torch
 from nasforge import Task
 from nasforge.cost import count_parameters, measure
 from nasforge.nn import copy_shared, one_hot
+from nasforge_plugins.spaces.nasbench201 import fast as fast_cells
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
 
@@ -166,10 +167,13 @@ def run(network, images, weights, training):
     return output
 
 
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("scale", ["search", "eval"])
 @pytest.mark.parametrize("mode", ["weights", "some weights", "int", "none given", "network", "cut network"])
-def test_fast_equals_reference(mode, scale, training):
+def test_fast_equals_reference(mode, scale, training, kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr(fast_cells, "fits", lambda x: False)
     fast, reference = tiny(search_cells=2), tiny(search_cells=2, execution="reference")
     arch = {"network": fast.parse("resnet"), "cut network": fast.parse("010203")}.get(mode)
     torch.manual_seed(3)

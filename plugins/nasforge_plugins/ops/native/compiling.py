@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["SOURCE", "compiled"]
+__all__ = ["FOLDER", "compiled"]
 
-SOURCE = Path(__file__).with_name("bundle.c")  # includes what lies beside it
+FOLDER = Path(__file__).parent
 REALS = {torch.float32: "float", torch.float64: "double"}
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast")
@@ -25,7 +25,7 @@ SECONDS = 300  # a compiler that takes longer hangs
 
 
 @cache
-def compiled(dtype: torch.dtype) -> ctypes.CDLL | None:
+def compiled(dtype: torch.dtype, source: str = "bundle.c") -> ctypes.CDLL | None:
     """Return the kernels for a type of number, or None where they cannot be had.
 
     They are compiled when they are first asked for, which takes a few seconds, and kept in the folder named
@@ -34,6 +34,7 @@ def compiled(dtype: torch.dtype) -> ctypes.CDLL | None:
 
     Args:
         dtype: Of the maps.
+        source: File with the kernels; it includes what lies beside it.
     """
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if dtype not in REALS or compiler is None or os.environ.get("NASFORGE_NATIVE") == "0":
@@ -41,32 +42,32 @@ def compiled(dtype: torch.dtype) -> ctypes.CDLL | None:
     tune = "-march=native" if platform.machine().lower() in {"x86_64", "amd64"} else "-mcpu=native"
     for flags in (("-fopenmp", tune), (tune,), ()):  # Apple's compiler has no OpenMP
         try:
-            return ctypes.CDLL(str(_built(compiler, [*FLAGS, *flags, f"-DREAL={REALS[dtype]}"])))
+            return ctypes.CDLL(str(_built(compiler, [*FLAGS, *flags, f"-DREAL={REALS[dtype]}"], source)))
         except (OSError, subprocess.SubprocessError):
             continue
     return None
 
 
-def _built(compiler: str, flags: Sequence[str]) -> Path:
+def _built(compiler: str, flags: Sequence[str], source: str) -> Path:
     """Return the compiled kernels, which may be there already."""
     # The name holds all that the result depends on, the processor's instructions included: home folders are
     # shared between machines.
-    parts = (*_texts(), compiler, *flags, platform.machine(), _instructions())
+    parts = (*_texts(source), compiler, *flags, platform.machine(), _instructions())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     folder = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
-    target = folder / f"bundle-{key}.so"
+    target = folder / f"{Path(source).stem}-{key}.so"
     if not _own(target):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             made = Path(temporary) / target.name
-            command = [compiler, *flags, "-o", str(made), str(SOURCE), "-lm"]
+            command = [compiler, *flags, "-o", str(made), str(FOLDER / source), "-lm"]
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
             made.replace(target)  # another process may do the same at the same time
     return target
 
 
-def _texts() -> list[str]:
-    return [path.read_text() for path in sorted(SOURCE.parent.glob("*.[ch]"))]
+def _texts(source: str) -> list[str]:
+    return [path.read_text() for path in (FOLDER / source, *sorted(FOLDER.glob("*.h")))]
 
 
 def _own(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 Per source node the ReLU and the pooling run once, all convolutions of one kernel size run as one convolution
 with stacked output channels, and the weight of an operation is folded into scale and shift of its batch-norm.
+On a CPU kernels in C do all but the convolutions, see `nasforge_plugins.spaces.nasbench201.cell`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.nn import ChoiceBlock, OptionWeights, Picked
+from nasforge_plugins.spaces.nasbench201.native import fits, run_native
 from nasforge_plugins.spaces.nasbench201.notation import EDGES
 from nasforge_plugins.spaces.nasbench201.operations import NormalisedConv, average_pool
 
@@ -34,6 +36,8 @@ def run_fast(
         weights: Operation weights by edge name.
         training: Whether batch-norms use and record batch statistics.
     """
+    if fits(x):
+        return run_native(edges, x, weights, training)
     nodes: list[Tensor | None] = [x, None, None, None]
 
     def add(node: int, value: Tensor, weight: Tensor | None) -> None:

@@ -1,0 +1,282 @@
+/* What surrounds the convolutions of a cell whose nodes are sums: norms, 1x1 convolutions, skips, pools and sums, in as
+ * few passes over memory as there can be.
+ *
+ * Maps are (image, pixel, channel); several of them may lie side by side as one with more channels, `columns` in all.
+ * An image is handled row by row, and what is added to a row is added while that row is in the cache. Images are
+ * handled in chunks, whose number depends on theirs alone, and sums are made chunk after chunk: results do not depend
+ * on the number of threads.
+ */
+
+#include <math.h>
+
+#include "kernels.h"
+
+enum { MOST = 3, CHUNKS = 16 }; /* a node has edges from so many others at most */
+
+typedef struct {
+    int64_t images, height, width, channels, threads;
+} form;
+
+#define SIZES                                                                                                  \
+    const int64_t C = f->channels, H = f->height, W = f->width, pixels = H * W, n = f->images * pixels;        \
+    const int64_t chunks = (f->images + 1) / 2 < CHUNKS ? (f->images + 1) / 2 : CHUNKS;                        \
+    const int64_t half = sizeof(REAL); /* sizes in bytes */                                                    \
+    (void)C, (void)H, (void)W, (void)pixels, (void)n, (void)chunks, (void)half;
+#define EACH_CHUNK                                                                                             \
+    _Pragma("omp parallel for schedule(static) num_threads(f->threads)")                                       \
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+#define IMAGES(image) for (int64_t image = chunk * f->images / chunks; image < (chunk + 1) * f->images / chunks; image++)
+/* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
+#define VECTORS(channels, ...)                                                                                 \
+    for (int64_t c = 0; c < (channels); c += LANES) {                                                          \
+        if (c + LANES <= (channels)) { const int64_t lanes = LANES; __VA_ARGS__ }                              \
+        else { const int64_t lanes = (channels) - c; __VA_ARGS__ }                                                    \
+    }
+
+static double total(const REAL *parts, int64_t chunks, int64_t apart, int64_t i) {
+    double sum = 0;
+    LOOP(chunk, chunks) sum += (double)parts[chunk * apart + i];
+    return sum;
+}
+
+/* x -> r, rectified; sums (C) and squares (C, C) of r over all pixels, where they are wanted. */
+void rectify(const form *f, const REAL *x, REAL *r, REAL *sums, REAL *squares) {
+    SIZES
+    const int64_t each = C * C + C;
+    REAL *parts = sums ? zeros(chunks * each * half) : NULL;
+    EACH_CHUNK {
+        IMAGES(image) {
+            const REAL *from = x + image * pixels * C;
+            REAL *to = r + image * pixels * C, *part = parts + chunk * each;
+            VECTORS(pixels * C, { vec v = load(from + c, lanes); store(to + c, pass(v, v), lanes); })
+            if (sums) products(part, part + C * C, to, to, pixels, C);
+        }
+    }
+    if (sums) {
+        LOOP(i, C * C) squares[i] = (REAL)total(parts, chunks, each, i);
+        LOOP(i, C) sums[i] = (REAL)total(parts, chunks, each, C * C + i);
+    }
+    free(parts);
+}
+
+/* Mean and biased variance of each column of y (n, columns). Squares are of the distance to the first pixel: those of
+ * a small spread around a large mean would be lost beside it. */
+void seen(const form *f, const REAL *y, int64_t columns, REAL *mean, REAL *variance) {
+    SIZES
+    REAL *parts = zeros(chunks * 2 * columns * half);
+    EACH_CHUNK {
+        REAL *sums = parts + chunk * 2 * columns, *squares = sums + columns;
+        IMAGES(image) VECTORS(columns, {
+            const REAL *from = y + image * pixels * columns + c;
+            vec middle = load(y + c, lanes), sum[2] = {{0}}, square[2] = {{0}};
+            int64_t p = 0;
+            for (; p + 2 <= pixels; p += 2)
+                for (int u = 0; u < 2; u++) {
+                    vec v = load(from + (p + u) * columns, lanes) - middle;
+                    sum[u] += v, square[u] += v * v;
+                }
+            if (p < pixels) {
+                vec v = load(from + p * columns, lanes) - middle;
+                sum[0] += v, square[0] += v * v;
+            }
+            store(sums + c, load(sums + c, lanes) + (sum[0] + sum[1]), lanes);
+            store(squares + c, load(squares + c, lanes) + (square[0] + square[1]), lanes);
+        })
+    }
+    LOOP(c, columns) {
+        double away = total(parts, chunks, 2 * columns, c) / (double)n;
+        double v = total(parts, chunks, 2 * columns, columns + c) / (double)n - away * away;
+        mean[c] = (REAL)(away + (double)y[c]);
+        variance[c] = (REAL)(v > 0 || v != v ? v : 0);
+    }
+    free(parts);
+}
+
+/* One over the number of pixels around the i-th of a row or column of so many, itself included. */
+static REAL share(int64_t i, int64_t count) { return 1 / (REAL)(1 + (i > 0) + (i + 1 < count)); }
+
+/* from -> to, means over the pixels around each, `from` excluded; turned: the gradient, `from` being overwritten. The
+ * row needs room for two pixels more. */
+static void pool(const form *f, REAL *from, REAL *to, REAL *row, int turned) {
+    SIZES
+    const int64_t wide = W * C;
+    if (turned) LOOP(h, H) LOOP(w, W) LOOP(c, C) from[(h * W + w) * C + c] *= share(h, H) * share(w, W);
+    memset(row, 0, (size_t)(C * half)), memset(row + C + wide, 0, (size_t)(C * half));
+    LOOP(h, H) {
+        const REAL *at = from + h * wide, *above = h ? at - wide : NULL, *below = h + 1 < H ? at + wide : NULL;
+        REAL *sums = row + C, *out = to + h * wide;
+        memcpy(sums, at, (size_t)(wide * half));
+        if (above) LOOP(i, wide) sums[i] += above[i];
+        if (below) LOOP(i, wide) sums[i] += below[i];
+        LOOP(i, wide) out[i] = sums[i - C] + sums[i] + sums[i + C];
+        if (!turned) LOOP(w, W) LOOP(c, C) out[w * C + c] *= share(h, H) * share(w, W);
+    }
+}
+
+/* to = or += factors times some maps of one image or row, `count` numbers each */
+INLINE void weigh(REAL *to, const REAL *const *from, const REAL *factors, int64_t at, int64_t count, int add, int many) {
+    VECTORS(count, {
+        vec v = add ? load(to + c, lanes) : (vec){0};
+        for (int i = 0; i < many; i++) v += factors[i] * load(from[i] + at + c, lanes);
+        store(to + c, v, lanes);
+    })
+}
+
+static void weigh_some(REAL *to, const REAL *const *from, const REAL *factors, int64_t at, int64_t count, int add,
+                       int64_t many) {
+    if (many == 1) weigh(to, from, factors, at, count, add, 1);
+    if (many == 2) weigh(to, from, factors, at, count, add, 2);
+    if (many == 3) weigh(to, from, factors, at, count, add, 3);
+}
+
+typedef struct {
+    int64_t maps, products, skips, pools, turned, columns[MOST];
+    const REAL *map[MOST], *gains;       /* the sum of maps times gains (maps, C), */
+    const REAL *row[MOST + 1], *mats;    /* of products of rows and matrices (products, C, C) */
+    const REAL *level;                   /* and of a vector (C); all this only where the gate is above zero, */
+    const REAL *gate;                    /* if there is one; */
+    const REAL *skip[MOST], *skip_factors; /* of weighted maps */
+    const REAL *pool[MOST], *pool_factors; /* and of weighted maps that are pooled */
+} terms;
+
+INLINE void add_maps(REAL *to, const terms *t, int64_t pixel, int64_t pixels, int64_t C, int many) {
+    VECTORS(C, {
+        vec gain[MOST];
+        for (int i = 0; i < many; i++) gain[i] = load(t->gains + i * C + c, lanes);
+        LOOP(p, pixels) {
+            vec v = load(to + p * C + c, lanes);
+            for (int i = 0; i < many; i++) v += gain[i] * load(t->map[i] + (pixel + p) * t->columns[i] + c, lanes);
+            if (t->gate) v = pass(v, load(t->gate + (pixel + p) * C + c, lanes));
+            store(to + p * C + c, v, lanes);
+        }
+    })
+}
+
+/* Write the sum of all terms: a node, or the gradient of one. */
+void gather(const form *f, const terms *t, REAL *out) {
+    SIZES
+    EACH_CHUNK {
+        REAL *weighed = room(2 * pixels * C * half), *pooled = weighed + pixels * C, *row = room((W + 2) * C * half);
+        REAL *none = zeros(C * half);
+        const REAL *level = t->level ? t->level : none;
+        IMAGES(image) {
+            const int64_t first = image * pixels;
+            REAL *to = out + first * C;
+            const REAL *rows[MOST + 1], *mats[MOST + 1];
+            LOOP(i, t->products) rows[i] = t->row[i] + first * C, mats[i] = t->mats + i * C * C;
+            if (t->products) combine(to, rows, mats, (int)t->products, level, pixels, C);
+            if (t->pools) {
+                weigh_some(weighed, t->pool, t->pool_factors, first * C, pixels * C, 0, t->pools);
+                pool(f, weighed, pooled, row, (int)t->turned);
+            }
+            LOOP(h, H) {
+                const int64_t pixel = first + h * W;
+                REAL *line = to + h * W * C;
+                if (!t->products) LOOP(w, W) memcpy(line + w * C, level, (size_t)(C * half));
+                switch (t->maps) {
+                    case 0: if (t->gate) add_maps(line, t, pixel, W, C, 0); break;
+                    case 1: add_maps(line, t, pixel, W, C, 1); break;
+                    case 2: add_maps(line, t, pixel, W, C, 2); break;
+                    default: add_maps(line, t, pixel, W, C, 3);
+                }
+                weigh_some(line, t->skip, t->skip_factors, pixel * C, W * C, 1, t->skips);
+                if (t->pools) LOOP(i, W * C) line[i] += pooled[h * W * C + i];
+            }
+        }
+        free(weighed), free(row), free(none);
+    }
+}
+
+typedef struct {
+    int64_t targets, columns;                           /* nodes, and columns of their maps */
+    int64_t map[MOST], product[MOST], skip, pool;       /* first column of each node's map; number of its product */
+    const REAL *grad[MOST], *x, *maps, *mean, *rectified;
+} uses;
+
+INLINE void dot(const REAL *g, const REAL *y, const REAL *mean, const REAL *x, const REAL *pooled, REAL *sums,
+                int64_t columns, int64_t pixels, int64_t C, int with_map, int with_skip, int with_pool) {
+    VECTORS(C, {
+        vec level = {0};
+        vec sum = {0}, along = {0}, skip = {0}, pooling = {0};
+        if (with_map) level = load(mean + c, lanes);
+        LOOP(p, pixels) {
+            vec v = load(g + p * C + c, lanes);
+            sum += v;
+            if (with_map) along += v * (load(y + p * columns + c, lanes) - level);
+            if (with_skip) skip += v * load(x + p * C + c, lanes);
+            if (with_pool) pooling += v * load(pooled + p * C + c, lanes);
+        }
+        store(sums + c, load(sums + c, lanes) + sum, lanes);
+        if (with_map) store(sums + C + c, load(sums + C + c, lanes) + along, lanes);
+        if (with_skip) store(sums + 2 * C + c, load(sums + 2 * C + c, lanes) + skip, lanes);
+        if (with_pool) store(sums + 3 * C + c, load(sums + 3 * C + c, lanes) + pooling, lanes);
+    })
+}
+
+/* Products of the gradients of some nodes with all that one source gives them, summed over pixels: with ones
+ * (totals), normed maps (along), the rectified source (cross, matrices), the source and the pooled source (plain). */
+void dots(const form *f, const uses *u, REAL *totals, REAL *along, REAL *cross, REAL *plain) {
+    SIZES
+    const int64_t each = 4 * C + C * C, apart = u->targets * each;
+    REAL *parts = zeros(chunks * apart * half);
+    EACH_CHUNK {
+        REAL *copy = u->pool ? room(2 * pixels * C * half) : NULL, *pooled = copy + pixels * C;
+        REAL *row = room((W + 2) * C * half);
+        IMAGES(image) {
+            const int64_t at = image * pixels * C;
+            if (u->pool) memcpy(copy, u->x + at, (size_t)(pixels * C * half)), pool(f, copy, pooled, row, 0);
+            LOOP(t, u->targets) {
+                REAL *sums = parts + chunk * apart + t * each;
+                const REAL *g = u->grad[t] + at, *y = NULL, *mean = NULL;
+                if (u->map[t] >= 0) y = u->maps + image * pixels * u->columns + u->map[t], mean = u->mean + u->map[t];
+#define DOT(Y, SKIP, POOL) dot(g, y, mean, u->x + at, pooled, sums, u->columns, pixels, C, Y, SKIP, POOL); break;
+                switch ((y != NULL) + 2 * u->skip + 4 * u->pool) {
+                    case 0: DOT(0, 0, 0) case 1: DOT(1, 0, 0) case 2: DOT(0, 1, 0) case 3: DOT(1, 1, 0)
+                    case 4: DOT(0, 0, 1) case 5: DOT(1, 0, 1) case 6: DOT(0, 1, 1) default: DOT(1, 1, 1)
+                }
+#undef DOT
+                if (u->product[t] >= 0) products(sums + 4 * C, NULL, g, u->rectified + at, pixels, C);
+            }
+        }
+        free(copy), free(row);
+    }
+    LOOP(t, u->targets) {
+        const REAL *from = parts + t * each;
+        double skip = 0, pooled = 0;
+        LOOP(c, C) {
+            totals[t * C + c] = (REAL)total(from, chunks, apart, c);
+            if (u->map[t] >= 0) along[u->map[t] + c] = (REAL)total(from, chunks, apart, C + c);
+            skip += total(from, chunks, apart, 2 * C + c), pooled += total(from, chunks, apart, 3 * C + c);
+        }
+        plain[2 * t] = (REAL)skip, plain[2 * t + 1] = (REAL)pooled;
+        if (u->product[t] >= 0)
+            LOOP(i, C * C) cross[u->product[t] * C * C + i] = (REAL)total(from, chunks, apart, 4 * C + i);
+    }
+    free(parts);
+}
+
+/* Gradient of the maps, side by side: gain * (grad - level - pull * (map - mean)) of each column; the coefficients
+ * are (gain, level, pull), each of all columns. Without statistics of the batch it is gain * grad. */
+void unnorm(const form *f, const uses *u, const REAL *coefficients, int64_t batch, REAL *out) {
+    SIZES
+    EACH_CHUNK {
+        IMAGES(image) LOOP(h, H) LOOP(t, u->targets) {
+            const int64_t pixel = image * pixels + h * W, first = u->map[t], columns = u->columns;
+            if (first < 0) continue;
+            VECTORS(C, {
+                const REAL *k = coefficients + first + c;
+                const REAL *g = u->grad[t] + pixel * C + c, *y = u->maps + pixel * columns + first + c;
+                REAL *to = out + pixel * columns + first + c;
+                vec gain = load(k, lanes), level = load(k + columns, lanes), pull = load(k + 2 * columns, lanes);
+                vec mean = load(u->mean + first + c, lanes);
+                if (batch)
+                    LOOP(w, W) {
+                        vec v = load(g + w * C, lanes) - level - pull * (load(y + w * columns, lanes) - mean);
+                        store(to + w * columns, gain * v, lanes);
+                    }
+                else
+                    LOOP(w, W) store(to + w * columns, gain * load(g + w * C, lanes), lanes);
+            })
+        }
+    }
+}
