@@ -155,6 +155,15 @@ def test_networks_of_one_architecture(affine):
         Given(code="".join(rng.choices("01234", k=6)), affine=affine).compare()
 
 
+def test_a_cell_before_one_that_passes_nothing_on():
+    first, behind = Given(code="333333"), Given(code="123000")
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    out = behind.ours(first.ours(first.x, None), None)
+    (factor * out + factor).sum().backward()
+    assert not out.any()
+    assert not any(p.grad is not None and p.grad.any() for p in first.ours.parameters())
+
+
 def test_input_without_gradient():
     Given().compare(mixed(), of_x=False)
 

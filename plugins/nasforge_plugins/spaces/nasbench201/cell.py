@@ -78,7 +78,9 @@ class _Cell(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
+        if grad is None:  # the cell behind this one passes nothing on
+            return (None,) * len(ctx.needs_input_grad)
         need_x, need_scale, need_shift, need_plain, *need_weights = ctx.needs_input_grad[1:]
         plain, *saved = ctx.saved_tensors
         weights, saved = saved[: len(need_weights)], saved[len(need_weights) :]
