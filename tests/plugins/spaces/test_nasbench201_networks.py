@@ -170,12 +170,15 @@ def run(network, images, weights, training):
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("scale", ["search", "eval"])
-@pytest.mark.parametrize("mode", ["weights", "some weights", "int", "none given", "network", "cut network"])
+@pytest.mark.parametrize(
+    "mode", ["weights", "some weights", "int", "none given", "network", "cut network", "empty network"]
+)
 def test_fast_equals_reference(mode, scale, training, kernels, monkeypatch):
     if not kernels:
         monkeypatch.setattr(fast_cells, "fits", lambda x: False)
     fast, reference = tiny(search_cells=2), tiny(search_cells=2, execution="reference")
-    arch = {"network": fast.parse("resnet"), "cut network": fast.parse("010203")}.get(mode)
+    codes = {"network": "resnet", "cut network": "010203", "empty network": "000000"}
+    arch = fast.parse(codes[mode]) if mode in codes else None
     torch.manual_seed(3)
     networks = [s.build(SMALL, arch, scale).double() for s in (reference, fast)]
     images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
