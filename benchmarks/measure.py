@@ -26,8 +26,9 @@ NO_WORK = {
 }
 """Operators that give a device nothing to do."""
 ARITHMETIC = (
-    *("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm"),
+    *("aten::convolution_backward", "aten::convolution", "aten::mm", "aten::bmm", "aten::addmm"),
     *("nasforge::bundle", "nasforge::bundle_backward"),
+    *("nasforge::filter", "nasforge::unfilter"),
     *("nasforge::rectify", "nasforge::gather", "nasforge::dots"),
 )
 """What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""

@@ -91,9 +91,9 @@ def test_wheels_bring_the_sources(tmp_path):
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"nasforge_plugins/ops/native/{name}" for name in ("bundle.c", "cell.c", "kernels.h")} <= set(
-        names
-    )
+    assert {
+        f"nasforge_plugins/ops/native/{name}" for name in ("bottleneck.c", "bundle.c", "cell.c", "kernels.h")
+    } <= set(names)
 
 
 @needs_compiler

@@ -1,9 +1,10 @@
 """The numbers of `ChoiceBlock` from the same parameters, with fewer passes over the feature maps.
 
 The weight of an option is folded into the batch-norm that ends it, and the input is added once for all
-options instead of once in each. Running the convolutions of all options as one, which helps in cells whose
-edges share a source, made these blocks twice as slow on a CPU: depthwise and narrowing convolutions need the
-slices copied apart again.
+options instead of once in each. On a CPU, what comes before that norm is computed by kernels in C, see
+`nasforge_plugins.spaces.chain.narrow`. Running the convolutions of all options as one, which helps in cells
+whose edges share a source, made these blocks twice as slow by torch: depthwise and narrowing convolutions
+need the slices copied apart again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from nasforge.nn import ChoiceBlock, OptionWeights
 from nasforge_plugins.spaces.chain.blocks import MBConv
+from nasforge_plugins.spaces.chain.narrow import has_kernels, narrow
 
 __all__ = ["MixedBlock"]
 
@@ -26,13 +28,17 @@ class MixedBlock(ChoiceBlock):
         scale = None if weights is None else weights.get(self.choice.name)
         if scale is None or isinstance(scale, int):
             return super().mix(x, weights)
+        blocks = [option for option in self.options.values() if isinstance(option, MBConv)]
+        # Nothing is attributed to modules here, as costs are on the meta device, which has no kernels.
+        native = has_kernels(blocks, x)
+        narrowed = iter(narrow(blocks, x) if native else (block.narrow(x) for block in blocks))
         branches: Tensor | None = None
         straight = []
         for i, option in enumerate(self.options.values()):
             if not isinstance(option, MBConv):
                 straight.append(scale[i])
                 continue
-            branch = _branch(option, x, scale[i])
+            branch = _normed(option, next(narrowed), scale[i])
             if option.residual:
                 straight.append(scale[i])
                 branch = option.drop_path(branch)
@@ -41,9 +47,8 @@ class MixedBlock(ChoiceBlock):
         return torch.addcmul(branches, x, torch.stack(straight).sum()) if straight else branches
 
 
-def _branch(block: MBConv, x: Tensor, scale: Tensor) -> Tensor:
-    """Return ``scale`` times what `MBConv` adds to its input."""
-    y = block.narrow(x)
+def _normed(block: MBConv, y: Tensor, scale: Tensor) -> Tensor:
+    """Return ``scale`` times what `MBConv` adds to its input, given what its last norm normalises."""
     norm = block.project_norm
     if norm.training:
         assert norm.num_batches_tracked is not None
