@@ -271,5 +271,6 @@ class Table:
             )
         raise TableError(
             f"table: no {split} accuracy of {dataset} after {epochs} epochs, only after "
-            f"{' or '.join(map(str, lengths))}."
+            f"{' or '.join(map(str, lengths))}. Ask for one of these, or import a table that has "
+            "more with 'nasforge tables import'."
         )
