@@ -62,6 +62,10 @@ class RunConfig(PluginConfig):
     """Whether networks keep only the inputs of their cells or blocks for the gradient, and compute each block
     twice: less memory, more time, the same numbers."""
 
+    compile: bool | Literal["auto"] = "auto"
+    """Whether trainings compile the cells or blocks of their network with torch.compile; searches never do.
+    "auto" does where it was measured to pay, which is nowhere yet: a CPU was too little faster."""
+
     threads: int | None = Field(default=None, ge=1)
     """CPU threads torch may use; None leaves torch's own choice. Workers share the cores then."""
 

@@ -20,6 +20,8 @@ __all__ = ["Precision", "Runtime", "synchronize"]
 
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["fp32", "bf16"]
+KINDS = 256
+"""How many kinds of blocks of one class are compiled; in training and in test they are two."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Runtime:
         precision: ``"bf16"`` runs networks under autocast; losses and option weights stay float32.
         channels_last: Keep feature maps as NHWC, which CPU and GPU convolutions prefer.
         gradient_checkpointing: Networks keep the inputs of their blocks only, and compute blocks twice.
+        compile: Trainings compile the blocks of their network.
     """
 
     device: torch.device
     precision: Precision = "fp32"
     channels_last: bool = True
     gradient_checkpointing: bool = False
+    compile: bool = False
 
     @classmethod
     def create(
@@ -45,6 +49,7 @@ class Runtime:
         precision: Precision = "fp32",
         channels_last: bool = True,
         gradient_checkpointing: bool = False,
+        compile: bool | Literal["auto"] = False,  # noqa: A002 - what the recipe calls it
     ) -> Runtime:
         """Choose the device and check that it is there.
 
@@ -53,6 +58,7 @@ class Runtime:
             precision: See the class.
             channels_last: See the class.
             gradient_checkpointing: See the class.
+            compile: See the class; ``"auto"`` is where it was measured to pay, which is nowhere yet.
 
         Raises:
             RunError: The device is unknown or missing.
@@ -69,7 +75,7 @@ class Runtime:
                 f"run.device: {device!r} cannot be used: {reason.rstrip('.')}. "
                 "Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
             ) from None
-        return cls(chosen, precision, channels_last, gradient_checkpointing)
+        return cls(chosen, precision, channels_last, gradient_checkpointing, compile is True)
 
     @classmethod
     def of(cls, options: RunConfig, device: str | None = None) -> Runtime:
@@ -87,6 +93,7 @@ class Runtime:
             options.precision,
             options.channels_last,
             options.gradient_checkpointing,
+            options.compile,
         )
 
     def prepare(self, module: M) -> M:
@@ -101,6 +108,21 @@ class Runtime:
                     stacklevel=2,
                 )
         return module.to(memory_format=torch.channels_last) if self.channels_last else module
+
+    def prepare_training(self, module: M) -> M:
+        """Prepare a network that has one architecture and is trained for long; see `prepare`."""
+        module = self.prepare(module)
+        if self.compile and isinstance(module, Network):
+            module.compiles = True
+            # Every kind of block is another version of the same function to torch, which stops at eight.
+            torch._dynamo.config.recompile_limit = max(KINDS, torch._dynamo.config.recompile_limit)
+            if not module.has_blocks:
+                warnings.warn(
+                    f"run.compile: {type(module).__name__} has no blocks to compile, so nothing is. Its "
+                    "author can run them with Network.run_block.",
+                    stacklevel=2,
+                )
+        return module
 
     def prepare_images(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch ``(B, C, H, W)`` to the device and layout."""

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from nasforge.nn.recompute import recomputed
@@ -69,20 +70,25 @@ class Network(nn.Module):
         feature_info: Describes each entry of ``Output.features``.
         has_blocks: Whether `forward` runs its large parts with `run_block`. Set it in the class.
         recompute: Keep only the inputs of these parts for the gradient, and compute them twice.
+        compiles: Compile these parts with `torch.compile` when they first run, and parts that differ in
+            nothing but their weights once.
     """
 
     feature_info: tuple[FeatureInfo, ...] = ()
     has_blocks: bool = False
     recompute: bool = False
+    compiles: bool = False
 
     def run_block(self, block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """Return ``run(*inputs)``; see ``recompute``.
+        """Return ``run(*inputs)``; see ``recompute`` and ``compiles``.
 
         Args:
             block: The cell or block that is run.
             run: Computes it, usually the block itself.
             inputs: Feature maps. Option weights and what else takes part belongs into ``run``.
         """
+        if self.compiles:
+            run = torch.compile(run, dynamic=False)
         return recomputed(block, run, *inputs) if self.recompute else run(*inputs)
 
     @abstractmethod

@@ -114,7 +114,7 @@ class Training:
         assert ctx.data is not None
         self.config, self.ctx, self.data, self.epochs = config, ctx, ctx.data, epochs
         space, task, runtime = cast("NetworkSpace[Any]", ctx.space), self.data.task, ctx.runtime
-        self.network = runtime.prepare(space.build(task, arch, scale="final")).train()
+        self.network = runtime.prepare_training(space.build(task, arch, scale="final")).train()
         parts: dict[str, nn.Module] = {"network": self.network}
         self.auxiliary: nn.Module | None = None
         if config.auxiliary_weight:
