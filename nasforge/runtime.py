@@ -113,7 +113,7 @@ class Runtime:
         """Prepare a network that has one architecture and is trained for long; see `prepare`."""
         module = self.prepare(module)
         if self.compile and isinstance(module, Network):
-            module.compiles = True
+            module.compiles = module.plain = True
             # Every kind of block is another version of the same function to torch, which stops at eight.
             torch._dynamo.config.recompile_limit = max(KINDS, torch._dynamo.config.recompile_limit)
             if not module.has_blocks:

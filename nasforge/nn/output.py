@@ -70,6 +70,8 @@ class Network(nn.Module):
         feature_info: Describes each entry of ``Output.features``.
         has_blocks: Whether `forward` runs its large parts with `run_block`. Set it in the class.
         recompute: Keep only the inputs of these parts for the gradient, and compute them twice.
+        plain: Compute every operation by its own module, out of torch's own functions, for those who watch,
+            replace or compile them. Whoever writes a faster way heeds it.
         compiles: Compile these parts with `torch.compile` when they first run, and parts that differ in
             nothing but their weights once.
     """
@@ -77,6 +79,7 @@ class Network(nn.Module):
     feature_info: tuple[FeatureInfo, ...] = ()
     has_blocks: bool = False
     recompute: bool = False
+    plain: bool = False
     compiles: bool = False
 
     def run_block(self, block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

@@ -23,12 +23,16 @@ Norm = nn.modules.batchnorm._BatchNorm
 
 
 def fresh(network: Network) -> Network:
-    """Return a copy that a proxy may spoil: batch-norms use the batch, nothing is dropped at random.
+    """Return a copy that a proxy may spoil.
+
+    Its batch-norms use the batch, nothing is dropped at random, and every operation is computed by its own
+    module, for proxies to see or replace.
 
     Args:
         network: Left alone.
     """
     copied = copy.deepcopy(network).train().requires_grad_(True)
+    copied.plain = True
     for module in copied.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd | DropPath):
             module.eval()

@@ -173,8 +173,7 @@ class CellNetwork(Network):
         exact = x.dtype in {torch.float32, torch.float64} and (
             x.is_meta or not torch.is_autocast_enabled(x.device.type)  # there is no autocast of "meta"
         )
-        # A compiler makes more of plain modules than of operators of our own.
-        if self.execution == "reference" or self.compiles or x.is_meta or not exact:
+        if self.execution == "reference" or self.plain or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights)
         if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
             return MixedCells(weights)

@@ -39,10 +39,7 @@ class _Operation(NamedTuple):
 
 def fits(x: Tensor) -> bool:
     """Whether there are kernels for such an input; there are none for reduced precision."""
-    # Torch's compiler makes more of torch's own operators.
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
-        return False
-    return has_kernels(x)
+    return has_kernels(x) and not torch.is_autocast_enabled("cpu")
 
 
 def run_native(

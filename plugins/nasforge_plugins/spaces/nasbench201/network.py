@@ -40,14 +40,15 @@ class Cell(nn.Module):
         self.edges = nn.ModuleDict({c.name: ChoiceBlock(c, make, arch, share=share) for c in CHOICES})
         self.fast = fast
 
-    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
+    def forward(self, x: Tensor, weights: OptionWeights | None = None, plain: bool = False) -> Tensor:
         """Map ``(B, C, H, W)`` to the same shape.
 
         Args:
             x: The first node.
             weights: Operation weights by edge name.
+            plain: Whether every operation is computed by its module, whatever is faster.
         """
-        if self.fast:
+        if self.fast and not plain:
             return run_fast(cast("list[ChoiceBlock]", list(self.edges.values())), x, weights, self.training)
         nodes: list[Tensor] = [x]
         for (node, source), edge in zip(EDGES, self.edges.values(), strict=True):
@@ -117,7 +118,7 @@ class CellNetwork(Network):
                 x = self.reductions[stage - 1](x)
                 features.append(x)
             for cell in cast("nn.ModuleList", cells):
-                x = self.run_block(cell, partial(cell, weights=weights), x)
+                x = self.run_block(cell, partial(cell, weights=weights, plain=self.plain), x)
         if self.norm is not None:
             x = self.norm(x).relu()
         features.append(x)
