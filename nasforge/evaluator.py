@@ -82,6 +82,16 @@ class Evaluator(Component[C], ABC):
         architecture alone.
         """
 
+    def check_budget(self, budget: int) -> None:
+        """Refuse a budget that `evaluate` could not take; searchers ask before they begin. Default: take all.
+
+        Args:
+            budget: As in `evaluate`.
+
+        Raises:
+            NasforgeError: An evaluation with this budget would fail, whatever the architecture.
+        """
+
     def expect(self, arch: Arch, *, budget: int | None = None) -> None:
         """Hear of an evaluation that will be asked for, so that it can begin. Default: nothing.
 

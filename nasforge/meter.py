@@ -101,6 +101,10 @@ class Meter(Evaluator[PluginConfig]):
         """Pass on."""
         self.inner.prepare()
 
+    def check_budget(self, budget: int) -> None:
+        """Pass on."""
+        self.inner.check_budget(budget)
+
     def expect(self, arch: Arch, *, budget: int | None = None) -> None:
         """Pass on."""
         self.inner.expect(arch, budget=budget)

@@ -60,6 +60,10 @@ class Tolerant(Evaluator[Any]):
             self._evaluator.prepare()
             self._ready = True
 
+    def check_budget(self, budget: int) -> None:
+        """Ask the other evaluator."""
+        self._evaluator.check_budget(budget)
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Return the evaluation of a candidate, or that it failed.
 

@@ -87,6 +87,9 @@ def test_budget(imported):
     assert evaluator(table=imported, epochs=12).evaluate(arch).score == 2.0
     with pytest.raises(TableError, match="after 50 epochs, only after 12 or 200"):
         made.evaluate(arch, budget=50)
+    made.check_budget(12)
+    with pytest.raises(TableError, match=r"after 50 epochs, only after 12 or 200\. Ask for one of these"):
+        made.check_budget(50)
     with pytest.raises(TableError, match="after 12 epochs, only after 200"):
         evaluator(epochs=12)
     with pytest.raises(TableError, match="only means of cifar10 after 12 epochs"):

@@ -6,7 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from nasforge.arch import Arch
+from nasforge.bench_table import Budget
+from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
+from nasforge.meter import Meter
+from nasforge.parallel.failures import Tolerant
 from nasforge_plugins.searchers.hyperband.config import HyperbandConfig
 from nasforge_plugins.searchers.hyperband.searcher import Hyperband
 from nasforge_plugins.searchers.successive_halving.config import SuccessiveHalvingConfig
@@ -94,3 +98,21 @@ def test_stopping_after_every_step_changes_nothing(make: Any, tmp_path: Path) ->
 def test_budgets_that_cannot_be(budgets: tuple[int, ...]) -> None:
     with pytest.raises(ValidationError):
         HyperbandConfig(budgets=budgets)
+
+
+class Short(Growing):
+    """Takes budgets up to 20."""
+
+    def check_budget(self, budget: int) -> None:
+        if budget > 20:
+            raise RunError(f"no {budget}")
+
+
+@pytest.mark.parametrize("wrap", [lambda e: e, Tolerant, lambda e: Meter(e, Budget(9, "evaluations"))])
+def test_a_budget_that_the_evaluator_cannot_take_is_refused_before_anything_is_evaluated(wrap: Any) -> None:
+    table = Short()
+    table.setup(searcher_context())
+    assert halving(wrap(table), budgets=(2, 20)).history == []
+    with pytest.raises(RunError, match="no 54"):
+        halving(wrap(table), budgets=(2, 18, 54))
+    assert not table.asked

@@ -48,6 +48,10 @@ class Predictor(Evaluator[PredictorConfig]):
         """Let the base prepare."""
         self.base.prepare()
 
+    def check_budget(self, budget: int) -> None:
+        """Ask the base."""
+        self.base.check_budget(budget)
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Evaluate or predict one architecture.
 

@@ -63,6 +63,14 @@ class Tabular(Evaluator[TabularConfig]):
         self.table = load(self.config.table, self.space.table_space)
         self._check_seed(self.config.epochs)
 
+    def check_budget(self, budget: int) -> None:
+        """Refuse lengths of training that the table lacks.
+
+        Raises:
+            TableError: See `evaluate`.
+        """
+        self._check_seed(budget)
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Look up the validation accuracy.
 

@@ -80,6 +80,21 @@ class Train(Evaluator[TrainConfig]):
         with torch.device("meta"):
             return cast("NetworkSpace[Any]", self.ctx.space).build_auxiliary(self._data.task) is not None
 
+    def check_budget(self, budget: int) -> None:
+        """Refuse more epochs than there are, where a budget is a part of them.
+
+        Raises:
+            RecipeError: See `evaluate`.
+        """
+        if self.config.budgets == "continue" and self.ctx.stage == "search" and budget > self.config.epochs:
+            raise RecipeError(
+                "recipe",
+                [
+                    f"evaluator.epochs: {self.config.epochs}, but the searcher asks for a budget of "
+                    f'{budget}. With budgets = "continue" set epochs to the largest budget.'
+                ],
+            )
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Train one architecture, or go on where a killed process stopped.
 
@@ -100,14 +115,7 @@ class Train(Evaluator[TrainConfig]):
         """
         until = self.config.epochs if budget is None else budget
         continuing = self.config.budgets == "continue" and self.ctx.stage == "search"
-        if continuing and until > self.config.epochs:
-            raise RecipeError(
-                "recipe",
-                [
-                    f"evaluator.epochs: {self.config.epochs}, but the searcher asks for a budget of {until}. "
-                    'With budgets = "continue" set epochs to the largest budget.'
-                ],
-            )
+        self.check_budget(until)
         epochs = self.config.epochs if continuing else until
         settings = {"epochs": epochs, "options": self.config.to_json()}
         state = self.ctx.slot(arch.key).load()

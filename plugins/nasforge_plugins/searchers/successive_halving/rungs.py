@@ -26,8 +26,15 @@ class RungSearcher(AskTellSearcher[R]):
     """
 
     def setup(self, ctx: Context) -> None:
-        """Start the first round."""
+        """Start the first round.
+
+        Raises:
+            NasforgeError: The evaluator cannot take one of the budgets.
+        """
         super().setup(ctx)
+        if ctx.evaluator is not None:
+            for budget in self.config.budgets:  # the largest comes late, and would fail then
+                ctx.evaluator.check_budget(budget)
         self.evaluations = self.config.evaluations
         self._round = 0
         self._rung = 0
