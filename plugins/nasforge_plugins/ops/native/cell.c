@@ -95,21 +95,48 @@ void seen(const form *f, const REAL *y, int64_t columns, REAL *mean, REAL *varia
 /* One over the number of pixels around the i-th of a row or column of so many, itself included. */
 static REAL share(int64_t i, int64_t count) { return 1 / (REAL)(1 + (i > 0) + (i + 1 < count)); }
 
-/* from -> to, means over the pixels around each, `from` excluded; turned: the gradient, `from` being overwritten. The
- * row needs room for two pixels more. */
-static void pool(const form *f, REAL *from, REAL *to, REAL *row, int turned) {
+INLINE void spread_sums(REAL *to, const REAL *sums, int64_t count, int64_t C, REAL factor, int add) {
+    VECTORS(count, {
+        vec v = factor * (load(sums + c - C, lanes) + load(sums + c, lanes) + load(sums + c + C, lanes));
+        if (add) v += load(to + c, lanes);
+        store(to + c, v, lanes);
+    })
+}
+
+/* One row of the means over the pixels around each: to = or += them. Turned: of the gradient, the image having been
+ * shared out before. The row `sums` has a pixel of zeros before and behind it. */
+INLINE void pool_row(const form *f, const REAL *image, int64_t h, REAL *sums, REAL *to, int add, int turned) {
     SIZES
     const int64_t wide = W * C;
-    if (turned) LOOP(h, H) LOOP(w, W) LOOP(c, C) from[(h * W + w) * C + c] *= share(h, H) * share(w, W);
-    memset(row, 0, (size_t)(C * half)), memset(row + C + wide, 0, (size_t)(C * half));
+    const REAL *at = image + h * wide, *above = h ? at - wide : NULL, *below = h + 1 < H ? at + wide : NULL;
+    VECTORS(wide, {
+        vec v = load(at + c, lanes);
+        if (above) v += load(above + c, lanes);
+        if (below) v += load(below + c, lanes);
+        store(sums + c, v, lanes);
+    })
+    if (turned) spread_sums(to, sums, wide, C, 1, add);
+    else {
+        const REAL high = share(h, H), edge = high * share(0, W);
+        spread_sums(to, sums, C, C, edge, add);
+        if (W > 2) spread_sums(to + C, sums + C, (W - 2) * C, C, high * share(1, W), add);
+        if (W > 1) spread_sums(to + (W - 1) * C, sums + (W - 1) * C, C, C, edge, add);
+    }
+}
+
+INLINE void scale(REAL *row, int64_t count, REAL factor) {
+    VECTORS(count, { store(row + c, factor * load(row + c, lanes), lanes); })
+}
+
+/* Divide each pixel by the number of those around it. */
+static void share_out(const form *f, REAL *image) {
+    SIZES
     LOOP(h, H) {
-        const REAL *at = from + h * wide, *above = h ? at - wide : NULL, *below = h + 1 < H ? at + wide : NULL;
-        REAL *sums = row + C, *out = to + h * wide;
-        memcpy(sums, at, (size_t)(wide * half));
-        if (above) LOOP(i, wide) sums[i] += above[i];
-        if (below) LOOP(i, wide) sums[i] += below[i];
-        LOOP(i, wide) out[i] = sums[i - C] + sums[i] + sums[i + C];
-        if (!turned) LOOP(w, W) LOOP(c, C) out[w * C + c] *= share(h, H) * share(w, W);
+        REAL *row = image + h * W * C;
+        const REAL high = share(h, H), edge = high * share(0, W);
+        scale(row, C, edge);
+        if (W > 2) scale(row + C, (W - 2) * C, high * share(1, W));
+        if (W > 1) scale(row + (W - 1) * C, C, edge);
     }
 }
 
@@ -145,7 +172,11 @@ INLINE void add_maps(REAL *to, const terms *t, int64_t pixel, int64_t pixels, in
         for (int i = 0; i < many; i++) gain[i] = load(t->gains + i * C + c, lanes);
         LOOP(p, pixels) {
             vec v = load(to + p * C + c, lanes);
-            for (int i = 0; i < many; i++) v += gain[i] * load(t->map[i] + (pixel + p) * t->columns[i] + c, lanes);
+            for (int i = 0; i < many; i++) {
+                const REAL *from = t->map[i] + (pixel + p) * t->columns[i] + c;
+                __builtin_prefetch(from + 16 * t->columns[i]); /* the processor does not foresee such large steps */
+                v += gain[i] * load(from, lanes);
+            }
             if (t->gate) v = pass(v, load(t->gate + (pixel + p) * C + c, lanes));
             store(to + p * C + c, v, lanes);
         }
@@ -156,7 +187,7 @@ INLINE void add_maps(REAL *to, const terms *t, int64_t pixel, int64_t pixels, in
 void gather(const form *f, const terms *t, REAL *out) {
     SIZES
     EACH_CHUNK {
-        REAL *weighed = room(2 * pixels * C * half), *pooled = weighed + pixels * C, *row = room((W + 2) * C * half);
+        REAL *weighed = t->pools ? room(pixels * C * half) : NULL, *sums = zeros((W + 2) * C * half);
         REAL *none = zeros(C * half);
         const REAL *level = t->level ? t->level : none;
         IMAGES(image) {
@@ -167,12 +198,15 @@ void gather(const form *f, const terms *t, REAL *out) {
             if (t->products) combine(to, rows, mats, (int)t->products, level, pixels, C);
             if (t->pools) {
                 weigh_some(weighed, t->pool, t->pool_factors, first * C, pixels * C, 0, t->pools);
-                pool(f, weighed, pooled, row, (int)t->turned);
+                if (t->turned) share_out(f, weighed);
             }
             LOOP(h, H) {
                 const int64_t pixel = first + h * W;
                 REAL *line = to + h * W * C;
-                if (!t->products) LOOP(w, W) memcpy(line + w * C, level, (size_t)(C * half));
+                if (!t->products) VECTORS(C, {
+                    vec v = load(level + c, lanes);
+                    LOOP(w, W) store(line + w * C + c, v, lanes);
+                })
                 switch (t->maps) {
                     case 0: if (t->gate) add_maps(line, t, pixel, W, C, 0); break;
                     case 1: add_maps(line, t, pixel, W, C, 1); break;
@@ -180,10 +214,10 @@ void gather(const form *f, const terms *t, REAL *out) {
                     default: add_maps(line, t, pixel, W, C, 3);
                 }
                 weigh_some(line, t->skip, t->skip_factors, pixel * C, W * C, 1, t->skips);
-                if (t->pools) LOOP(i, W * C) line[i] += pooled[h * W * C + i];
+                if (t->pools) pool_row(f, weighed, h, sums + C, line, 1, (int)t->turned);
             }
         }
-        free(weighed), free(row), free(none);
+        free(weighed), free(sums), free(none);
     }
 }
 
@@ -220,11 +254,10 @@ void dots(const form *f, const uses *u, REAL *totals, REAL *along, REAL *cross, 
     const int64_t each = 4 * C + C * C, apart = u->targets * each;
     REAL *parts = zeros(chunks * apart * half);
     EACH_CHUNK {
-        REAL *copy = u->pool ? room(2 * pixels * C * half) : NULL, *pooled = copy + pixels * C;
-        REAL *row = room((W + 2) * C * half);
+        REAL *pooled = u->pool ? room(pixels * C * half) : NULL, *row = zeros((W + 2) * C * half);
         IMAGES(image) {
             const int64_t at = image * pixels * C;
-            if (u->pool) memcpy(copy, u->x + at, (size_t)(pixels * C * half)), pool(f, copy, pooled, row, 0);
+            if (u->pool) LOOP(h, H) pool_row(f, u->x + at, h, row + C, pooled + h * W * C, 0, 0);
             LOOP(t, u->targets) {
                 REAL *sums = parts + chunk * apart + t * each;
                 const REAL *g = u->grad[t] + at, *y = NULL, *mean = NULL;
@@ -238,7 +271,7 @@ void dots(const form *f, const uses *u, REAL *totals, REAL *along, REAL *cross, 
                 if (u->product[t] >= 0) products(sums + 4 * C, NULL, g, u->rectified + at, pixels, C);
             }
         }
-        free(copy), free(row);
+        free(pooled), free(row);
     }
     LOOP(t, u->targets) {
         const REAL *from = parts + t * each;
@@ -260,23 +293,22 @@ void dots(const form *f, const uses *u, REAL *totals, REAL *along, REAL *cross, 
 void unnorm(const form *f, const uses *u, const REAL *coefficients, int64_t batch, REAL *out) {
     SIZES
     EACH_CHUNK {
-        IMAGES(image) LOOP(h, H) LOOP(t, u->targets) {
-            const int64_t pixel = image * pixels + h * W, first = u->map[t], columns = u->columns;
-            if (first < 0) continue;
-            VECTORS(C, {
-                const REAL *k = coefficients + first + c;
-                const REAL *g = u->grad[t] + pixel * C + c, *y = u->maps + pixel * columns + first + c;
-                REAL *to = out + pixel * columns + first + c;
-                vec gain = load(k, lanes), level = load(k + columns, lanes), pull = load(k + 2 * columns, lanes);
-                vec mean = load(u->mean + first + c, lanes);
-                if (batch)
-                    LOOP(w, W) {
-                        vec v = load(g + w * C, lanes) - level - pull * (load(y + w * columns, lanes) - mean);
-                        store(to + w * columns, gain * v, lanes);
+        const int64_t columns = u->columns;
+        for (int64_t p = chunk * f->images / chunks * pixels; p < (chunk + 1) * f->images / chunks * pixels; p++)
+            LOOP(t, u->targets) {
+                const int64_t first = u->map[t];
+                if (first < 0) continue;
+                const REAL *grad = u->grad[t] + p * C, *map = u->maps + p * columns + first;
+                const REAL *gain = coefficients + first, *level = gain + columns, *pull = level + columns;
+                REAL *to = out + p * columns + first;
+                VECTORS(C, {
+                    vec v = load(grad + c, lanes);
+                    if (batch) {
+                        vec away = load(map + c, lanes) - load(u->mean + first + c, lanes);
+                        v = v - load(level + c, lanes) - load(pull + c, lanes) * away;
                     }
-                else
-                    LOOP(w, W) store(to + w * columns, gain * load(g + w * C, lanes), lanes);
-            })
-        }
+                    store(to + c, load(gain + c, lanes) * v, lanes);
+                })
+            }
     }
 }

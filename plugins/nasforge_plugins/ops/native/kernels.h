@@ -87,8 +87,8 @@ INLINE void combine_tile(REAL *out, const REAL *const *maps, const REAL *const *
             store(out + (at + u) * channels + column + v * LANES, sums[u * vectors + v], lanes);
 }
 
-static void combine(REAL *out, const REAL *const *maps, const REAL *const *mats, int terms, const REAL *bias,
-                    int64_t rows, int64_t channels) {
+INLINE void combine_any(REAL *out, const REAL *const *maps, const REAL *const *mats, int terms, const REAL *bias,
+                        int64_t rows, int64_t channels) {
     int64_t at = 0;
 #define COLUMNS(ROWS_ONE, ROWS_TWO)                                                                            \
     for (int64_t column = 0; column < channels;) {                                                             \
@@ -107,6 +107,17 @@ static void combine(REAL *out, const REAL *const *maps, const REAL *const *mats,
     for (; at + 16 <= rows; at += 16) { const int64_t step = 16; COLUMNS(16, 8) }
     for (; at < rows; at++) { const int64_t step = 1; COLUMNS(1, 1) }
 #undef COLUMNS
+}
+
+/* Where the number of channels is known, the rows of a tile need one address instead of sixteen. */
+static void combine(REAL *out, const REAL *const *maps, const REAL *const *mats, int terms, const REAL *bias,
+                    int64_t rows, int64_t channels) {
+    switch (channels) {
+        case 16: combine_any(out, maps, mats, terms, bias, rows, 16); break;
+        case 32: combine_any(out, maps, mats, terms, bias, rows, 32); break;
+        case 64: combine_any(out, maps, mats, terms, bias, rows, 64); break;
+        default: combine_any(out, maps, mats, terms, bias, rows, channels);
+    }
 }
 
 /* products[i][j] += sum over rows of a[r][i] b[r][j], for some i and neighbouring vectors of j */

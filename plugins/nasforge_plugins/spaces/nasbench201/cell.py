@@ -1,7 +1,7 @@
 """A cell as one differentiable function: 3x3 convolutions by torch, and kernels in C for all around them.
 
-Kept for the gradient are the nodes and the maps of the 3x3 convolutions. A 1x1 convolution and the norm after
-it are one matrix product, which is made again.
+Kept for the gradient are the nodes, rectified where that is enough, and the maps of the 3x3 convolutions. A
+1x1 convolution and the norm after it are one matrix product, which is made again.
 """
 
 from __future__ import annotations
@@ -70,8 +70,14 @@ class _Cell(torch.autograd.Function):
             run.leave(number, state)
             state = run.node(number + 1)
         ctx.form, ctx.factor_only = form, scale is not None and scale.shape[1] == 1
-        saved = [(*source[:MAPS], *(source.folded or (None,) * FOLDED)) for source in run.sources]
-        ctx.save_for_backward(plain, *weights, *(tensor for source in saved for tensor in source))
+        # Only option weights of skips and pools ask what a node was before it was rectified.
+        ctx.is_rectified = not ctx.needs_input_grad[4]
+        saved: list[Tensor | None] = []
+        for source, rectified in zip(run.sources, run.rectified, strict=True):
+            kept = rectified if ctx.is_rectified and rectified is not None else source.state
+            saved += [kept, *cast("Sequence[Tensor | None]", source[1:MAPS])]
+            saved += source.folded or (None,) * FOLDED
+        ctx.save_for_backward(plain, *weights, *saved)
         ctx.mark_non_differentiable(run.mean, run.variance)
         ctx.set_materialize_grads(False)
         return state.permute(0, 3, 1, 2), run.mean, run.variance
@@ -88,7 +94,7 @@ class _Cell(torch.autograd.Function):
         for i in range(0, len(saved), MAPS + FOLDED):
             kept, folded = Source(*saved[i : i + MAPS]), saved[i + MAPS : i + MAPS + FOLDED]
             sources.append(kept if folded[0] is None else kept._replace(folded=Folded(*folded)))
-        back = CellGradient(ctx.form, sources, plain, weights, as_image(grad))
+        back = CellGradient(ctx.form, sources, ctx.is_rectified, plain, weights, as_image(grad))
         to_x = None
         for number in reversed(range(NODES - 1)):
             to_x = back.enter(number, of_state=number > 0 or need_x, of_plain=need_plain, of=need_weights)

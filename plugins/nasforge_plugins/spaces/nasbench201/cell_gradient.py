@@ -21,6 +21,7 @@ class CellGradient:
     Args:
         form: What is fixed about the cell.
         sources: What is kept of its nodes, without the last.
+        is_rectified: Whether of those that convolutions read it is the rectified node.
         plain: Option weights of skips, then pools; None is 1.
         weights: Of all convolutions.
         grad: Gradient of the last node, ``(B, H, W, C)``.
@@ -36,11 +37,13 @@ class CellGradient:
         self,
         form: CellForm,
         sources: Sequence[Source],
+        is_rectified: bool,
         plain: Tensor | None,
         weights: Sequence[Tensor],
         grad: Tensor,
     ) -> None:
         self.form, self.sources, self.plain, self.weights = form, sources, plain, weights
+        self.is_rectified = is_rectified
         self.grads = {NODES - 1: grad}
         self.pixels, self.channels = grad[..., 0].numel(), grad.shape[3]
         self.to_scale, self.to_shift = grad.new_zeros(2, len(weights), self.channels).unbind()
@@ -68,7 +71,9 @@ class CellGradient:
             [i for i in rows_of(edges, number) if edges[i][1] in grads] for edges in (form.threes, form.ones)
         )
         trains = any(of[i] for i in threes)
-        rectified = rectify(source.state, moments=False)[0] if ones or trains else None
+        rectified = None
+        if ones or trains:
+            rectified = source.state if self.is_rectified else rectify(source.state, moments=False)[0]
         place = {form.threes[i][1]: i - rows_of(form.threes, number).start for i in threes}
         uses = Uses(
             [grads[node] for node in targets],

@@ -41,7 +41,7 @@ class Source(NamedTuple):
     """What is kept of a node that others read, with K 3x3 convolutions.
 
     Attributes:
-        state: The node, ``(B, H, W, C)``.
+        state: The node, ``(B, H, W, C)``; for the gradient it may be rectified.
         maps: Of its 3x3 convolutions, side by side, ``(B, H, W, K C)``.
         mean: That their norms subtract, ``(K, C)``.
         deviation: One over the standard deviation, ``(K, C)``.
