@@ -179,8 +179,9 @@ class _Reader:
     def entrants(self) -> tuple[Entrant, ...]:
         names = self._names()
         for label in self.config.options:
-            if label not in names:
-                where = ("bench", "options", label)
+            where = ("bench", "options", label)
+            # Who picks some searchers of a recipe on the command line need not take its options away.
+            if label not in names and not self.draft.is_over(("bench", "searchers"), where):
                 self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
         if "evaluator" not in self.plugins and self.draft.table("evaluator") is None:
             able = suggest("", self.registry.names("evaluator"))

@@ -71,6 +71,7 @@ class Draft:
         self.tables: dict[str, Any] = {}
         self.profiles: tuple[str, ...] = ()
         self._origins: dict[Keys, tuple[Layer, Keys]] = {}
+        self._layers: list[Layer] = []
         self._problems: list[tuple[int, float, str]] = []
 
     def table(self, name: str) -> Any:
@@ -84,6 +85,11 @@ class Draft:
         """Return where a relative path in an option starts: the folder of the file that sets it."""
         layer, _ = self._origins.get(path, (None, ()))
         return (layer.folder if layer else None) or Path.cwd()
+
+    def is_over(self, path: Keys, other: Keys) -> bool:
+        """Whether a path was set by a layer that lies over the one that another path is from."""
+        places = [self._layers.index(self._origins[p][0]) for p in (path, other) if p in self._origins]
+        return len(places) == 2 and places[0] > places[1]
 
     def say(self, path: Sequence[str | int], message: str) -> None:
         """Note a problem.
@@ -132,6 +138,8 @@ class Draft:
             at: Path of the table they belong into.
             written: Path under which the layer has them.
         """
+        if layer not in self._layers:
+            self._layers.append(layer)
         target = self.table(".".join(at)) if at else self.tables
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))

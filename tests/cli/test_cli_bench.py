@@ -40,6 +40,12 @@ def test_again_with_more_seeds_goes_on(tmp_path, capsys):
     assert "6 runs were finished before." in capsys.readouterr().out
 
 
+def test_some_searchers_of_a_recipe_can_be_picked_and_the_options_of_others_do_not_matter(tmp_path, capsys):
+    few = ["bench", "bench_nasbench201", "--searchers", "evolution", "--seeds", "1", "--budget", "30"]
+    assert run_command([*few, *out(tmp_path)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == ["random", "evolution"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
