@@ -1,11 +1,14 @@
 """Rank correlation of zero-cost proxies with the accuracies of NAS-Bench-201.
 
-    python benchmarks/zero_cost.py IMAGES [--architectures 200] [--batch-size 64] [--seed 0] [--out FILE]
+    python benchmarks/zero_cost.py IMAGES [--architectures 200] [--batch-size 64] [--seed 0 1 ...]
+        [--proxies jacov naswot ...] [--out FILE]
 
 IMAGES holds CIFAR-10: a folder with ``train/<class>/*.png`` or an ``.npz`` archive, as the data plugins of
 these names read them. Every proxy scores the same random architectures, untrained, on the same batch; their
-ranks are compared with the 200-epoch validation accuracy on CIFAR-10 in the table inside nasforge. Finished
-architectures are lines of FILE, so a second call goes on where the first one stopped.
+ranks are compared with the 200-epoch validation accuracy on CIFAR-10 in the table inside nasforge. Every seed
+has other architectures, weights and images; they are pooled, each architecture once. Intervals hold 95 % of
+2,000 samples drawn from the architectures with replacement. Finished architectures are lines of FILE, so a
+second call goes on where the first one stopped.
 """
 
 import argparse
@@ -15,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.stats import kendalltau, spearmanr
 
@@ -50,13 +54,13 @@ def context(images: Path, seed: int) -> Context:
     return bare(data=GuardedData(data, "search", "benchmark"))
 
 
-def collect(ctx: Context, count: int, batch_size: int, out: Path) -> list[dict[str, Any]]:
+def collect(ctx: Context, count: int, batch_size: int, proxies: list[str], out: Path) -> list[dict[str, Any]]:
     settings = {"seed": ctx.seed, "batch_size": batch_size}
     rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    rows = [row for row in rows if row["settings"] == settings]
+    rows = [row for row in rows if row["settings"] == settings and set(proxies) <= set(row["proxies"])]
     known = {row["arch"]: row for row in rows}
     evaluators = {}
-    for name in PROXIES:
+    for name in proxies:
         evaluators[name] = ZeroCost(ZeroCostConfig(proxies=(name,), batch_size=batch_size))
         evaluators[name].setup(ctx)
     table, space, rng = load("nasbench201"), ctx.space, Random(ctx.seed)
@@ -88,22 +92,35 @@ def collect(ctx: Context, count: int, batch_size: int, out: Path) -> list[dict[s
     return list(chosen.values())
 
 
-def table_of(rows: list[dict[str, Any]]) -> str:
+def interval(values: list[float], accuracy: list[float]) -> str:
+    pairs, rng = np.array([values, accuracy]), np.random.default_rng(0)
+    found = []
+    for _ in range(2000):
+        some = pairs[:, rng.integers(0, pairs.shape[1], pairs.shape[1])]
+        found.append(spearmanr(*some).statistic)
+    low, high = np.quantile(found, (0.025, 0.975))
+    return f"{low:.3f} to {high:.3f}"
+
+
+def table_of(rows: list[dict[str, Any]], proxies: list[str]) -> str:
     accuracy = [row["accuracy"] for row in rows]
     better = [row for row in rows if row["accuracy"] >= sorted(accuracy)[len(rows) // 2]]
     lines = [
-        "| proxy | Spearman | Kendall | Spearman, better half | CPU seconds |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        f"{len(rows)} architectures",
+        "",
+        "| proxy | Spearman | 95 % | Kendall | Spearman, better half | CPU seconds |",
+        "| --- | ---: | --- | ---: | ---: | ---: |",
     ]
     found = []
-    for name in PROXIES:
+    for name in proxies:
         values = [row["proxies"][name] for row in rows]
         rho, tau = spearmanr(values, accuracy).statistic, kendalltau(values, accuracy).statistic
         upper = spearmanr(
             [row["proxies"][name] for row in better], [row["accuracy"] for row in better]
         ).statistic
         seconds = sorted(row["seconds"][name] for row in rows)[len(rows) // 2]
-        found.append((rho, f"| {name} | {rho:.3f} | {tau:.3f} | {upper:.3f} | {seconds:.2f} |"))
+        sure = interval(values, accuracy)
+        found.append((rho, f"| {name} | {rho:.3f} | {sure} | {tau:.3f} | {upper:.3f} | {seconds:.2f} |"))
     return "\n".join([*lines, *(line for _, line in sorted(found, reverse=True))])
 
 
@@ -112,15 +129,18 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--architectures", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--proxies", nargs="+", choices=list(PROXIES), default=list(PROXIES))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("zero_cost.jsonl"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = collect(
-        context(options.images, options.seed), options.architectures, options.batch_size, options.out
-    )
-    print(table_of(rows))
+    pooled: dict[str, dict[str, Any]] = {}
+    for seed in options.seed:
+        ctx = context(options.images, seed)
+        found = collect(ctx, options.architectures, options.batch_size, options.proxies, options.out)
+        pooled = {row["arch"]: row for row in found} | pooled
+    print(table_of(list(pooled.values()), options.proxies))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from nasforge_plugins.evaluators.zero_cost.flow import synflow
 from nasforge_plugins.evaluators.zero_cost.jacobian import epe_nas, jacov
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
 from nasforge_plugins.evaluators.zero_cost.regions import naswot
-from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, plain, snip
+from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, grasp_exact, plain, snip
 from nasforge_plugins.evaluators.zero_cost.size import flops, l2_norm, params
 
 LABELS = torch.tensor([0])
@@ -115,15 +115,6 @@ class Cells(Network):
         return Output(self.head(F.relu(x).mean((2, 3))))
 
 
-def exact_grasp(network, images, labels):
-    """Minus weights times Hessian times gradient, differentiated twice."""
-    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    first = torch.autograd.grad(F.cross_entropy(network(images).logits, labels), weights, create_graph=True)
-    product = sum((g * g.detach()).sum() for g in first)
-    second = torch.autograd.grad(product, weights)
-    return -sum((w * h).sum().item() for w, h in zip(weights, second, strict=True))
-
-
 def test_grasp_against_the_whole_hessian():
     torch.manual_seed(0)
     network = Chain(norm=False, activation=torch.tanh)
@@ -137,7 +128,7 @@ def test_grasp_against_the_whole_hessian():
     flat = torch.cat([network.conv.weight.flatten(), network.linear.weight.flatten()]).detach()
     gradient = torch.autograd.functional.jacobian(loss, flat)
     hessian = torch.autograd.functional.hessian(loss, flat)
-    assert exact_grasp(network, images, labels) == pytest.approx(float(-flat @ hessian @ gradient), rel=1e-4)
+    assert grasp_exact(network, images, labels) == pytest.approx(float(-flat @ hessian @ gradient), rel=1e-4)
     assert grasp(network, images, labels) == pytest.approx(float(-flat @ hessian @ gradient), rel=1e-3)
 
 
@@ -147,7 +138,7 @@ def test_the_differences_of_grasp_are_as_good_as_the_second_derivative(seed, kin
     torch.manual_seed(seed)
     network = Cells().to(kind)
     images, labels = torch.randn(16, 2, 8, 8, dtype=kind), torch.randint(0, 3, (16,))
-    exact = exact_grasp(network, images, labels)
+    exact = grasp_exact(network, images, labels)
     assert abs(exact) > 1e-3
     assert grasp(network, images, labels) == pytest.approx(exact, rel=tolerance)
 
@@ -277,7 +268,8 @@ def test_proxies_that_ignore_the_scale_of_the_first_weights(name):
         assert scores[1] == pytest.approx(scores[0], rel=1e-3)
 
 
-def test_grasp_of_gates_that_torch_differentiates_once_only():
+@pytest.mark.parametrize("grasp", [grasp, grasp_exact])
+def test_grasp_of_gates_that_torch_differentiates_once_only(grasp):
     images, labels = torch.randn(5, 2, 3, 3), torch.tensor([0, 1, 1, 0, 1])
     scores = []
     for activation in (F.hardsigmoid, lambda x: F.relu6(x + 3) / 6):

@@ -18,6 +18,7 @@ ProxyName = Literal[
     "grad_norm",
     "snip",
     "grasp",
+    "grasp_exact",
     "fisher",
     "synflow",
     "jacov",

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from nasforge.nn import DropPath, Network
 
-__all__ = ["Activations", "Norm", "Proxy", "Sides", "fresh", "gradients", "layers", "norms"]
+__all__ = ["Activations", "Norm", "Proxy", "Sides", "Twice", "fresh", "gradients", "layers", "norms"]
 
 Proxy = Callable[[Network, Tensor, Tensor], float]
 """Scores an untrained network by images ``(B, C, S, S)`` and labels ``(B,)``; higher is better. It leaves the
@@ -137,3 +137,13 @@ class Sides(TorchFunctionMode):
         if func is not F.relu6:
             return torch.ops.aten.threshold_backward(args[0], before, 0.0)
         return torch.where((before > 0) & (before < 6), args[0], before)
+
+
+class Twice(TorchFunctionMode):
+    """Computes hard sigmoids by ReLU6: torch knows the first derivative of its own only."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function, or what equals it and can be differentiated twice."""
+        if func is F.hardsigmoid:
+            return F.relu6(args[0] + 3.0) / 6.0
+        return func(*args, **(kwargs or {}))
