@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from nasforge_plugins.predictors.options import PredictorOptions
+from nasforge_plugins.predictors.options import PredictorName, PredictorOptions
 
 __all__ = ["BananasConfig"]
 
@@ -14,6 +14,11 @@ class BananasConfig(PredictorOptions):
 
     evaluations: PositiveInt = 150
     """How many architectures to evaluate."""
+
+    predictor: PredictorName = "mlp"
+    """What predicts scores: "mlp" (networks of three layers, as published), "gp" (a Gaussian process),
+    "forest" (trees that split at random, fast), "random-forest" (trees on drawn samples), or "boosting"
+    (trees that correct each other)."""
 
     initial: int = Field(10, ge=2)
     """How many random architectures are evaluated before predictors are fitted."""
