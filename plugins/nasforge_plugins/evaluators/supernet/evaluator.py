@@ -23,6 +23,7 @@ from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.train import Meter, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
+from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
 from nasforge_plugins.evaluators.supernet.training import SupernetTraining
 
@@ -59,7 +60,7 @@ class Supernet(Evaluator[SupernetConfig]):
 
         Args:
             arch: The architecture.
-            budget: Batches to score on; None takes all there are.
+            budget: Batches of random images to score on; None takes all there are.
 
         Returns:
             The score is the accuracy. Metrics: ``arch_accuracy`` and ``arch_loss`` (or ``select_…``). The
@@ -146,7 +147,11 @@ class Supernet(Evaluator[SupernetConfig]):
     @torch.no_grad()
     def _score(self, network: Network, split: Split, budget: int | None) -> Scores:
         network.train(self.config.norm == "batch")
-        batches = self._data.batches(split, augment=False, batch_size=self._batch_size(split))
+        size = self._batch_size(split)
+        batches = self._data.batches(split, augment=False, batch_size=size)
+        if self.config.norm == "batch" or budget is not None:
+            order = torch.Generator().manual_seed(derive_seed(self.ctx.seed, SLOT, "order"))
+            batches = mixed(batches, size, order)
         meter = Meter(f"search, {split} images")
         for images, labels in islice(batches, budget):
             with self.ctx.runtime.autocast():
