@@ -8,11 +8,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasforge.arch import Choice
+from nasforge.space import Task
 from nasforge_plugins.ops.native import bottleneck
 from nasforge_plugins.ops.native.compiling import compiled
 from nasforge_plugins.spaces.chain.blocks import MBConv
+from nasforge_plugins.spaces.chain.config import ChainConfig
 from nasforge_plugins.spaces.chain.mixture import MixedBlock
 from nasforge_plugins.spaces.chain.narrow import has_kernels, narrow
+from nasforge_plugins.spaces.chain.plugin import nasforge_plugins
+from nasforge_plugins.spaces.chain.space import ChainSpace
 
 pytestmark = pytest.mark.skipif(
     compiled(torch.float32, "bottleneck.c") is None, reason="there is no C compiler"
@@ -141,13 +145,14 @@ class Listen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("how", ["training", "evaluation", "autocast", "strange kernel"])
+@pytest.mark.parametrize("how", ["training", "plain", "evaluation", "autocast", "strange kernel"])
 def test_who_runs_the_kernels(how):
     block, x = mixed(("k3e2", "k9e2" if how == "strange kernel" else "k5e2")), image()
     block.train(how != "evaluation")
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast")
     with Listen() as listening, autocast:
-        block(x, {"stage1/block0": torch.tensor([0.3, 0.7], dtype=torch.float64)})
+        weights = {"stage1/block0": torch.tensor([0.3, 0.7], dtype=torch.float64)}
+        block(x, weights, plain=how == "plain")
     assert ("nasforge::filter" in listening.seen) == (how == "training")
 
 
@@ -170,3 +175,25 @@ def test_there_are_no_kernels_without_a_compiler(monkeypatch):
     assert has_kernels(blocks, image())
     monkeypatch.setattr(bottleneck, "compiled", lambda *given: None)
     assert not has_kernels(blocks, image())
+
+
+def test_other_devices_have_no_kernels():
+    with torch.device("meta"):
+        block, x = mixed(), torch.zeros(3, 4, 7, 6, dtype=torch.float64)
+        assert block(x, {"stage1/block0": torch.ones(2, dtype=torch.float64)}).is_meta
+
+
+def test_plain_supernets_compute_by_their_modules():
+    space = ChainSpace(ChainConfig.model_validate(nasforge_plugins()[0].tiny))
+    network = space.build(Task(3, 16, 4), scale="search")
+    weights = {choice.name: torch.ones(len(choice.options)) for choice in space.choices}
+    ran = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.register_forward_hook(lambda module, *_: ran.append(module))
+    for plain in (False, True):
+        network.plain = plain
+        ran.clear()
+        network(torch.randn(2, 3, 16, 16), weights)
+        norms = sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+        assert (len(ran) == norms) == plain

@@ -9,11 +9,13 @@ need the slices copied apart again.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasforge.nn import ChoiceBlock, OptionWeights
+from nasforge.nn import ChoiceBlock, OptionWeights, bypass
 from nasforge_plugins.spaces.chain.blocks import MBConv
 from nasforge_plugins.spaces.chain.narrow import has_kernels, narrow
 
@@ -22,6 +24,11 @@ __all__ = ["MixedBlock"]
 
 class MixedBlock(ChoiceBlock):
     """A `ChoiceBlock` over `MBConv` options and the identity."""
+
+    def forward(self, x: Tensor, weights: OptionWeights | None = None, plain: bool = False) -> Tensor:
+        """Return the weighted sum of the options; ``plain`` asks for every one by its own modules."""
+        mix = partial(super().mix if plain else self.mix, weights=weights)
+        return bypass(x, self.share, mix) if self.share > 1 else mix(x)
 
     def mix(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the options at the channels that they see."""

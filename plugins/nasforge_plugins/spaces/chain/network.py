@@ -80,7 +80,8 @@ class ChainNetwork(Network):
         for name, stage in self.stages.items():
             assert isinstance(stage, nn.ModuleDict)
             for block in stage.values():
-                x = self.run_block(block, partial(block, weights=weights), x)
+                how = {"plain": self.plain} if isinstance(block, MixedBlock) else {}
+                x = self.run_block(block, partial(block, weights=weights, **how), x)
             features[name] = x
         pooled = self.head(x).mean((2, 3), keepdim=True)
         hidden = F.silu(self.hidden(pooled)).flatten(1)
