@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from nasforge.plugins import Registry
 from nasforge.space import Task
+from nasforge_plugins.ops.native.compiling import compiled
 from nasforge_plugins.searchers.gradient.curvature import (
     difference_product,
     dominant_eigenvalue,
@@ -194,12 +195,24 @@ def test_products_are_exact_on_a_supernet_in_double_precision(exact):
 
 
 @pytest.mark.parametrize("execution", ["reference", "fast"])
-def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, execution):
+def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, execution, monkeypatch):
+    monkeypatch.setenv("NASFORGE_NATIVE", "0")
+    compiled.cache_clear()
     values = torch.linalg.eigvalsh(exact)
     dominant = float(values[values.abs().argmax()])
     supernet = Supernet(execution, torch.float32)
     product = hessian_product(supernet.logits, supernet.loss)
     assert dominant_eigenvalue(product, draw(30, seed=9)) == pytest.approx(dominant, rel=0.03)
+    compiled.cache_clear()
+
+
+def test_the_eigenvalue_of_kernels_is_that_of_differences():
+    plain, fast = Supernet("reference", torch.float64), Supernet("fast", torch.float32)
+    expected = dominant_eigenvalue(difference_product(plain.logits, plain.loss), draw(30, seed=9))
+    if not has_own_functions(fast.loss()):
+        pytest.skip("there are no kernels, for want of a compiler")
+    product = hessian_product(fast.logits, fast.loss)
+    assert dominant_eigenvalue(product, draw(30, seed=9)) == pytest.approx(expected, rel=0.01)
 
 
 class Cells:
