@@ -60,7 +60,8 @@ class Supernet(Evaluator[SupernetConfig]):
 
         Args:
             arch: The architecture.
-            budget: Batches of random images to score on; None takes all there are.
+            budget: Batches to score on, in the order of the data, which for a folder is class by class; None
+                takes all there are.
 
         Returns:
             The score is the accuracy. Metrics: ``arch_accuracy`` and ``arch_loss`` (or ``select_…``). The
@@ -148,12 +149,13 @@ class Supernet(Evaluator[SupernetConfig]):
     def _score(self, network: Network, split: Split, budget: int | None) -> Scores:
         network.train(self.config.norm == "batch")
         size = self._batch_size(split)
-        batches = self._data.batches(split, augment=False, batch_size=size)
-        if self.config.norm == "batch" or budget is not None:
+        found = self._data.batches(split, augment=False, batch_size=size)
+        batches: Iterator[tuple[Tensor, Tensor]] = islice(found, budget)
+        if self.config.norm == "batch":
             order = torch.Generator().manual_seed(derive_seed(self.ctx.seed, SLOT, "order"))
             batches = mixed(batches, size, order)
         meter = Meter(f"search, {split} images")
-        for images, labels in islice(batches, budget):
+        for images, labels in batches:
             with self.ctx.runtime.autocast():
                 logits = network(self.ctx.runtime.prepare_images(images)).logits
             meter.add(F.cross_entropy(logits.float(), labels), logits, labels)
