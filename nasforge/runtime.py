@@ -101,12 +101,7 @@ class Runtime:
         module = module.to(self.device)
         if self.gradient_checkpointing and isinstance(module, Network):
             module.recompute = True
-            if not module.has_blocks:
-                warnings.warn(
-                    f"run.gradient_checkpointing: {type(module).__name__} has no blocks to recompute, so it "
-                    "saves no memory. Its author can run them with Network.run_block.",
-                    stacklevel=2,
-                )
+            _want_blocks(module, "gradient_checkpointing", "recompute, so it saves no memory")
         return module.to(memory_format=torch.channels_last) if self.channels_last else module
 
     def prepare_training(self, module: M) -> M:
@@ -116,12 +111,7 @@ class Runtime:
             module.compiles = module.plain = True
             # Every kind of block is another version of the same function to torch, which stops at eight.
             torch._dynamo.config.recompile_limit = max(KINDS, torch._dynamo.config.recompile_limit)
-            if not module.has_blocks:
-                warnings.warn(
-                    f"run.compile: {type(module).__name__} has no blocks to compile, so nothing is. Its "
-                    "author can run them with Network.run_block.",
-                    stacklevel=2,
-                )
+            _want_blocks(module, "compile", "compile, so nothing is")
         return module
 
     def prepare_images(self, images: torch.Tensor) -> torch.Tensor:
@@ -142,3 +132,12 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def _want_blocks(network: Network, option: str, so: str) -> None:
+    if not network.has_blocks:
+        warnings.warn(
+            f"run.{option}: {type(network).__name__} has no blocks to {so}. Its author can run them with "
+            "Network.run_block.",
+            stacklevel=3,
+        )

@@ -18,8 +18,7 @@ def mixed(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the same images in a random order.
 
-    Folders hold one class after the other: a batch of such images has the statistics of one class, and the
-    first batches know nothing of the others.
+    Folders hold one class after the other: a batch of such images has the statistics of one class.
 
     Args:
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.

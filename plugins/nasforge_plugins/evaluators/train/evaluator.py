@@ -80,13 +80,18 @@ class Train(Evaluator[TrainConfig]):
         with torch.device("meta"):
             return cast("NetworkSpace[Any]", self.ctx.space).build_auxiliary(self._data.task) is not None
 
+    @property
+    def _continues(self) -> bool:
+        """Whether a budget is a part of one training."""
+        return self.config.budgets == "continue" and self.ctx.stage == "search"
+
     def check_budget(self, budget: int) -> None:
         """Refuse more epochs than there are, where a budget is a part of them.
 
         Raises:
             RecipeError: See `evaluate`.
         """
-        if self.config.budgets == "continue" and self.ctx.stage == "search" and budget > self.config.epochs:
+        if self._continues and budget > self.config.epochs:
             raise RecipeError(
                 "recipe",
                 [
@@ -114,9 +119,8 @@ class Train(Evaluator[TrainConfig]):
             DataError: The images cannot be read, or the batch is larger than the split.
         """
         until = self.config.epochs if budget is None else budget
-        continuing = self.config.budgets == "continue" and self.ctx.stage == "search"
         self.check_budget(until)
-        epochs = self.config.epochs if continuing else until
+        epochs = self.config.epochs if self._continues else until
         settings = {"epochs": epochs, "options": self.config.to_json()}
         state = self.ctx.slot(arch.key).load()
         if state is not None and state["settings"] != settings:
@@ -126,7 +130,7 @@ class Train(Evaluator[TrainConfig]):
             # Restored afterwards: a searcher's own draws must not depend on what is trained in between.
             with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, "train", arch.key)):
                 state = self._train(arch, settings, state, until)
-        if continuing:
+        if self._continues:
             return _on_curve(arch, state, until)
         return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
 
@@ -134,7 +138,6 @@ class Train(Evaluator[TrainConfig]):
         self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None, until: int
     ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
-        continuing = searching and self.config.budgets == "continue"
         distiller = self.ctx.distiller if self._teacher is not None else None
         training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher)
         cost = measure(training.network, self._data.task)
@@ -158,11 +161,11 @@ class Train(Evaluator[TrainConfig]):
                 "seconds": time.perf_counter() - started,
                 "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
             }
-            if continuing or (searching and done == epochs):
+            if self._continues or (searching and done == epochs):
                 split, held_out = self._score_held_out(training.network)
                 state["score"] = held_out.accuracy
                 state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
-            if continuing:
+            if self._continues:
                 state["seconds"] = time.perf_counter() - started
                 curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
                 state |= {"curve": curve, "asked": sorted(asked)}
