@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch import library as torch_library
 from torch.utils.flop_counter import register_flop_formula
 
+from nasforge_plugins.ops.native.calling import call, pixels
 from nasforge_plugins.ops.native.compiling import compiled
 
 __all__ = ["excite", "filter_map", "has_kernels", "squeeze", "unexcite", "unfilter", "unsqueeze"]
@@ -113,19 +113,14 @@ _define(
 @register_flop_formula(torch.ops.nasforge.filter)
 def _filter_flop(a: Any, kernel: Any, stride: int, *, out_shape: Any = None, **options: Any) -> int:
     """Count the convolution: who asks for the arithmetic of a network would see less on a CPU."""
-    return 2 * _pixels(a, stride) * math.prod(kernel)
+    return 2 * pixels(a, stride) * math.prod(kernel)
 
 
 @register_flop_formula(torch.ops.nasforge.unfilter)
 def _unfilter_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
     """Count its gradients."""
     _, _, a, kernel, _, stride, of_kernel = shapes
-    return 2 * _pixels(a, stride) * math.prod(kernel) * (1 + of_kernel)
-
-
-def _pixels(a: Any, stride: int) -> int:
-    images, height, width, _ = a
-    return images * -(-height // stride) * -(-width // stride)
+    return 2 * pixels(a, stride) * math.prod(kernel) * (1 + of_kernel)
 
 
 def filter_map(a: Tensor, kernel: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,10 +199,5 @@ def _pointwise(y: Tensor) -> _Form:
     return _Form(images, height, width, height, width, channels, 1, 1, torch.get_num_threads())
 
 
-def _run(name: str, form: _Form, *given: Tensor | None) -> None:
-    maps: Sequence[Tensor] = [t for t in given if t is not None]
-    found = compiled(maps[0].dtype, SOURCE)
-    assert found is not None, "has_kernels() says whether there are kernels"
-    assert all(t.is_contiguous() for t in maps)
-    addresses = (ctypes.c_void_p(None if t is None else t.data_ptr()) for t in given)
-    found[name](ctypes.byref(form), *addresses)
+def _run(name: str, form: _Form, first: Tensor, *given: Tensor | None) -> None:
+    call(SOURCE, first.dtype, name, form, (first, *given))

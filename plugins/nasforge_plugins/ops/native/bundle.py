@@ -12,6 +12,7 @@ from torch import Tensor
 from torch import library as torch_library
 from torch.utils.flop_counter import register_flop_formula
 
+from nasforge_plugins.ops.native.calling import call, pixels
 from nasforge_plugins.ops.native.compiling import compiled
 
 __all__ = ["Done", "Shape", "backward", "forward", "has_kernels"]
@@ -115,7 +116,7 @@ def _forward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
     x, kernels, weight, numbers = *shapes[:3], shapes[7]
     _, stride, _, batch, *_ = numbers
     products = math.prod(weight) * (1 + batch)
-    return 2 * _pixels(x, stride) * (products + math.prod(kernels))
+    return 2 * pixels(x, stride) * (products + math.prod(kernels))
 
 
 @register_flop_formula(torch.ops.nasforge.bundle_backward)
@@ -124,12 +125,7 @@ def _backward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
     x, kernels, weight = shapes[1:4]
     (groups, stride, twice, batch, *_), _, of_weights = shapes[7:]
     products = math.prod(weight) * (2 + batch) + twice * groups * math.prod(weight[1:])
-    return 2 * _pixels(x, stride) * (products + math.prod(kernels) * (1 + of_weights))
-
-
-def _pixels(x: Any, stride: int) -> int:
-    images, height, width, _ = x
-    return images * -(-height // stride) * -(-width // stride)
+    return 2 * pixels(x, stride) * (products + math.prod(kernels) * (1 + of_weights))
 
 
 def _forward(
@@ -259,8 +255,4 @@ def _form(x: Tensor, numbers: Sequence[int], eps: float, scales: int) -> _Form:
 
 
 def _run(name: str, x: Tensor, form: _Form, given: Sequence[Tensor | None]) -> None:
-    found = compiled(x.dtype)
-    assert found is not None, "has_kernels() says whether there are kernels"
-    assert all(t is None or t.is_contiguous() for t in given)
-    addresses = (ctypes.c_void_p(None if t is None else t.data_ptr()) for t in given)
-    found[name](ctypes.byref(form), *addresses)
+    call("bundle.c", x.dtype, name, form, given)

@@ -15,10 +15,13 @@ from torch import Tensor
 from torch import library as torch_library
 from torch.utils.flop_counter import register_flop_formula
 
-from nasforge_plugins.ops.native.cell_terms import Dots, Gathered, Uses, address, terms_in_c, uses_in_c
+from nasforge_plugins.ops.native.calling import call
+from nasforge_plugins.ops.native.cell_terms import Dots, Gathered, Uses, terms_in_c, uses_in_c
 from nasforge_plugins.ops.native.compiling import compiled
 
 __all__ = ["Dots", "Gathered", "Uses", "dots", "gather", "has_kernels", "moments", "rectify", "unnorm"]
+
+SOURCE = "cell.c"
 
 
 class _Form(ctypes.Structure):
@@ -27,7 +30,7 @@ class _Form(ctypes.Structure):
 
 def has_kernels(x: Tensor) -> bool:
     """Whether there are kernels for maps like ``x``."""
-    return x.device.type == "cpu" and x.numel() > 0 and compiled(x.dtype, "cell.c") is not None
+    return x.device.type == "cpu" and x.numel() > 0 and compiled(x.dtype, SOURCE) is not None
 
 
 USES = "Tensor[] grads, Tensor x, Tensor? maps, Tensor? mean, Tensor? rectified, int[] columns, int[] places"
@@ -206,12 +209,6 @@ def unnorm(uses: Uses, coefficients: Tensor, *, batch: bool) -> Tensor:
 
 
 def _run(name: str, x: Tensor, *given: Any) -> None:
-    found = compiled(x.dtype, "cell.c")
-    assert found is not None, "has_kernels() says whether there are kernels"
     images, height, width, channels = x.shape
     form = _Form(images, height, width, channels, torch.get_num_threads())
-    addresses = (
-        ctypes.c_void_p(address(t)) if isinstance(t, Tensor) else ctypes.c_void_p() if t is None else t
-        for t in given
-    )
-    found[name](ctypes.byref(form), *addresses)
+    call(SOURCE, x.dtype, name, form, given)

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Dots", "Gathered", "Uses", "address", "terms_in_c", "uses_in_c"]
+from nasforge_plugins.ops.native.calling import address
+
+__all__ = ["Dots", "Gathered", "Uses", "terms_in_c", "uses_in_c"]
 
 MOST = 3  # as in cell.c
 
@@ -136,9 +138,3 @@ def terms_in_c(terms: Gathered, turned: bool) -> TermsInC:
     for name, tensor in given.items():
         setattr(form, name, None if tensor is None else address(tensor))
     return form
-
-
-def address(tensor: Tensor) -> int:
-    """Return where the numbers of a contiguous tensor begin."""
-    assert tensor.is_contiguous()
-    return tensor.data_ptr()
