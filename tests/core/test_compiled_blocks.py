@@ -75,6 +75,8 @@ def test_the_recipe_decides(written, compiles):
     runtime = Runtime.of(RunConfig(compile=written))
     assert runtime.compile is compiles
     assert not hasattr(runtime.prepare(torch.nn.Linear(1, 1)), "compiles")
+    assert not runtime.prepare(OneBlock()).compiles, "a search network"
+    assert runtime.prepare_training(OneBlock()).compiles is compiles
 
 
 class OneBlock(Network):

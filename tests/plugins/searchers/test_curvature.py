@@ -194,16 +194,23 @@ def test_products_are_exact_on_a_supernet_in_double_precision(exact):
         torch.testing.assert_close(product(vector), exact @ vector, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("execution", ["reference", "fast"])
-def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, execution, monkeypatch):
+@pytest.fixture
+def torch_alone(monkeypatch):
+    """Without kernels in C, which other tests have again, whatever becomes of this one."""
     monkeypatch.setenv("NASFORGE_NATIVE", "0")
     compiled.cache_clear()
+    yield
+    compiled.cache_clear()
+
+
+@pytest.mark.parametrize("execution", ["reference", "fast"])
+@pytest.mark.usefixtures("torch_alone")
+def test_the_eigenvalue_of_a_supernet_as_it_is_searched_is_right(exact, execution):
     values = torch.linalg.eigvalsh(exact)
     dominant = float(values[values.abs().argmax()])
     supernet = Supernet(execution, torch.float32)
     product = hessian_product(supernet.logits, supernet.loss)
     assert dominant_eigenvalue(product, draw(30, seed=9)) == pytest.approx(dominant, rel=0.03)
-    compiled.cache_clear()
 
 
 def test_the_eigenvalue_of_kernels_is_that_of_differences():
