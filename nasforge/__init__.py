@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nasforge.api import bench, compare, create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
-    from nasforge.config import PluginConfig
+    from nasforge.config import EvaluatorConfig, PluginConfig
     from nasforge.data import DataModule
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
@@ -33,6 +33,7 @@ _HOMES = {
     "Distiller": "distiller",
     "Evaluation": "evaluator",
     "Evaluator": "evaluator",
+    "EvaluatorConfig": "config",
     "NasforgeError": "errors",
     "NetworkSpace": "space",
     "Plugin": "plugins",
@@ -59,6 +60,7 @@ __all__ = [
     "Distiller",
     "Evaluation",
     "Evaluator",
+    "EvaluatorConfig",
     "NasforgeError",
     "NetworkSpace",
     "Plugin",

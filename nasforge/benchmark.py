@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from multiprocessing import active_children, get_context
@@ -19,9 +20,11 @@ from nasforge import checkpoint
 from nasforge.bench_folder import BenchFolder, bench_inputs
 from nasforge.bench_table import Budget
 from nasforge.comparison import Standing
+from nasforge.constraints import COSTS
 from nasforge.errors import NasforgeError, RecipeError, RunError, suggest
-from nasforge.evaluator import Evaluation
+from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.meter import BudgetSpent, Meter
+from nasforge.objectives import objectives_of
 from nasforge.observer import Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
@@ -70,7 +73,7 @@ class Job:
         label: What the searcher is called in the results.
         budget: What the run may spend.
         work: Its folder while it is not over.
-        objectives: The objectives of all searchers that have some, by label.
+        objectives: The objectives of all searchers, by label.
     """
 
     resolved: Mapping[str, Any]
@@ -146,7 +149,7 @@ def search_once(job: Job) -> dict[str, Any]:
     started = time.monotonic()
     with RunFolder(job.work).locked():
         stages = Stages(recipe, RunFolder(job.work), runtime, Observers(()))
-        searcher, meter = stages.assemble(lambda e: Meter(e, job.budget, partial(_check_objectives, job)))
+        searcher, meter = stages.assemble(lambda e: Meter(e, job.budget, partial(_check_objectives, job, e)))
         assert isinstance(meter, Meter), "the recipe check requires an [evaluator] table"
         steps, stopped = _search(searcher, meter, job)
         if meter.evaluations == 0:
@@ -204,9 +207,16 @@ def _search(searcher: Searcher[Any], meter: Meter, job: Job) -> tuple[int, str]:
     return steps, "budget"
 
 
-def _check_objectives(job: Job, evaluation: Evaluation) -> None:
+def _check_objectives(job: Job, evaluator: Evaluator[Any], evaluation: Evaluation) -> None:
     """Look at the objectives of all searchers when the first evaluation of any shows what is reported."""
-    known = {**evaluation.metrics, "score": evaluation.score}
+    if evaluation.failed:
+        return
+    known = {"score", *evaluation.metrics}
+    wanted = {name.removeprefix("-") for names in job.objectives.values() for name in names}
+    for cost in (wanted & {*COSTS}) - known:
+        with suppress(RunError):  # nobody can tell
+            evaluator.ctx.constraints.value(evaluation.arch, cost)
+            known.add(cost)
     problems = [
         f"bench.options.{label}.objectives: {name!r}: the evaluator reports no {metric!r}."
         f"{suggest(metric, known)}"
@@ -223,9 +233,7 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
     assert recipe.bench is not None, "the caller asks for a bench"
     bench = recipe.bench
     tables = {k: v for k, v in recipe.resolved().items() if k != "train"}
-    objectives = {
-        e.label: tuple(found) for e in bench.entrants if (found := getattr(e.config, "objectives", ()))
-    }
+    objectives = {e.label: objectives_of(e.config) for e in bench.entrants}
     for seed in bench.seeds:
         for entrant in bench.entrants:
             if folder.result(entrant.label, seed) is not None:

@@ -19,6 +19,7 @@ from nasforge.errors import PluginError, suggest
 from nasforge.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.local import LocalModule, LocalModulesConfig, load_modules
 from nasforge.needs import REQUIRED, check_needs
+from nasforge.objectives import check_objectives
 from nasforge.parallel.demand import check_workers
 from nasforge.plugins import Plugin, Registry
 from nasforge.shipped import ShippedRecipe, find_recipe, shipped_recipes
@@ -264,6 +265,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
     searcher = draft.table("searcher") if "searcher" in parts else {}
     bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
+    check_objectives(draft, parts, constraints if isinstance(constraints, ConstraintsConfig) else None, bench)
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from random import Random
 
 import torch
 
 from nasforge.arch import Arch
+from nasforge.data import Split
 from nasforge.errors import NasforgeError
 from nasforge.evaluator import Evaluation
+from nasforge.objectives import reported
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.workbench import Killed, Workbench
 
@@ -47,6 +49,30 @@ def evaluations_are_complete(subject: Subject) -> None:
             require(
                 again == result, "the evaluation is another one after JSON; metrics must be plain numbers."
             )
+
+
+def metrics_are_those_announced(subject: Subject) -> None:
+    """If the options say by ``reports`` which metrics evaluations have, they have these and no others."""
+    announced = _announced(subject)
+    if announced is None:
+        return
+    found = _metrics(subject)
+    # Metrics may be named after the split that is scored, and which one that is, the images decide.
+    splits: tuple[Split, ...] = ("select", "arch")
+    for split in splits:
+        if not announced <= found:
+            with suppress(Exception):  # it may be one that cannot do without
+                found |= _metrics(subject, split)
+    require(
+        announced <= found,
+        f"reports() names {_named(announced - found)}, which no evaluation has. A search with that objective "
+        "would stop at its first evaluation: leave the name out.",
+    )
+    require(
+        found <= announced,
+        f"an evaluation has {_named(found - announced)}, which reports() does not name. A recipe with that "
+        "objective would be refused: add the name.",
+    )
 
 
 def seed_decides_the_score(subject: Subject) -> None:
@@ -167,6 +193,7 @@ def state_is_restored(subject: Subject) -> None:
 
 CHECKS: tuple[Rule, ...] = (
     evaluations_are_complete,
+    metrics_are_those_announced,
     seed_decides_the_score,
     budget_is_respected,
     killed_evaluations_go_on,
@@ -178,6 +205,26 @@ CHECKS: tuple[Rule, ...] = (
 
 def _arch(bench: Workbench) -> Arch:
     return bench.subject.partners.space().sample(Random(0))
+
+
+def _announced(subject: Subject) -> frozenset[str] | None:
+    """Return what the options of the evaluator, and of the one it builds on, say that it reports."""
+    configs = [subject.plugin.config(**subject.options)]
+    if any(need.partition(":")[0] == "evaluator" for need in subject.plugin.needs):
+        configs.append(subject.partners.evaluator().config)
+    return reported(*configs)
+
+
+def _metrics(subject: Subject, without: Split | None = None) -> frozenset[str]:
+    """Return the metrics of an evaluation, as it is where a split has no images."""
+    with scratch() as folder:
+        bench = Workbench(subject, folder)
+        bench.without = without
+        return frozenset(bench.evaluator("search").evaluate(_arch(bench)).metrics)
+
+
+def _named(metrics: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(metrics)))
 
 
 def _rest(result: Evaluation) -> dict[str, float]:

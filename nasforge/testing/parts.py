@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
 from nasforge.component import Context
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.data import DataModule, Split
 from nasforge.distiller import Distiller
 from nasforge.errors import DataError
@@ -116,6 +116,14 @@ class TinyData(DataModule[PluginConfig]):
         return -(-self.sizes()[split] // (batch_size or 8))
 
 
+class TinyEvaluatorConfig(EvaluatorConfig):
+    """No options."""
+
+    def reports(self) -> frozenset[str]:
+        """Return what `TinyEvaluator` reports."""
+        return frozenset({"params", "accuracy"})
+
+
 class TinyEvaluator(Evaluator[PluginConfig]):
     """Scores an architecture by its key: no two alike, nothing to train.
 
@@ -162,6 +170,6 @@ class Partners:
 
     space: Callable[[], SearchSpace[Any]] = lambda: TinySpace(PluginConfig())
     data: Callable[[], DataModule[Any]] = lambda: TinyData(PluginConfig())
-    evaluator: Callable[[], Evaluator[Any]] = lambda: TinyEvaluator(PluginConfig())
+    evaluator: Callable[[], Evaluator[Any]] = lambda: TinyEvaluator(TinyEvaluatorConfig())
     distiller: Callable[[], Distiller[Any]] = lambda: TinyDistiller(PluginConfig())
     task: Task = field(default_factory=lambda: Task(3, 16, 4))

@@ -63,11 +63,12 @@ class WatchedData(DataModule[Any]):
     Args:
         data: The guarded view a component gets in a real run.
         batches_read: Number of batches by split; counted here.
+        without: A split that is to look empty.
     """
 
-    def __init__(self, data: GuardedData, batches_read: Counter[str]) -> None:
+    def __init__(self, data: GuardedData, batches_read: Counter[str], without: Split | None = None) -> None:
         super().__init__(data.config)
-        self._data, self._batches_read = data, batches_read
+        self._data, self._batches_read, self._without = data, batches_read, without
 
     @property
     def task(self) -> Any:
@@ -76,7 +77,8 @@ class WatchedData(DataModule[Any]):
 
     def sizes(self) -> Mapping[Split, int]:
         """Number of images per split."""
-        return self._data.sizes()
+        sizes = dict(self._data.sizes())
+        return sizes if self._without is None else {**sizes, self._without: 0}
 
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""
@@ -109,12 +111,14 @@ class Workbench:
         batches_read: Number of batches by split.
         saves: How often a slot was written.
         die_at_save: The number of the save after which the process "dies"; 0 for never.
+        without: A split that looks empty to what is set up from now on.
     """
 
     def __init__(self, subject: Subject, folder: Path, seed: int = 0) -> None:
         self.subject, self.folder, self.seed = subject, folder, seed
         self.batches_read: Counter[str] = Counter()
         self.saves = self.die_at_save = 0
+        self.without: Split | None = None
 
     def context(self, stage: Stage, **parts: Any) -> Context:
         """Return a context as the engine makes it, on the CPU.
@@ -141,7 +145,7 @@ class Workbench:
             data.setup(bare())
             plugin = self.subject.plugin
             guarded = GuardedData(data, stage, f"{plugin.kind} {plugin.name!r}")
-            parts["data"] = WatchedData(guarded, self.batches_read)
+            parts["data"] = WatchedData(guarded, self.batches_read, self.without)
         return bare(**parts)
 
     def evaluator(self, stage: Stage) -> Evaluator[Any]:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.seeding import derive_seed
 from nasforge.train import accuracy
-from planting import assert_caught, assert_sound, plugin_of
+from planting import assert_caught, assert_sound, find, plugin_of
 
 ABOUT = {"needs": frozenset({"data", "space:supernet"})}
 
@@ -185,3 +185,60 @@ def test_evaluators(target, name, words):
 
 def test_the_evaluator_without_bugs_is_sound():
     assert_sound(plugin_of("evaluator", Trains, **ABOUT))
+
+
+class Announces(EvaluatorConfig):
+    """Says what `Trains` reports."""
+
+    def reports(self):
+        return frozenset({"loss"})
+
+
+class AnnouncesMore(Announces):
+    def reports(self):
+        return frozenset({"loss", "accuracy"})
+
+
+class AnnouncesNothing(Announces):
+    def reports(self):
+        return frozenset()
+
+
+class NamesTheSplit(Trains):
+    """Names its metric after the split that it scores on, like the ``train`` evaluator."""
+
+    def evaluate(self, arch, *, budget=None):
+        split = "select" if self.ctx.data.sizes()["select"] else "arch"
+        return Evaluation(arch, 1.0, 1.0, {f"{split}_loss": 0.5})
+
+
+class AnnouncesBothSplits(Announces):
+    def reports(self):
+        return frozenset({"arch_loss", "select_loss"})
+
+
+class AnnouncesAllSplits(Announces):
+    def reports(self):
+        return frozenset({"arch_loss", "select_loss", "weights_loss"})
+
+
+@pytest.mark.parametrize(
+    ("target", "config", "words"),
+    [
+        (Trains, AnnouncesMore, "reports() names 'accuracy', which no evaluation has"),
+        (Trains, AnnouncesNothing, "an evaluation has 'loss', which reports() does not name"),
+        (NamesTheSplit, AnnouncesAllSplits, "reports() names 'weights_loss', which"),
+        (NamesTheSplit, Announces, "reports() names 'loss', which"),
+    ],
+)
+def test_what_options_say_of_the_metrics(target, config, words):
+    plugin = plugin_of("evaluator", target, config=config, **ABOUT)
+    assert_caught(plugin, "metrics_are_those_announced", words)
+
+
+@pytest.mark.parametrize(
+    ("target", "config"),
+    [(Trains, Announces), (Trains, EvaluatorConfig), (NamesTheSplit, AnnouncesBothSplits)],
+)
+def test_options_that_say_the_truth_are_sound(target, config):
+    find(plugin_of("evaluator", target, config=config, **ABOUT), "metrics_are_those_announced")()

@@ -18,9 +18,14 @@ class Space(SearchSpace):
     choices = (Choice("a", tuple("pqr")), Choice("b", tuple("pqr")))
 
 
+    def cost(self, arch, task):
+        return {"params": 1.0 + "pqr".index(arch["b"][0])}
+
+
 class Options(PluginConfig):
     seconds: float = 2.0
     fails: bool = False
+    fails_first: bool = False
 
 
 class Score(Evaluator):
@@ -32,6 +37,8 @@ class Score(Evaluator):
         self.calls += 1
         if self.config.fails:
             return Evaluation(arch, float("-inf"), 1.0, failed="it burns")
+        if self.config.fails_first and self.calls == 1:
+            return Evaluation(arch, float("-inf"), 1.0, failed="it was cold")
         score = 10 * "pqr".index(arch["a"][0]) + "pqr".index(arch["b"][0])
         metrics = {"size": score % 3, "calls": self.calls}
         return Evaluation(arch, score, self.config.seconds * (budget or 4) / 4, metrics)
@@ -266,6 +273,19 @@ def test_unknown_objectives_are_found_by_the_first_evaluation_of_anyone(toy, tmp
         "bench.options.m.objectives: '-macs': the evaluator reports no 'macs'. Known: calls, score, size.",
     )
     assert not list(tmp_path.glob("*/runs/*/*.json"))
+
+
+def test_what_the_space_costs_is_an_objective_though_the_evaluator_does_not_report_it(toy, tmp_path):
+    options = {"nsga2": {"objectives": ["score", "-params"], "population": 4}}
+    found = nasforge.bench(toy, searchers=["nsga2"], options=options, seeds=1, budget=6, out=tmp_path)
+    assert [line.evaluations for line in found.standings] == [6, 6]
+
+
+def test_a_failed_evaluation_says_nothing_about_objectives(toy, tmp_path):
+    options = {"nsga2": {"objectives": ["score", "-size"], "population": 4}}
+    sets = ["evaluator.fails_first=true"]
+    found = nasforge.bench(toy, sets, searchers=["nsga2"], options=options, seeds=1, budget=6, out=tmp_path)
+    assert [line.evaluations for line in found.standings] == [6, 6]
 
 
 def test_when_everything_fails_the_reason_is_told(toy, tmp_path):

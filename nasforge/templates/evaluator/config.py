@@ -2,12 +2,12 @@
 
 from pydantic import PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 
 __all__ = ["TemplateEvaluatorConfig"]
 
 
-class TemplateEvaluatorConfig(PluginConfig):
+class TemplateEvaluatorConfig(EvaluatorConfig):
     """What the score is measured on."""
 
     batches: PositiveInt = 1
@@ -15,3 +15,7 @@ class TemplateEvaluatorConfig(PluginConfig):
 
     batch_size: PositiveInt = 16
     """Images per batch."""
+
+    def reports(self) -> frozenset[str]:
+        """Return the names of the metrics in an evaluation, so that other objectives are refused at once."""
+        return frozenset({"gradient_norm"})

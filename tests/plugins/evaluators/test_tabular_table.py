@@ -6,8 +6,9 @@ import gzip
 import numpy as np
 import pytest
 
+from nasforge_plugins.evaluators.tabular.config import TabularConfig
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.store import SHIPPED, check_name, folder, load, tables
+from nasforge_plugins.evaluators.tabular.store import SHIPPED, check_name, described, folder, load, tables
 from nasforge_plugins.evaluators.tabular.table import Table
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
@@ -197,3 +198,21 @@ def test_names_and_folders(monkeypatch, tmp_path):
     for name in ("nasbench201", "../x", "", ".hidden", "a/b"):
         with pytest.raises(TableError, match="table name"):
             check_name(name)
+
+
+def test_names_of_facts_are_known_without_reading_numbers(tmp_path):
+    path = tmp_path / "t.npz"
+    columns = {"cifar10/valid/200": np.ones(1), "cifar10/depth": np.ones(1), "cifar100/width": np.ones(1)}
+    Table(np.array([[0]], np.uint8), columns, {"space": "nasbench201"}).save(path)
+    for dataset in NAMES:
+        assert described("nasbench201", dataset) == set(TABLE.facts(dataset, 0)), dataset
+        assert described(str(path), dataset) == set(load(str(path)).facts(dataset, 0)), dataset
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_names_of_facts_of_a_damaged_table(tmp_path, content):
+    path = tmp_path / "t.npz"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match="cannot be read"):
+        described(str(path), "cifar10")
+    assert TabularConfig(table=str(path)).reports() is None

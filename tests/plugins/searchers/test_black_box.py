@@ -6,6 +6,7 @@ from statistics import mean
 import pytest
 
 import nasforge
+from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 
 
@@ -54,9 +55,10 @@ def test_a_pareto_set_is_mutually_non_dominated(tmp_path):
         )
 
 
-def test_an_unknown_objective_is_named(tmp_path):
-    with pytest.raises(nasforge.NasforgeError, match=r"'-mac'.*Did you mean 'macs'"):
+def test_an_unknown_objective_is_named_before_anything_runs(tmp_path):
+    with pytest.raises(RecipeError, match=r"'-mac': .* reports no 'mac'\. Did you mean 'macs'"):
         search(tmp_path, "nsga2", objectives=["score", "-mac"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_grid_goes_through_the_space_in_order(tmp_path):

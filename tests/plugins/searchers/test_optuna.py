@@ -118,9 +118,17 @@ def test_several_objectives_give_a_pareto_set(sampler: str, tmp_path: Path) -> N
 
 
 def test_an_objective_that_nobody_reports_is_told() -> None:
-    searcher = optuna(objectives=["score", "-latency_ms"])
-    with pytest.raises(RunError, match="reports no 'latency_ms'"):
+    searcher = optuna(objectives=["score", "-budgt"])
+    with pytest.raises(RunError, match=r"reports no 'budgt'\. Did you mean 'budget'"):
         searcher.step()
+
+
+def test_costs_that_the_evaluator_does_not_report_come_from_the_space() -> None:
+    searcher = OptunaSearcher(OptunaConfig(evaluations=2, initial=2, objectives=("score", "-params")))
+    constraints = Constraints(measure=lambda arch: {"params": float(digits(arch))})
+    searcher.setup(replace(searcher_context(Table()), constraints=constraints))
+    run(searcher)
+    assert [e.metrics["params"] for e in searcher.history] == [digits(e.arch) for e in searcher.history]
 
 
 def test_failed_evaluations_are_told_as_failed(tmp_path: Path) -> None:
@@ -185,6 +193,8 @@ def test_wrong_options_are_told_at_check() -> None:
         check(recipe(sampler="cma-es", objectives=["score", "-macs"]), registry)
     with pytest.raises(RecipeError, match="name the same number twice"):
         check(recipe(objectives=["score", "-score"]), registry)
+    with pytest.raises(RecipeError, match=r"'-mac': .* reports no 'mac'\. Did you mean 'macs'"):
+        check(recipe(objectives=["score", "-mac"]), registry)
 
 
 @pytest.mark.parametrize(("missing", "sampler"), [("optuna", "tpe"), ("cmaes", "cma-es")])

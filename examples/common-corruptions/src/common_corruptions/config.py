@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 __all__ = ["CommonCorruptionsEvaluatorConfig", "Kind"]
@@ -10,7 +10,7 @@ __all__ = ["CommonCorruptionsEvaluatorConfig", "Kind"]
 Kind = Literal["noise", "blur", "contrast", "brightness", "pixelate"]
 
 
-class CommonCorruptionsEvaluatorConfig(PluginConfig):
+class CommonCorruptionsEvaluatorConfig(EvaluatorConfig):
     """How a network is trained, and what it must bear."""
 
     epochs: PositiveInt = 10
@@ -35,3 +35,8 @@ class CommonCorruptionsEvaluatorConfig(PluginConfig):
 
     clean_share: float = Field(0.5, ge=0, le=1)
     """Share of the clean accuracy in the score; the rest is the mean accuracy over all corruptions."""
+
+    def reports(self) -> frozenset[str]:
+        """Return the metrics of an evaluation: what a search can have as an objective."""
+        kinds = ("clean", "corrupted", *self.corruptions)
+        return frozenset({"params", "macs", *(f"{kind}_accuracy" for kind in kinds)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from nasforge.config import EvaluatorConfig
 from nasforge_plugins.predictors.options import PredictorOptions
 
 __all__ = ["PredictorConfig"]
 
 
-class PredictorConfig(PredictorOptions):
+class PredictorConfig(PredictorOptions, EvaluatorConfig):
     """When to evaluate, when to predict. The evaluator it builds on is the table ``[evaluator.base]``."""
 
     initial: int = Field(30, ge=5)
@@ -28,3 +29,7 @@ class PredictorConfig(PredictorOptions):
 
     folds: int = Field(5, ge=2, le=5)
     """Parts of the cross-validation that measures how well the predictor ranks what it has not seen."""
+
+    def reports(self) -> frozenset[str]:
+        """Return what it adds to every evaluation of its base; what it says of a model comes later."""
+        return frozenset({"evaluated"})

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 
 __all__ = ["SupernetConfig"]
 
 
-class SupernetConfig(PluginConfig):
+class SupernetConfig(EvaluatorConfig):
     """How the supernet is trained, and how an architecture is scored with its weights."""
 
     epochs: PositiveInt = 60
@@ -55,3 +55,7 @@ class SupernetConfig(PluginConfig):
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
         return self
+
+    def reports(self) -> frozenset[str]:
+        """Return what is measured; the images decide which of ``arch`` and ``select`` is scored."""
+        return frozenset(f"{split}_{name}" for split in ("arch", "select") for name in ("accuracy", "loss"))

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import PositiveInt, field_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 
 
-class TabularConfig(PluginConfig):
+class TabularConfig(EvaluatorConfig):
     """Which numbers of which table score an architecture."""
 
     table: str = "nasbench201"
@@ -29,7 +29,7 @@ class TabularConfig(PluginConfig):
     @field_validator("table")
     @classmethod
     def _exists(cls, table: str) -> str:
-        if table != "nasbench201":  # that one is always there, and listing plugins stays light
+        if table != "nasbench201":  # that one is always there
             from nasforge_plugins.evaluators.tabular.errors import TableError
             from nasforge_plugins.evaluators.tabular.store import path_of
 
@@ -38,3 +38,13 @@ class TabularConfig(PluginConfig):
             except TableError as error:
                 raise ValueError(str(error)) from None
         return table
+
+    def reports(self) -> frozenset[str] | None:
+        """Return what the table knows; None if it cannot be read, which the evaluator says better."""
+        from nasforge_plugins.evaluators.tabular.errors import TableError
+        from nasforge_plugins.evaluators.tabular.store import described
+
+        try:
+            return frozenset({"valid_accuracy"}) | described(self.table, self.dataset)
+        except TableError:
+            return None

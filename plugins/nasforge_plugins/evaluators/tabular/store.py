@@ -1,17 +1,24 @@
-"""Where tables live: one inside nasforge, imported ones in the user's data folder."""
+"""Where tables live: one inside nasforge, imported ones in the user's data folder.
+
+Nothing but `load` imports numpy: recipes are checked without.
+"""
 
 from __future__ import annotations
 
 import re
+import zipfile
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasforge.errors import suggest
 from nasforge.places import user_folder
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.table import Table
 
-__all__ = ["SHIPPED", "check_name", "folder", "load", "path_of", "tables"]
+if TYPE_CHECKING:
+    from nasforge_plugins.evaluators.tabular.table import Table
+
+__all__ = ["SHIPPED", "check_name", "described", "folder", "load", "path_of", "tables"]
 
 SHIPPED = {"nasbench201": Path(__file__).with_name("nasbench201.npz")}
 """Tables inside the distribution, by name; the name is that of their space too."""
@@ -76,8 +83,32 @@ def load(name: str, space: str | None = None) -> Table:
     return table
 
 
+def described(name: str, dataset: str) -> frozenset[str]:
+    """Return the names of what `Table.facts` may tell, without reading a number.
+
+    Args:
+        name: As in `load`.
+        dataset: Name of the image set.
+
+    Raises:
+        TableError: There is no such table, or it cannot be read.
+    """
+    found: set[str] = set()
+    # An imported table takes what it lacks from the one inside nasforge, if both are of one space.
+    for path in (path_of(name), *SHIPPED.values()):
+        try:
+            with zipfile.ZipFile(path) as file:
+                found.update(member.removesuffix(".npy") for member in file.namelist())
+        except (OSError, zipfile.BadZipFile) as error:
+            raise TableError(f"{path}: cannot be read ({error}).") from None
+    columns = [column.partition("/") for column in found]
+    return frozenset(fact for owner, _, fact in columns if owner == dataset and "/" not in fact)
+
+
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> Table:
+    from nasforge_plugins.evaluators.tabular.table import Table
+
     table = Table.load(path)
     if path in SHIPPED.values() or table.space not in SHIPPED:
         return table

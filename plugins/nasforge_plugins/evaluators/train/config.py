@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 
 __all__ = ["TrainConfig"]
 
 
-class TrainConfig(PluginConfig):
+class TrainConfig(EvaluatorConfig):
     """How a network is trained from scratch. The defaults suit small images and a short training."""
 
     epochs: PositiveInt = 50
@@ -86,3 +86,9 @@ class TrainConfig(PluginConfig):
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not be above epochs ({self.epochs})")
         return self
+
+    def reports(self) -> frozenset[str]:
+        """Return what a training tells; the images decide which of ``select`` and ``arch`` is scored."""
+        splits = ("train", "select", "arch")
+        measured = {f"{split}_{name}" for split in splits for name in ("accuracy", "loss")}
+        return frozenset({"params", "macs", "epochs", *measured})

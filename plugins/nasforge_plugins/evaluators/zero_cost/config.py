@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig
 
 __all__ = ["ProxyName", "ZeroCostConfig"]
 
@@ -28,7 +28,7 @@ ProxyName = Literal[
 ]
 
 
-class ZeroCostConfig(PluginConfig):
+class ZeroCostConfig(EvaluatorConfig):
     """Which proxies score a network, and on how many images."""
 
     proxies: tuple[ProxyName, ...] = Field(("naswot",), min_length=1)
@@ -58,3 +58,7 @@ class ZeroCostConfig(PluginConfig):
         if len(set(proxies)) != len(proxies):
             raise ValueError(f"each proxy is listed once; got {list(proxies)}")
         return proxies
+
+    def reports(self) -> frozenset[str]:
+        """Return the proxies that are computed, and the size of the network."""
+        return frozenset({*self.proxies, "params", "macs"})

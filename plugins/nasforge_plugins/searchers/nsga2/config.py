@@ -6,22 +6,20 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import Objective, ObjectivesConfig
 
 __all__ = ["Nsga2Config"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Nsga2Config(PluginConfig):
+class Nsga2Config(ObjectivesConfig):
     """Objectives, size of the population and length of the search."""
 
     evaluations: PositiveInt = 500
     """How many architectures to propose, the first population included."""
 
-    objectives: tuple[Annotated[str, Field(pattern="^-?[^-]")], ...] = Field(
-        ("score", "-params"), min_length=2
-    )
+    objectives: tuple[Objective, ...] = Field(("score", "-params"), min_length=2)
     """What to make large: "score" or a metric of the evaluator; with "-" before it, what to make small."""
 
     population: int = Field(20, ge=2)
@@ -39,6 +37,4 @@ class Nsga2Config(PluginConfig):
             raise ValueError(
                 f"population ({self.population}) must not be above evaluations ({self.evaluations})"
             )
-        if len({name.removeprefix("-") for name in self.objectives}) < len(self.objectives):
-            raise ValueError("objectives name the same number twice")
         return self

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import Objective, ObjectivesConfig
 
 __all__ = ["OptunaConfig", "SamplerName"]
 
 SamplerName = Literal["tpe", "gp", "cma-es", "nsga2", "random"]
 
 
-class OptunaConfig(PluginConfig):
+class OptunaConfig(ObjectivesConfig):
     """Which sampler of Optuna proposes, and for how long. Needs ``pip install 'nasforge[optuna]'``."""
 
     sampler: SamplerName = "tpe"
@@ -25,7 +25,7 @@ class OptunaConfig(PluginConfig):
     evaluations: PositiveInt = 150
     """How many architectures to propose. One that was proposed before keeps its score and costs nothing."""
 
-    objectives: tuple[Annotated[str, Field(pattern="^-?[^-]")], ...] = Field(("score",), min_length=1)
+    objectives: tuple[Objective, ...] = Field(("score",), min_length=1)
     """What to make large: "score" or a metric of the evaluator; with "-" before it, what to make small. With
     several, the result has a Pareto set; "cma-es" takes one only."""
 
@@ -45,6 +45,4 @@ class OptunaConfig(PluginConfig):
             raise ValueError(
                 "sampler 'cma-es' takes one objective. Take 'nsga2' or 'tpe', or remove objectives"
             )
-        if len({name.removeprefix("-") for name in self.objectives}) < len(self.objectives):
-            raise ValueError("objectives name the same number twice")
         return self

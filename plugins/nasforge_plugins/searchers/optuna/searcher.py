@@ -48,6 +48,7 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
         super().setup(ctx)
         self.evaluations = self.config.evaluations
         self.objectives = Objectives(self.config.objectives)
+        self.costs = self.objectives.costs
         self._coding = Coding(ctx.space, real=self.config.sampler == "cma-es")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
