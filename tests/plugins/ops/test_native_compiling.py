@@ -30,7 +30,19 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+FOLDER = native.FOLDER
+SOURCES = sorted(path.name for path in FOLDER.glob("*.c"))
 SHAPE = Shape(1, 1, 0, (3,), (2,), True)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", native.REALS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_there_is_nothing_that_does_not_compile(source, dtype, monkeypatch):
+    """Where it does not, torch computes, and tests of kernels are skipped: nobody would see."""
+    monkeypatch.setattr(native, "FOLDER", FOLDER)
+    monkeypatch.delenv("NASFORGE_CACHE")
+    assert native.compiled(dtype, source) is not None
 
 
 @needs_compiler
@@ -92,7 +104,8 @@ def test_wheels_bring_the_sources(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {
-        f"nasforge_plugins/ops/native/{name}" for name in ("bottleneck.c", "bundle.c", "cell.c", "kernels.h")
+        f"nasforge_plugins/ops/native/{name}"
+        for name in ("bottleneck.c", "bundle.c", "cell.c", "kernels.h", "norms.h")
     } <= set(names)
 
 

@@ -205,18 +205,21 @@ def test_what_is_no_number_is_seen(name):
 
 
 def test_bits_do_not_depend_on_threads(monkeypatch):
-    """Those of the kernels; convolutions are torch's."""
+    """Those of the kernels; convolutions and small matrix products are torch's, which may divide them up."""
     given, threads, found = Given(channels=24, dtype=torch.float32, batch=7), torch.get_num_threads(), []
-    convolve = torch.nn.functional.conv2d
 
-    def one_thread(*args, **options):
-        torch.set_num_threads(1)
-        try:
-            return convolve(*args, **options)
-        finally:
-            torch.set_num_threads(count)
+    def in_one_thread(compute):
+        def run(*args, **options):
+            torch.set_num_threads(1)
+            try:
+                return compute(*args, **options)
+            finally:
+                torch.set_num_threads(count)
 
-    monkeypatch.setattr(torch.nn.functional, "conv2d", one_thread)
+        return run
+
+    for home, name in ((torch.nn.functional, "conv2d"), (torch, "bmm")):
+        monkeypatch.setattr(home, name, in_one_thread(getattr(home, name)))
     start = given.ours.state_dict()
     start = {name: value.clone() for name, value in start.items()}
     try:

@@ -17,7 +17,7 @@ from nasforge_plugins.ops.native.compiling import compiled
 
 __all__ = ["Done", "Shape", "backward", "forward", "has_kernels"]
 
-PATHS, MATS, VECS = 4, 3, 6  # as in bundle.c
+PATHS, VECS = 4, 5  # as in bundle.c
 MEAN, VARIANCE = 3, 4
 
 
@@ -50,14 +50,12 @@ class Done(NamedTuple):
 
     Attributes:
         out: Sum of the paths, per edge, ``(G, n, C)``.
-        maps: What the 1x1 convolutions see, ``(L G, n, C)``.
-        mats: ``(L G, 3, C, C)``.
-        vecs: ``(L G, 6, C)``.
+        maps: What the 1x1 convolutions make, ``(L G, n, C)``.
+        vecs: ``(L G, 5, C)``.
     """
 
     out: Tensor
     maps: Tensor
-    mats: Tensor
     vecs: Tensor
 
     @property
@@ -99,33 +97,31 @@ def has_kernels(x: Tensor, shape: Shape) -> bool:
 _operators = torch_library.Library("nasforge", "DEF")
 _operators.define(
     "bundle(Tensor x, Tensor kernels, Tensor weight, Tensor? scale, Tensor? shift, Tensor? mean, "
-    "Tensor? variance, int[] shape, float eps) -> (Tensor, Tensor, Tensor, Tensor)"
+    "Tensor? variance, int[] shape, float eps) -> (Tensor, Tensor, Tensor)"
 )
 _operators.define(
-    "bundle_backward(Tensor grad, Tensor x, Tensor kernels, Tensor weight, Tensor maps, Tensor mats, "
-    "Tensor vecs, int[] shape, bool of_x, bool of_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    "bundle_backward(Tensor grad, Tensor x, Tensor kernels, Tensor weight, Tensor maps, Tensor vecs, "
+    "int[] shape, bool of_x, bool of_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
 
 @register_flop_formula(torch.ops.nasforge.bundle)
 def _forward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
-    """Count the convolutions, and the squares that norms of a batch are made from.
+    """Count the convolutions.
 
     Torch's counter must know: who asks for the MACs of a network would see less on a CPU.
     """
     x, kernels, weight, numbers = *shapes[:3], shapes[7]
-    _, stride, _, batch, *_ = numbers
-    products = math.prod(weight) * (1 + batch)
-    return 2 * pixels(x, stride) * (products + math.prod(kernels))
+    return 2 * pixels(x, numbers[1]) * (math.prod(weight) + math.prod(kernels))
 
 
 @register_flop_formula(torch.ops.nasforge.bundle_backward)
 def _backward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
-    """Count its gradients, and the maps that are made again."""
+    """Count its gradients, and what the 1x1 convolutions see, which those of weights need again."""
     x, kernels, weight = shapes[1:4]
-    (groups, stride, twice, batch, *_), _, of_weights = shapes[7:]
-    products = math.prod(weight) * (2 + batch) + twice * groups * math.prod(weight[1:])
-    return 2 * pixels(x, stride) * (products + math.prod(kernels) * (1 + of_weights))
+    numbers, _, of_weights = shapes[6:]
+    products = math.prod(weight) * (1 + of_weights)
+    return 2 * pixels(x, numbers[1]) * (products + math.prod(kernels) * (1 + 2 * of_weights))
 
 
 def _forward(
@@ -145,13 +141,12 @@ def _forward(
     done = Done(
         x.new_empty(form.groups, pixels, channels),
         x.new_empty(layers, pixels, channels),
-        x.new_empty(layers, MATS, channels, channels),
         x.new_empty(layers, VECS, channels),
     )
     if mean is not None and variance is not None:
         done.mean.copy_(mean)
         done.variance.copy_(variance)
-    given = (x, kernels, weight, scale, shift, done.maps, done.mats, done.vecs, done.out)
+    given = (x, kernels, weight, scale, shift, done.maps, done.vecs, done.out)
     _run("forward", x, form, given)
     return done
 
@@ -162,7 +157,6 @@ def _backward(
     kernels: Tensor,
     weight: Tensor,
     maps: Tensor,
-    mats: Tensor,
     vecs: Tensor,
     numbers: Sequence[int],
     of_x: bool,
@@ -172,11 +166,11 @@ def _backward(
     found = (
         torch.empty_like(x) if of_x else nothing,
         torch.zeros_like(kernels) if of_weights else nothing,
-        torch.empty_like(weight) if of_weights else nothing,
+        torch.zeros_like(weight) if of_weights else nothing,
         x.new_empty(len(weight), weight.shape[1]),
         x.new_empty(len(weight), weight.shape[1]),
     )
-    given = (grad, x, kernels, weight, maps, mats, vecs, *(t if t.numel() else None for t in found))
+    given = (grad, x, kernels, weight, maps, vecs, *(t if t.numel() else None for t in found))
     _run("backward", x, _form(x, numbers, 0.0, 0), given)
     return found
 
@@ -231,7 +225,7 @@ def backward(
         x: As in `forward`.
         kernels: As there.
         weight: As there.
-        done: Maps, mats and vecs of what it returned.
+        done: Maps and vecs of what it returned.
         shape: As there.
         of_x: Whether the first of the gradients is wanted; else it is empty.
         of_weights: Whether the next two are.

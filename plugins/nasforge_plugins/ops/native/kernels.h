@@ -99,8 +99,10 @@ INLINE void combine_any(REAL *out, const REAL *const *maps, const REAL *const *m
         } else if (column + LANES <= channels) {                                                               \
             combine_tile(out, maps, mats, terms, bias, channels, at, column, LANES, ROWS_ONE, 1);              \
             column += LANES;                                                                                   \
+        } else if (channels > LANES) { /* the last vector once more, from its end: whole vectors are faster */    \
+            column = channels - LANES;                                                                         \
         } else {                                                                                               \
-            combine_tile(out, maps, mats, terms, bias, channels, at, column, channels - column, ROWS_ONE, 1);  \
+            combine_tile(out, maps, mats, terms, bias, channels, at, column, channels, ROWS_ONE, 1);           \
             column = channels;                                                                                 \
         }                                                                                                      \
     }
@@ -120,9 +122,10 @@ static void combine(REAL *out, const REAL *const *maps, const REAL *const *mats,
     }
 }
 
-/* products[i][j] += sum over rows of a[r][i] b[r][j], for some i and neighbouring vectors of j */
+/* products[i][j] += sum over rows of a[r][i] b[r][j], for some i and neighbouring vectors of j, whose first few are left
+ * out where they were done before */
 INLINE void products_tile(REAL *products, const REAL *a, const REAL *b, int64_t rows, int64_t channels, int64_t i,
-                          int64_t column, int64_t lanes, int many, int vectors) {
+                          int64_t column, int64_t lanes, int64_t done, int many, int vectors) {
     vec sums[16];
     for (int t = 0; t < many * vectors; t++) sums[t] = (vec){0};
     LOOP(r, rows) {
@@ -134,28 +137,36 @@ INLINE void products_tile(REAL *products, const REAL *a, const REAL *b, int64_t 
         }
     }
     for (int u = 0; u < many; u++) {
-        for (int v = 0; v < vectors; v++) {
-            REAL *to = products + (i + u) * channels + column + v * LANES;
-            store(to, load(to, lanes) + sums[u * vectors + v], lanes);
+        REAL *to = products + (i + u) * channels + column;
+        if (done) {
+            for (int64_t c = done; c < lanes; c++) to[c] += sums[u][c];
+            continue;
         }
+        for (int v = 0; v < vectors; v++)
+            store(to + v * LANES, load(to + v * LANES, lanes) + sums[u * vectors + v], lanes);
     }
 }
 
 /* Also adds the sums of a's rows up, where they are wanted. */
 static void products(REAL *to, REAL *sums, const REAL *a, const REAL *b, int64_t rows, int64_t channels) {
     int64_t column = 0;
-#define TILES(LANES_NOW, MANY, VECTORS)                                                                        \
+#define TILES(LANES_NOW, DONE, MANY, VECTORS)                                                                  \
     {                                                                                                          \
         int64_t i = 0;                                                                                         \
         for (; i + MANY <= channels; i += MANY)                                                                \
-            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, MANY, VECTORS);                      \
+            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, DONE, MANY, VECTORS);                \
         for (; i + 4 <= channels; i += 4)                                                                      \
-            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, 4, VECTORS);                         \
-        for (; i < channels; i++) products_tile(to, a, b, rows, channels, i, column, LANES_NOW, 1, VECTORS);   \
+            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, DONE, 4, VECTORS);                   \
+        for (; i < channels; i++)                                                                              \
+            products_tile(to, a, b, rows, channels, i, column, LANES_NOW, DONE, 1, VECTORS);                   \
     }
-    for (; column + 2 * LANES <= channels; column += 2 * LANES) TILES(LANES, 8, 2)
-    for (; column + LANES <= channels; column += LANES) TILES(LANES, 16, 1)
-    if (column < channels) TILES(channels - column, 16, 1)
+    for (; column + 2 * LANES <= channels; column += 2 * LANES) TILES(LANES, 0, 8, 2)
+    for (; column + LANES <= channels; column += LANES) TILES(LANES, 0, 16, 1)
+    if (column < channels && channels > LANES) {
+        const int64_t done = column - (channels - LANES);
+        column = channels - LANES;
+        TILES(LANES, done, 16, 1)
+    } else if (column < channels) TILES(channels, 0, 16, 1)
 #undef TILES
     if (sums) LOOP(r, rows) LOOP(c, channels) sums[c] += a[r * channels + c];
 }
@@ -191,10 +202,14 @@ INLINE void taps(vec *sums, const vec *from, int64_t wide, const vec *kernel, in
     for (int u = 0; u < count; u++) sums[u] = (vec){0};
     for (int i = 0; i < k; i++) {
         const vec *row = from + i * dilation * wide;
-        for (int j = 0; j < k; j++) {
-            vec tap = kernel[i * k + j];
-            for (int u = 0; u < count; u++) sums[u] += tap * row[u * stride + j * dilation];
-        }
+#pragma GCC unroll 32
+        for (int e = 0; e < (count - 1) * stride + (k - 1) * dilation + 1; e++)
+#pragma GCC unroll 8
+            for (int j = 0; j < k; j++) {
+                int u = (e - j * dilation) / stride;
+                if (e >= j * dilation && u * stride + j * dilation == e && u < count)
+                    sums[u] += kernel[i * k + j] * row[e];
+            }
     }
 }
 
@@ -224,22 +239,50 @@ INLINE void image_taps(const vec *buffer, int64_t wide, const vec *kernel, REAL 
     }
 }
 
-/* Add products of gradient and input, summed over an image: one per tap. */
-INLINE void image_products(const vec *buffer, int64_t wide, const REAL *grad, REAL *to, int64_t height,
-                           int64_t width, int64_t channels, int64_t lanes, int k, int stride, int dilation) {
-    vec sums[25];
-    for (int t = 0; t < k * k; t++) sums[t] = (vec){0};
+/* `many` rows of taps from row `i` on, for `count` neighbouring gradients at once: most inputs serve several of them. */
+INLINE void tap_products(vec *sums, const vec *from, int64_t wide, const REAL *grad, int64_t channels, int64_t lanes,
+                         int count, int i, int many, int k, int stride, int dilation) {
+    vec g[4];
+    for (int u = 0; u < count; u++) g[u] = load(grad + u * channels, lanes);
+    for (int v = 0; v < many; v++) {
+        const vec *row = from + (i + v) * dilation * wide;
+#pragma GCC unroll 32
+        for (int e = 0; e < (count - 1) * stride + (k - 1) * dilation + 1; e++)
+#pragma GCC unroll 8
+            for (int j = 0; j < k; j++) {
+                int u = (e - j * dilation) / stride;
+                if (e >= j * dilation && u * stride + j * dilation == e && u < count)
+                    sums[v * k + j] += g[u] * row[e];
+            }
+    }
+}
+
+INLINE void rows_products(const vec *buffer, int64_t wide, const REAL *grad, REAL *to, int64_t height, int64_t width,
+                         int64_t channels, int64_t lanes, int i, int many, int k, int stride, int dilation) {
+    enum { MANY = 4 };
+    vec sums[15];
+    for (int t = 0; t < many * k; t++) sums[t] = (vec){0};
     LOOP(h, height) {
         const vec *row = buffer + h * stride * wide;
         const REAL *from = grad + h * width * channels;
-        LOOP(w, width) {
-            vec g = load(from + w * channels, lanes);
-            for (int i = 0; i < k; i++)
-                for (int j = 0; j < k; j++)
-                    sums[i * k + j] += g * row[w * stride + i * dilation * wide + j * dilation];
-        }
+        int64_t w = 0;
+        for (; w + MANY <= width; w += MANY)
+            tap_products(sums, row + w * stride, wide, from + w * channels, channels, lanes, MANY, i, many, k, stride,
+                         dilation);
+        for (; w < width; w++)
+            tap_products(sums, row + w * stride, wide, from + w * channels, channels, lanes, 1, i, many, k, stride,
+                         dilation);
     }
-    for (int t = 0; t < k * k; t++) store(to + t * channels, load(to + t * channels, lanes) + sums[t], lanes);
+    to += i * k * channels;
+    for (int t = 0; t < many * k; t++) store(to + t * channels, load(to + t * channels, lanes) + sums[t], lanes);
+}
+
+/* Add products of gradient and input, summed over an image: one per tap. The sums of all taps of a large kernel would
+ * not leave enough registers. */
+INLINE void image_products(const vec *buffer, int64_t wide, const REAL *grad, REAL *to, int64_t height,
+                           int64_t width, int64_t channels, int64_t lanes, int k, int stride, int dilation) {
+    rows_products(buffer, wide, grad, to, height, width, channels, lanes, 0, 3, k, stride, dilation);
+    if (k == 5) rows_products(buffer, wide, grad, to, height, width, channels, lanes, 3, 2, k, stride, dilation);
 }
 
 #define CHOOSE(CALL)                                                                                           \
