@@ -30,6 +30,7 @@ ARITHMETIC = (
     *("nasforge::bundle", "nasforge::bundle_backward"),
     *("nasforge::filter", "nasforge::unfilter"),
     *("nasforge::rectify", "nasforge::gather", "nasforge::dots"),
+    *("nasforge::winograd", "nasforge::winograd_backward"),
 )
 """What a profile calls the operators whose arithmetic is counted; convolutions of all backends are inside."""
 
@@ -85,7 +86,8 @@ def arithmetic(work: Work, device: torch.device) -> dict[str, float]:
 
     Returns:
         ``gflop`` (a multiplication and an addition are two), and ``seconds`` inside the operators that do it:
-        on the device, or of the thread that waits for them on a CPU.
+        on the device, or of the thread that waits for them on a CPU. Convolutions count what they take
+        directly: with kernels that multiply less, the rate may exceed the peak.
     """
     corrected = {torch.ops.aten.convolution_backward: _backward_flop}
     with FlopCounterMode(display=False, custom_mapping=corrected) as counter:

@@ -59,39 +59,6 @@ void rectify(const form *f, const REAL *x, REAL *r, REAL *sums, REAL *squares) {
     free(parts);
 }
 
-/* Mean and biased variance of each column of y (n, columns). Squares are of the distance to the first pixel: those of
- * a small spread around a large mean would be lost beside it. */
-void seen(const form *f, const REAL *y, int64_t columns, REAL *mean, REAL *variance) {
-    SIZES
-    REAL *parts = zeros(chunks * 2 * columns * half);
-    EACH_CHUNK {
-        REAL *sums = parts + chunk * 2 * columns, *squares = sums + columns;
-        IMAGES(image) VECTORS(columns, {
-            const REAL *from = y + image * pixels * columns + c;
-            vec middle = load(y + c, lanes), sum[2] = {{0}}, square[2] = {{0}};
-            int64_t p = 0;
-            for (; p + 2 <= pixels; p += 2)
-                for (int u = 0; u < 2; u++) {
-                    vec v = load(from + (p + u) * columns, lanes) - middle;
-                    sum[u] += v, square[u] += v * v;
-                }
-            if (p < pixels) {
-                vec v = load(from + p * columns, lanes) - middle;
-                sum[0] += v, square[0] += v * v;
-            }
-            store(sums + c, load(sums + c, lanes) + (sum[0] + sum[1]), lanes);
-            store(squares + c, load(squares + c, lanes) + (square[0] + square[1]), lanes);
-        })
-    }
-    LOOP(c, columns) {
-        double away = total(parts, chunks, 2 * columns, c) / (double)n;
-        double v = total(parts, chunks, 2 * columns, columns + c) / (double)n - away * away;
-        mean[c] = (REAL)(away + (double)y[c]);
-        variance[c] = (REAL)(v > 0 || v != v ? v : 0);
-    }
-    free(parts);
-}
-
 /* One over the number of pixels around the i-th of a row or column of so many, itself included. */
 static REAL share(int64_t i, int64_t count) { return 1 / (REAL)(1 + (i > 0) + (i + 1 < count)); }
 

@@ -19,7 +19,7 @@ from nasforge_plugins.ops.native.calling import call
 from nasforge_plugins.ops.native.cell_terms import Dots, Gathered, Uses, terms_in_c, uses_in_c
 from nasforge_plugins.ops.native.compiling import compiled
 
-__all__ = ["Dots", "Gathered", "Uses", "dots", "gather", "has_kernels", "moments", "rectify", "unnorm"]
+__all__ = ["Dots", "Gathered", "Uses", "dots", "gather", "has_kernels", "rectify", "unnorm"]
 
 SOURCE = "cell.c"
 
@@ -36,7 +36,6 @@ def has_kernels(x: Tensor) -> bool:
 USES = "Tensor[] grads, Tensor x, Tensor? maps, Tensor? mean, Tensor? rectified, int[] columns, int[] places"
 _operators = torch_library.Library("nasforge", "FRAGMENT")
 _operators.define("rectify(Tensor x, bool moments) -> (Tensor, Tensor, Tensor)")
-_operators.define("moments(Tensor maps) -> (Tensor, Tensor)")
 _operators.define(
     "gather(Tensor like, Tensor[] maps, Tensor? gains, Tensor[] rows, Tensor? products, Tensor? level, "
     "Tensor? gate, Tensor[] skipped, Tensor? skip_factors, Tensor[] pooled, Tensor? pool_factors, "
@@ -81,13 +80,6 @@ def _rectify(x: Tensor, moments: bool) -> tuple[Tensor, Tensor, Tensor]:
     found = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels, channels)
     _run("rectify", x, x, found[0], *(found[1:] if moments else (None, None)))
     return found
-
-
-def _moments(maps: Tensor) -> tuple[Tensor, Tensor]:
-    columns = maps.shape[3]
-    mean, variance = maps.new_empty(columns), maps.new_empty(columns)
-    _run("seen", maps, maps, ctypes.c_int64(columns), mean, variance)
-    return mean, variance
 
 
 def _gather(
@@ -153,7 +145,7 @@ def _unnorm(
 
 
 for _name, _kernel in (
-    *(("rectify", _rectify), ("moments", _moments), ("gather", _gather)),
+    *(("rectify", _rectify), ("gather", _gather)),
     *(("dots", _dots), ("unnorm", _unnorm)),
 ):
     _operators.impl(_name, _kernel, "CPU")
@@ -167,11 +159,6 @@ def rectify(x: Tensor, *, moments: bool) -> tuple[Tensor, Tensor, Tensor]:
         moments: Whether the sums are wanted.
     """
     return cast("tuple[Tensor, Tensor, Tensor]", torch.ops.nasforge.rectify(x, moments))
-
-
-def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance of each channel."""
-    return cast("tuple[Tensor, Tensor]", torch.ops.nasforge.moments(maps))
 
 
 def gather(like: Tensor, terms: Gathered, *, turned: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""A cell as one differentiable function: 3x3 convolutions by torch, and kernels in C for all around them.
+"""A cell as one differentiable function, by kernels in C.
 
 Kept for the gradient are the nodes, rectified where that is enough, and the maps of the 3x3 convolutions. A
 1x1 convolution and the norm after it are one matrix product, which is made again.
@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
-from nasforge_plugins.ops.native.cell import Gathered, gather, moments, rectify
+from nasforge_plugins.ops.native.cell import Gathered, gather, rectify
+from nasforge_plugins.ops.native.winograd import convolve
 from nasforge_plugins.ops.normed import Folded, fold
 from nasforge_plugins.spaces.nasbench201.cell_gradient import CellGradient
 from nasforge_plugins.spaces.nasbench201.cell_parts import (
@@ -148,10 +148,10 @@ class _Run:
 
     def convolve(self, source: Source, rectified: Tensor, layers: slice) -> Source:
         weight = torch.cat(self.weights[layers])
-        maps = as_image(F.conv2d(rectified.permute(0, 3, 1, 2), weight, padding=1))
+        maps, *seen = convolve(rectified, weight, moments=self.form.running is None)
         mean, variance = self.mean[layers], self.variance[layers]
         if self.form.running is None:
-            for kept, found in zip((mean, variance), moments(maps), strict=True):
+            for kept, found in zip((mean, variance), seen, strict=True):
                 kept.copy_(found.view_as(kept))
         deviation = (variance + self.form.eps).rsqrt_()
         gain = deviation if self.scale is None else deviation * self.scale[layers]

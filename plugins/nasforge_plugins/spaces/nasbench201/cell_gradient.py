@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from nasforge_plugins.ops.native.cell import Dots, Gathered, Uses, dots, gather, rectify, unnorm
+from nasforge_plugins.ops.native.winograd import convolve_backward
 from nasforge_plugins.ops.normed import Folded, Unfolded, unfold
-from nasforge_plugins.spaces.nasbench201.cell_parts import NODES, CellForm, Source, as_image, rows_of, share
+from nasforge_plugins.spaces.nasbench201.cell_parts import NODES, CellForm, Source, rows_of, share
 
 __all__ = ["CellGradient"]
 
@@ -146,17 +147,11 @@ class CellGradient:
         to_maps = unnorm(uses, coefficients, batch=form.running is None)
         weight = torch.cat(list(self.weights[some]))
         read = source.state if rectified is None else rectified
-        to_rectified, to_weight, _ = torch.ops.aten.convolution_backward(
-            to_maps.permute(0, 3, 1, 2),
-            read.permute(0, 3, 1, 2),
-            weight,
-            *(None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),
-            [of_state, trains, False],
-        )
+        to_rectified, to_weight = convolve_backward(to_maps, read, weight, of_x=of_state, of_weight=trains)
         if trains:
             for i, part in zip(layers, to_weight.split(self.channels), strict=True):
                 self.to_weights[i] = part if of[i] and form.threes[i][1] in self.grads else None
-        return as_image(to_rectified) if of_state else None
+        return to_rectified if of_state else None
 
     def products(
         self,

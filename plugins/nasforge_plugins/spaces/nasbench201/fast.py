@@ -2,7 +2,7 @@
 
 Per source node the ReLU and the pooling run once, all convolutions of one kernel size run as one convolution
 with stacked output channels, and the weight of an operation is folded into scale and shift of its batch-norm.
-On a CPU kernels in C do all but the convolutions, see `nasforge_plugins.spaces.nasbench201.cell`.
+On a CPU kernels in C do it all, see `nasforge_plugins.spaces.nasbench201.cell`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.nn import ChoiceBlock, OptionWeights, Picked
-from nasforge_plugins.ops.native.cell import has_kernels
+from nasforge_plugins.ops.native import cell as cell_kernels
+from nasforge_plugins.ops.native import winograd
 from nasforge_plugins.ops.normed import Statistics
 from nasforge_plugins.spaces.nasbench201.cell import cell
 from nasforge_plugins.spaces.nasbench201.cell_parts import NODES, CellForm
@@ -39,7 +40,8 @@ class _Operation(NamedTuple):
 
 def fits(x: Tensor) -> bool:
     """Whether there are kernels for such an input; there are none for reduced precision."""
-    return has_kernels(x) and not torch.is_autocast_enabled("cpu")
+    there_are = cell_kernels.has_kernels(x) and winograd.has_kernels(x)
+    return there_are and not torch.is_autocast_enabled("cpu")
 
 
 def run_native(
