@@ -32,7 +32,11 @@ class ReluConvBn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised convolution of ``relu(x)``."""
-        return self.norm(self.conv(F.relu(x)))
+        return self.of_rectified(F.relu(x))
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """Return what `forward` returns, of an input that is rectified already."""
+        return self.norm(self.conv(x))
 
 
 class FactorizedReduce(nn.Module):
@@ -54,7 +58,11 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised halves of ``relu(x)``, side by side along the channels."""
-        return self.norm(self.convolve(F.relu(x)))
+        return self.of_rectified(F.relu(x))
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """Return what `forward` returns, of an input that is rectified already."""
+        return self.norm(self.convolve(x))
 
     def convolve(self, x: Tensor) -> Tensor:
         """Return what the batch norm sees, of an input that is rectified already."""

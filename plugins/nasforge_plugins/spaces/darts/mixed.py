@@ -42,8 +42,8 @@ class MixedCells:
         self.statistics = Statistics()
 
     def __call__(self, cell: Cell, before: Tensor, previous: Tensor) -> Tensor:
-        """Return what ``cell(before, previous, weights)`` returns."""
-        states = {"in0": cell.before(before), "in1": cell.previous(previous)}
+        """Return what ``cell(before, previous, weights)`` returns, of inputs that are rectified already."""
+        states = {"in0": cell.before.of_rectified(before), "in1": cell.previous.of_rectified(previous)}
         parts: list[list[Tensor]] = [[] for _ in range(NODES)]
         for source in SOURCES:
             if source not in states:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nasforge.arch import Arch
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
@@ -154,27 +155,32 @@ class CellNetwork(Network):
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Output:
         """Classify images; see `Network.forward`."""
-        run = self._executor(x, weights)
-        before, previous = self.stem(x)
-        outputs = []
+        run, enter = self._executor(x, weights)
+        first, second = self.stem(x)
+        before = enter(first)
+        previous = before if second is first else enter(second)
+        outputs: list[Tensor] = []
         for cell in self.cells:
-            before, previous = (
-                previous,
-                self.run_block(cell, partial(run, cast("Cell", cell)), before, previous),
-            )
-            outputs.append(previous)
-        logits = self.classifier(previous.mean((2, 3)))
+            if outputs:
+                before, previous = previous, enter(outputs[-1])
+            outputs.append(self.run_block(cell, partial(run, cast("Cell", cell)), before, previous))
+        logits = self.classifier(outputs[-1].mean((2, 3)))
         return Output(logits, tuple(outputs[tap] for tap in self.taps))
 
-    def _executor(self, x: Tensor, weights: OptionWeights | None) -> Callable[[Cell, Tensor, Tensor], Tensor]:
-        """Return what computes a cell; the fast ways are for real numbers in one precision only."""
+    def _executor(
+        self, x: Tensor, weights: OptionWeights | None
+    ) -> tuple[Callable[[Cell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return what computes a cell, and what its inputs go through before: two cells read each output.
+
+        The fast ways are for real numbers in one precision only.
+        """
         # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
         # modules, which only the reference calls one by one.
         exact = x.dtype in {torch.float32, torch.float64} and (
             x.is_meta or not torch.is_autocast_enabled(x.device.type)  # there is no autocast of "meta"
         )
         if self.execution == "reference" or self.plain or x.is_meta or not exact:
-            return lambda cell, before, previous: cell(before, previous, weights)
+            return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
         if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
-            return MixedCells(weights)
-        return SingleCells(weights)
+            return MixedCells(weights), F.relu
+        return SingleCells(weights), F.relu

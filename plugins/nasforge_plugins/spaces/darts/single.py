@@ -34,8 +34,11 @@ class SingleCells:
         self.statistics = Statistics()
 
     def __call__(self, cell: Cell, before: Tensor, previous: Tensor) -> Tensor:
-        """Return what ``cell(before, previous, weights)`` returns."""
-        states = {"in0": self.state(cell.before(before)), "in1": self.state(cell.previous(previous))}
+        """Return what ``cell(before, previous, weights)`` returns, of inputs that are rectified already."""
+        states = {
+            "in0": self.state(cell.before.of_rectified(before)),
+            "in1": self.state(cell.previous.of_rectified(previous)),
+        }
         for index, module in enumerate(cell.nodes):
             node = cast("EdgeSum", module)
             edges = ((s, partial(self.edge, cast("Edge", e), states[s])) for s, e in node.edges.items())
@@ -71,7 +74,7 @@ class _State:
     def run(self, name: str, option: nn.Module) -> Tensor:
         """Return what ``option`` makes of this map."""
         if isinstance(option, FactorizedReduce):
-            return option.norm(option.convolve(self.relu))
+            return option.of_rectified(self.relu)
         if isinstance(option, SeparableConv):
             return self.separable([option])
         if name.startswith("sep"):
