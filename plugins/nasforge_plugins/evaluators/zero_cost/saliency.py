@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.nn import Network
+from nasforge_plugins.evaluators.zero_cost.filtering import Filtered
 from nasforge_plugins.evaluators.zero_cost.network import Sides, Twice, fresh, gradients, layers
 
 __all__ = ["fisher", "grad_norm", "grasp", "grasp_exact", "plain", "snip"]
@@ -104,7 +105,7 @@ def grasp_exact(network: Network, images: Tensor, labels: Tensor) -> float:
     copied = fresh(network)
     weights: list[Tensor] = [layer.weight for layer in layers(copied)]
     with Twice():
-        loss = _loss(copied, images, labels)
+        loss = F.cross_entropy(copied(images).logits, labels)
     if not loss.requires_grad:
         return 0.0
     first = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
@@ -137,7 +138,9 @@ def fisher(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 def _loss(network: Network, images: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(network(images).logits, labels)
+    """Return the loss, which can be differentiated once."""
+    with Filtered():
+        return F.cross_entropy(network(images).logits, labels)
 
 
 def _first_gradients(network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
