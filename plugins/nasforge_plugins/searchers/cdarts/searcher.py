@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -29,6 +28,7 @@ from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
 from nasforge_plugins.searchers.gradient.reading import Batches
 from nasforge_plugins.searchers.gradient.relaxing import relax
+from nasforge_plugins.searchers.gradient.stepping import arch_adam, weights_sgd
 
 __all__ = ["Cdarts"]
 
@@ -61,7 +61,7 @@ class Cdarts(Searcher[CdartsConfig]):
             self.data.task,
             self.runtime,
             self.search_net,
-            partial(self._sgd, lr=cfg.eval_lr),
+            partial(weights_sgd, lr=cfg.eval_lr, options=cfg),
             ctx.distiller,
             inherit=cfg.inherit,
             renew_optimizer=cfg.renew_optimizers,
@@ -280,18 +280,5 @@ class Cdarts(Searcher[CdartsConfig]):
         cfg = self.config
         shared = self.twin.distiller if cfg.distiller_in_both else None
         searched = [*self.search_net.parameters(), *(() if shared is None else shared.parameters())]
-        self.search_optimizer = self._sgd(searched, lr=cfg.lr)
-        self.arch_optimizer = torch.optim.Adam(
-            self.alpha.parameters(),
-            cfg.arch_lr,
-            betas=cfg.arch_betas,
-            weight_decay=cfg.arch_weight_decay,
-            foreach=True,
-        )
-
-    def _sgd(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        cfg = self.config
-        # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them.
-        return torch.optim.SGD(
-            parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, foreach=True
-        )
+        self.search_optimizer = weights_sgd(searched, cfg.lr, cfg)
+        self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg)

@@ -16,6 +16,7 @@ from nasforge.seeding import derive_seed
 from nasforge.train import Meter, cosine_lr
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
+from nasforge_plugins.searchers.gradient.stepping import weights_sgd
 
 __all__ = ["DartsPt"]
 
@@ -63,7 +64,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         if self.searching:
             return super().step()
         if not self.decided:
-            self.search_optimizer = self._sgd(list(self.search_net.parameters()), cfg.tune_lr)
+            self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.tune_lr, cfg)
         made = len(self.decided)
         choice = self.order[made]
         cost = self._decide_edges(choice) if choice.kind == "edge" else self._decide_operation(choice)

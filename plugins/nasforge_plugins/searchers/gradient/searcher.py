@@ -30,6 +30,7 @@ from nasforge_plugins.searchers.gradient.perturbation import adversarial, unifor
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
 from nasforge_plugins.searchers.gradient.reading import Batch, Batches
 from nasforge_plugins.searchers.gradient.relaxing import relax
+from nasforge_plugins.searchers.gradient.stepping import arch_adam, weights_sgd
 
 __all__ = ["GradientSearcher"]
 
@@ -59,17 +60,11 @@ class GradientSearcher(Searcher[G]):
         self.penalty = make_l1(self.space, cfg.l1_options, cfg.l1_reduction)
         self.regularizers = Regularizers(cfg, make_cost_penalty(cfg, ctx))
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
-        self.search_optimizer: torch.optim.Optimizer = self._sgd(list(self.search_net.parameters()), cfg.lr)
-        self.arch_optimizer = torch.optim.Adam(
-            self.alpha.parameters(),
-            cfg.arch_lr,
-            betas=cfg.arch_betas,
-            weight_decay=cfg.arch_weight_decay,
-            foreach=True,
-        )
+        self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.lr, cfg)
+        self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg)
         self.twin = None
         if ctx.distiller is not None:
-            sgd = partial(self._sgd, lr=cfg.eval_lr)
+            sgd = partial(weights_sgd, lr=cfg.eval_lr, options=cfg)
             self.twin = TwinTrainer.beside(self.search_net, self.space, ctx, ctx.distiller, sgd, cfg)
         landscape = Landscape(ctx, self.search_net, self.alpha, self.mean_weights)
         self.guard = CollapseGuard(cfg, self.space, self.alpha, landscape)
@@ -308,10 +303,3 @@ class GradientSearcher(Searcher[G]):
         warmups = self.config.eval_warmup_epochs if split == "arch" and self.twin is not None else 0
         passes = self.epoch * (warmups + 1) + (warmups if alone is None else alone)
         return self.batches.read(split, passes)
-
-    def _sgd(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        cfg = self.config
-        # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them.
-        return torch.optim.SGD(
-            parameters, lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, foreach=True
-        )
