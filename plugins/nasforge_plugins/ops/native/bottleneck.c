@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "depthwise.h"
 
 enum { CHUNKS = 16, TOGETHER = 6 };
 
@@ -36,7 +36,7 @@ typedef struct {
     for (int64_t chunk = 0; chunk < chunks; chunk++)
 #define IMAGES for (int64_t image = chunk * f->images / chunks; image < (chunk + 1) * f->images / chunks; image++)
 /* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
-#define VECTORS(from, to, ...)                                                                                 \
+#define VECTORS_OF(from, to, ...)                                                                              \
     for (int64_t block = (from); block < (to); block++) {                                                      \
         const int64_t c = block * LANES;                                                                       \
         if (c + LANES <= C) { const int64_t lanes = LANES; __VA_ARGS__ }                                       \
@@ -150,7 +150,7 @@ INLINE vec *place(plane p, int64_t block, int64_t h, int64_t w) {
 static void convolve_part(const form *f, plane p, const vec *taps_all, REAL *out, int64_t height, int64_t width,
                           int64_t stride, int64_t first, int64_t last) {
     const int64_t C = f->channels, k = f->kernel;
-    VECTORS(first, last, filter_image(p.all + (block - first) * p.size, p.wide, taps_all + block * k * k, out + c,
+    VECTORS_OF(first, last, filter_image(p.all + (block - first) * p.size, p.wide, taps_all + block * k * k, out + c,
                                       height, width, C, lanes, k, stride);)
 }
 
@@ -173,24 +173,24 @@ void filter(const form *f, const REAL *a, const REAL *kernel, REAL *y, REAL *mea
     SIZES
     REAL *sums = zeros(f->images * 2 * C * half);
     vec *taps_all = room(blocks * k * k * (int64_t)sizeof(vec));
-    VECTORS(0, blocks, read_kernel(taps_all + block * k * k, kernel + c * k * k, k * k, lanes, 0);)
+    VECTORS_OF(0, blocks, read_kernel(taps_all + block * k * k, kernel + c * k * k, k * k, lanes, 0);)
     EACH_CHUNK {
         plane read = make_plane(f->height, f->width, k / 2, blocks < TOGETHER ? blocks : TOGETHER);
         REAL *made = room(pixels * C * half);
         IMAGES PARTS {
             const REAL *from = a + image * inside * C;
             REAL *to = y + image * pixels * C, *sum = sums + image * 2 * C, *squares = sum + C;
-            LOOP(h, f->height) LOOP(w, f->width) VECTORS(first, last, {
+            LOOP(h, f->height) LOOP(w, f->width) VECTORS_OF(first, last, {
                 *place(read, block - first, h, w) = silu(load(from + AT(h * f->width + w), lanes));
             })
             convolve_part(f, read, taps_all, made, f->out_height, f->out_width, f->stride, first, last);
-            LOOP(p, pixels) VECTORS(first, last, { /* far from zero, squares of differences are more exact */
+            LOOP(p, pixels) VECTORS_OF(first, last, { /* far from zero, squares of differences are more exact */
                 vec v = load(made + AT(p), lanes), d = v - load(made + c, lanes);
                 store(to + AT(p), v, lanes);
                 ADD(sum, d);
                 ADD(squares, d * d);
             })
-            VECTORS(first, last, {
+            VECTORS_OF(first, last, {
                 vec d = load(sum + c, lanes);
                 ADD(squares, -d * d / (REAL)pixels);
                 ADD(sum, load(made + c, lanes) * (REAL)pixels);
@@ -217,7 +217,7 @@ void squeeze(const form *f, const REAL *y, const REAL *gain, const REAL *bias, R
     EACH_IMAGE {
         const REAL *from = y + image * pixels * C;
         REAL *to = memset(means + image * C, 0, (size_t)(C * half));
-        LOOP(p, pixels) VECTORS(0, blocks, {
+        LOOP(p, pixels) VECTORS_OF(0, blocks, {
             ADD(to, silu(load(gain + c, lanes) * load(from + AT(p), lanes) + load(bias + c, lanes)));
         })
         LOOP(c, C) to[c] /= (REAL)pixels;
@@ -230,7 +230,7 @@ void excite(const form *f, const REAL *y, const REAL *gain, const REAL *bias, co
     EACH_IMAGE {
         const REAL *from = y + image * pixels * C, *s = gate + image * C;
         REAL *to = z + image * pixels * C;
-        LOOP(p, pixels) VECTORS(0, blocks, {
+        LOOP(p, pixels) VECTORS_OF(0, blocks, {
             vec v = silu(load(gain + c, lanes) * load(from + AT(p), lanes) + load(bias + c, lanes));
             store(to + AT(p), load(s + c, lanes) * v, lanes);
         })
@@ -245,7 +245,7 @@ void unexcite(const form *f, const REAL *grad, const REAL *y, const REAL *gain, 
     EACH_IMAGE {
         const REAL *from = y + image * pixels * C, *pushed = grad + image * pixels * C;
         REAL *to = memset(to_gate + image * C, 0, (size_t)(C * half));
-        LOOP(p, pixels) VECTORS(0, blocks, {
+        LOOP(p, pixels) VECTORS_OF(0, blocks, {
             vec v = silu(load(gain + c, lanes) * load(from + AT(p), lanes) + load(bias + c, lanes));
             ADD(to, load(pushed + AT(p), lanes) * v);
         })
@@ -261,7 +261,7 @@ void unsqueeze(const form *f, REAL *grad, const REAL *y, const REAL *gain, const
     EACH_IMAGE {
         const REAL *from = y + image * pixels * C, *s = gate + image * C, *l = level + image * C;
         REAL *to = grad + image * pixels * C, *sum = parts + image * 2 * C, *product = sum + C;
-        LOOP(p, pixels) VECTORS(0, blocks, {
+        LOOP(p, pixels) VECTORS_OF(0, blocks, {
             vec v = load(from + AT(p), lanes);
             vec d = load(to + AT(p), lanes) * load(s + c, lanes) + load(l + c, lanes);
             d *= silu_slope(load(gain + c, lanes) * v + load(bias + c, lanes));
@@ -283,7 +283,7 @@ void unfilter(const form *f, const REAL *grad, const REAL *y, const REAL *a, con
     const int64_t together = blocks < TOGETHER ? blocks : TOGETHER, size = (int64_t)sizeof(vec);
     REAL *parts_all = zeros(f->images * 2 * C * half);
     vec *products = to_kernel ? zeros(CHUNKS * blocks * area * size) : NULL, *taps_all = room(blocks * area * size);
-    VECTORS(0, blocks, read_kernel(taps_all + block * area, kernel + c * area, area, lanes, 1);)
+    VECTORS_OF(0, blocks, read_kernel(taps_all + block * area, kernel + c * area, area, lanes, 1);)
     EACH_CHUNK {
         plane read = make_plane(f->height, f->width, k / 2, products ? together : 0);
         plane turned = make_plane(f->height, f->width, k / 2, together);
@@ -292,13 +292,13 @@ void unfilter(const form *f, const REAL *grad, const REAL *y, const REAL *a, con
             const REAL *wide = a + image * inside * C, *pushed = grad + image * pixels * C;
             const REAL *convolved = y + image * pixels * C;
             REAL *to = to_a + image * inside * C, *sum = parts_all + image * 2 * C, *product = sum + C;
-            LOOP(h, f->out_height) LOOP(w, f->out_width) VECTORS(first, last, {
+            LOOP(h, f->out_height) LOOP(w, f->out_width) VECTORS_OF(first, last, {
                 const int64_t at = AT(h * f->out_width + w);
                 vec d = load(slope + c, lanes) * (load(convolved + at, lanes) - load(mean + c, lanes));
                 d += load(gain + c, lanes) * load(pushed + at, lanes) + load(level + c, lanes);
                 *place(turned, block - first, h * step, w * step) = d;
             })
-            LOOP(h, f->height) LOOP(w, f->width) VECTORS(first, last, {
+            LOOP(h, f->height) LOOP(w, f->width) VECTORS_OF(first, last, {
                 const int64_t at = AT(h * f->width + w);
                 vec v = load(wide + at, lanes), s = sigmoid(v);
                 store(slopes + at, s * ((REAL)1 + v * ((REAL)1 - s)), lanes);
@@ -309,7 +309,7 @@ void unfilter(const form *f, const REAL *grad, const REAL *y, const REAL *a, con
                     image_kernel(read.all + (block - first) * read.size, place(turned, block - first, 0, 0), read.wide,
                                  products + (chunk * blocks + block) * area, f->out_height, f->out_width, k, step);
             convolve_part(f, turned, taps_all, made, f->height, f->width, 1, first, last);
-            LOOP(p, inside) VECTORS(first, last, {
+            LOOP(p, inside) VECTORS_OF(first, last, {
                 vec d = load(made + AT(p), lanes) * load(slopes + AT(p), lanes);
                 store(to + AT(p), d, lanes);
                 ADD(sum, d);

@@ -14,6 +14,7 @@
 
 #include <math.h>
 
+#include "depthwise.h"
 #include "norms.h"
 
 enum { PATHS = 4, CHUNKS = 16, VECS = 5, COEFFICIENTS = 3 };

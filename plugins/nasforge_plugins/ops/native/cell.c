@@ -26,13 +26,6 @@ typedef struct {
     _Pragma("omp parallel for schedule(static) num_threads(f->threads)")                                       \
     for (int64_t chunk = 0; chunk < chunks; chunk++)
 #define IMAGES(image) for (int64_t image = chunk * f->images / chunks; image < (chunk + 1) * f->images / chunks; image++)
-/* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
-#define VECTORS(channels, ...)                                                                                 \
-    for (int64_t c = 0; c < (channels); c += LANES) {                                                          \
-        if (c + LANES <= (channels)) { const int64_t lanes = LANES; __VA_ARGS__ }                              \
-        else { const int64_t lanes = (channels) - c; __VA_ARGS__ }                                                    \
-    }
-
 static double total(const REAL *parts, int64_t chunks, int64_t apart, int64_t i) {
     double sum = 0;
     LOOP(chunk, chunks) sum += (double)parts[chunk * apart + i];

@@ -7,17 +7,10 @@
 
 enum { MOST = 4 }; /* so many maps are added up at a time */
 
-/* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
-#define VECTORS(...)                                                                                           \
-    for (int64_t c = 0; c < C; c += LANES) {                                                                   \
-        if (c + LANES <= C) { const int64_t lanes = LANES; __VA_ARGS__ }                                       \
-        else { const int64_t lanes = C - c; __VA_ARGS__ }                                                      \
-    }
-
 /* Sums of a map, and of its squares, of the distance to a pixel of the chunk: those of a small spread around a large
  * mean would be lost beside it. */
 static void note(REAL *sums, const REAL *map, int64_t rows, int64_t C) {
-    VECTORS({
+    VECTORS(C, {
         vec middle = load(sums + 2 * C + c, lanes), sum[2] = {{0}}, square[2] = {{0}};
         LOOP(p, rows) {
             vec v = load(map + p * C + c, lanes) - middle;
@@ -31,7 +24,7 @@ static void note(REAL *sums, const REAL *map, int64_t rows, int64_t C) {
 /* to = level + sum of gains times maps, for some rows, each a pixel */
 INLINE void weigh(REAL *to, const REAL *const *from, const REAL *const *gains, const REAL *level, int64_t row,
                   int64_t rows, int64_t C, int many) {
-    VECTORS({
+    VECTORS(C, {
         vec at = load(level + c, lanes), gain[MOST];
         for (int i = 0; i < many; i++) gain[i] = load(gains[i] + c, lanes);
         for (int64_t p = row * C + c; p < (row + rows) * C; p += C) {
@@ -54,7 +47,7 @@ static void weigh_some(REAL *to, const REAL *const *from, const REAL *const *gai
 
 /* Sums of the gradient behind a norm: alone, and times the distance of its map to the mean. */
 static void dot(REAL *sums, const REAL *grad, const REAL *map, const REAL *mean, int64_t rows, int64_t C) {
-    VECTORS({
+    VECTORS(C, {
         vec middle = load(mean + c, lanes), sum[2] = {{0}}, along[2] = {{0}};
         LOOP(p, rows) {
             vec g = load(grad + p * C + c, lanes);

@@ -17,12 +17,6 @@ typedef struct {
     const int64_t H = f->height, W = f->width, pixels = H * W, wide = (W + 1) / 2, tiles = wide * ((H + 1) / 2); \
     const int64_t I = padded(f->in), O = padded(f->out), half = sizeof(REAL); /* sizes in bytes */             \
     (void)H, (void)W, (void)pixels, (void)wide, (void)tiles, (void)I, (void)O, (void)half;
-/* Whole vectors are the rule: knowing their length makes loads and stores single instructions. */
-#define VECTORS(channels, ...)                                                                                 \
-    for (int64_t c = 0; c < (channels); c += LANES) {                                                          \
-        if (c + LANES <= (channels)) { const int64_t lanes = LANES; __VA_ARGS__ }                              \
-        else { const int64_t lanes = (channels) - c; __VA_ARGS__ }                                             \
-    }
 #define UNROLL _Pragma("GCC unroll 16")
 
 static int64_t padded(int64_t channels) { return (channels + LANES - 1) / LANES * LANES; }
