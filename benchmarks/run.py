@@ -82,6 +82,8 @@ def _measure(name: str, rows: Mapping[str, Row], options: argparse.Namespace) ->
 
 def _measure_row(row: Row, size: Size, options: argparse.Namespace) -> dict[str, Any]:
     device = _device(options)
+    # First, while this process holds no networks: batches of 64 take more than half of 24 GB.
+    memory = {} if options.no_memory else {side: _memory(row.name, side, options) for side in SIDES}
     works = {side: row.make(side, options.device, size) for side in SIDES}
     steps: dict[str, Any] = {side: partial(_silent, work) for side, work in works.items()}
     nni = Nni(options.nni_python, row.peer, size, options.device) if row.peer and options.nni_python else None
@@ -103,9 +105,7 @@ def _measure_row(row: Row, size: Size, options: argparse.Namespace) -> dict[str,
         "arithmetic": {side: measure.arithmetic(work, device) for side, work in works.items()},
         "matmul_gflops": peak,
     }
-    if not options.no_memory:
-        result["memory"] = {side: _memory(row.name, side, options) for side in SIDES}
-    return result
+    return {**result, "memory": memory} if memory else result
 
 
 def _scaling(row: Row, options: argparse.Namespace) -> dict[str, Any]:
