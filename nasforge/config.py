@@ -22,6 +22,7 @@ class PluginConfig(BaseModel):
     """
 
     model_config = ConfigDict(
+        defer_build=True,  # until it is used: a listing imports all options there are, and uses none
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
