@@ -2,7 +2,8 @@
  *
  * Of a separable convolution only what its 1x1 convolution makes is kept. Everything else is made again from that,
  * or from the state, while an image is in the cache: norms and ReLUs by one multiplication and addition, and what the
- * 1x1 convolution sees, which the gradient of its weights needs, by the depthwise convolution, the cheaper of the two.
+ * 1x1 convolution sees, which the gradient of its weights needs, by the depthwise convolution: keeping both would take
+ * twice the memory.
  * Edges come one after the other: all images of one fit into the cache that threads share. Images are handled in
  * chunks, whose number depends on theirs alone, and sums are made chunk after chunk: results do not depend on the
  * number of threads.

@@ -151,7 +151,7 @@ class _Outgoing:
         maps, x = [], F.relu(self.state)
         for k, op in enumerate(self.operations("skip_connect")):
             reduce = cast("FactorizedReduce", op)
-            y = reduce.norm(reduce.convolve(x)).permute(0, 2, 3, 1).flatten(0, 2)
+            y = reduce.of_rectified(x).permute(0, 2, 3, 1).flatten(0, 2)
             maps.append(y * self.scale["skip_connect"][k] if self.scale else y)
         return torch.stack(maps)
 
