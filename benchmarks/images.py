@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from nasforge.component import Context
-from nasforge.image_config import ImageConfig
 from nasforge.images import ImageSet, InMemoryImages
+from nasforge.images.config import ImageConfig
 from nasforge.runtime import Runtime
 
 MEAN, STD = (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)

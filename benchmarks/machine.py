@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import nasforge
-from nasforge.environment import processor_name
+from nasforge.runtime.environment import processor_name
 
 __all__ = ["describe"]
 

@@ -25,9 +25,9 @@ from nasforge.evaluator import Evaluator
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import check
-from nasforge.runfolder import RunFolder
+from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
-from nasforge.stages import Stages
+from nasforge.stages.stages import Stages
 from nasforge_plugins.evaluators.tabular.store import load
 
 NORMS = ("recalibrate", "batch", "inherited")

@@ -23,8 +23,8 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 
 from nasforge.component import Context
-from nasforge.guard import GuardedData
 from nasforge.plugins import Registry
+from nasforge.runs.guard import GuardedData
 from nasforge.runtime import Runtime
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.zero_cost.config import ZeroCostConfig

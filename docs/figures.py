@@ -32,9 +32,9 @@ def figures() -> dict[str, str]:
 
 def cell(space: str, arch: str, which: int) -> str:
     """Draw a cell of a published architecture, as ``nasforge inspect --svg`` does."""
-    from nasforge.build import build
     from nasforge.plugins import Registry
     from nasforge.recipe import Part, parse_options
+    from nasforge.runs.build import build
 
     plugin = Registry.discover().get("space", space)
     built = build(Part("space", plugin, parse_options(plugin, [], source="docs")))

@@ -79,7 +79,7 @@ def cli_page() -> str:
 
 def options_page() -> str:
     """Describe the tables of a recipe, and the options of those that name no plugin."""
-    from nasforge.schema import _ABOUT, _PLAIN
+    from nasforge.recipe.schema import _ABOUT, _PLAIN
 
     parts = [
         "# Tables and plugins",
@@ -123,7 +123,7 @@ def builtins() -> list[Any]:
 
 def recipes_page() -> str:
     """Show every recipe that comes with nasforge."""
-    from nasforge.shipped import shipped_recipes
+    from nasforge.recipe.shipped import shipped_recipes
 
     parts = [
         "# Shipped recipes",
@@ -142,8 +142,8 @@ def recipes_page() -> str:
 
 def hooks_page() -> str:
     """Describe the hooks, the description of a plugin, and the variables of the environment."""
-    from nasforge.hooks import GROUP
     from nasforge.plugins import API, Plugin
+    from nasforge.plugins.hooks import GROUP
 
     parts = [
         "# Hooks",
@@ -171,7 +171,7 @@ def hooks_page() -> str:
 
 def hook_functions() -> list[tuple[str, Any]]:
     """Return the hooks by name."""
-    from nasforge.hooks import Hooks
+    from nasforge.plugins.hooks import Hooks
 
     return [(n, f) for n, f in vars(Hooks).items() if not n.startswith("_")]
 
@@ -246,7 +246,7 @@ def _about(config: Any) -> str:
 
 def _option_table(config: Any) -> str:
     from nasforge.cli.option_text import describe_options
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
 
     rows = []
     for option in describe_options(config):

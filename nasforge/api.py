@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
-from nasforge.build import build
 from nasforge.component import Stage
 from nasforge.errors import CheckpointError, PluginError, RunError
+from nasforge.files import read_json
 from nasforge.observer import Observer, Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
-from nasforge.runfolder import RunFolder, read_json
+from nasforge.recipe.toml_text import to_toml
+from nasforge.runs.build import build
+from nasforge.runs.folder import RunFolder
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge.toml_text import to_toml
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nasforge.benchmark import BenchResult, Report
-    from nasforge.finished import Comparison
+    from nasforge.benches.compare import Comparison
+    from nasforge.benches.run import BenchResult, Report
     from nasforge.nn.output import Network, Output
 
 __all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
@@ -110,7 +111,7 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
         RunError: The folder is no run, or its network has not been trained.
         CheckpointError: The weights cannot be read or do not fit.
     """
-    from nasforge import checkpoint
+    from nasforge.runtime import checkpoint
 
     run_folder = RunFolder(Path(folder))
     resolved = run_folder.resolved
@@ -166,10 +167,10 @@ def run(
 
     import torch
 
-    from nasforge.environment import describe_environment
     from nasforge.parallel.start import describe_workers
     from nasforge.runtime import Runtime
-    from nasforge.stages import Stages
+    from nasforge.runtime.environment import describe_environment
+    from nasforge.stages.stages import Stages
 
     for part in loaded.parts.values():
         part.plugin.load()  # what cannot be imported is better known before the search than after it
@@ -237,7 +238,7 @@ def bench(
     else:
         loaded = load(recipe, registry, overrides=texts, profile=profile)
 
-    from nasforge.benchmark import run_bench
+    from nasforge.benches.run import run_bench
 
     path = Path(out) / (loaded.run.name or "bench")
     return run_bench(loaded, path, workers, report or (lambda done, total, result: None))
@@ -262,7 +263,7 @@ def compare(
     Raises:
         RunError: A folder holds nothing finished, or the runs are not comparable.
     """
-    from nasforge.finished import compare_folders
+    from nasforge.benches.compare import compare_folders
 
     return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from nasforge.additive import AdditiveCost
 from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError, suggest
+
+if TYPE_CHECKING:
+    from nasforge.cost.additive import AdditiveCost
 
 __all__ = ["COSTS", "MEASURED", "Constraints", "ConstraintsConfig"]
 

@@ -12,7 +12,7 @@ import typer
 from nasforge.cli.options import Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
-    from nasforge.benchmark import BenchResult
+    from nasforge.benches.run import BenchResult
 
 __all__ = ["bench"]
 
@@ -67,8 +67,8 @@ def bench(
     load(recipe, Registry.discover(), profile=profile, overrides=["bench={}", *texts])
 
     from nasforge import api
+    from nasforge.benches.standings import cells, head
     from nasforge.cli.output import print_json, print_table, say_error
-    from nasforge.comparison import cells, head
 
     try:
         found = api.bench(
@@ -85,7 +85,7 @@ def bench(
 
 
 def _overrides(searchers: str | None, seeds: int | None, budget: str | None, options: list[str]) -> list[str]:
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
 
     texts = []
     if searchers is not None:
@@ -107,7 +107,7 @@ def _report(done: int, total: int, result: Mapping[str, Any]) -> None:
 
 
 def _say_more(found: BenchResult) -> None:
-    from nasforge.paired import CONFIDENCE
+    from nasforge.benches.paired import CONFIDENCE
 
     print(
         f"\nDifferences are paired by seed, with the {CONFIDENCE:.0%} interval of their mean (Student's t); "

@@ -18,7 +18,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
     from nasforge.recipe import load
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     _refuse_missing(loaded)
@@ -69,7 +69,7 @@ def _judge_limits(recipe: LoadedRecipe) -> str:
     """
     if not recipe.constraints.to_json():
         return ""
-    from nasforge.limits import check_limits
+    from nasforge.runs.limits import check_limits
 
     task = check_limits(recipe)
     if task is None:
@@ -83,7 +83,7 @@ def _judge_limits(recipe: LoadedRecipe) -> str:
 
 def _changed(config: PluginConfig, *, without: str = "") -> str:
     """List the options that differ from their defaults."""
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
 
     changed = []
     for name, value in config.to_json().items():

@@ -44,9 +44,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare searchers, paired by seed. Runs that differ in more than searcher and seed are refused."""
+    from nasforge.benches.compare import compare_folders
+    from nasforge.benches.standings import cells, head
     from nasforge.cli.output import print_json, print_table
-    from nasforge.comparison import cells, head
-    from nasforge.finished import compare_folders
 
     found = compare_folders(folders, metric, baseline, allow or ())
     if as_json:

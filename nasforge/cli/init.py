@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nasforge.first_recipe import Budget, FoundImages
+    from nasforge.cli.first_recipe import Budget, FoundImages
 
 __all__ = ["init"]
 
@@ -47,8 +47,8 @@ def init(
 
     Without options it asks, if somebody is there to answer.
     """
+    from nasforge.cli.first_recipe import BASES, look_at_images
     from nasforge.errors import RecipeError, suggest
-    from nasforge.first_recipe import BASES, look_at_images
 
     if out.exists():
         raise RecipeError(str(out), ["exists already. Name another file: nasforge init FILE"])
@@ -73,7 +73,7 @@ def init(
 
 
 def _ask() -> tuple[Path | None, str, str | None, int | None]:
-    from nasforge.first_recipe import BASES
+    from nasforge.cli.first_recipe import BASES
 
     folder = typer.prompt("Folder of your images (empty: those of a shipped recipe)", "", show_default=False)
     budget = typer.prompt(f"Budget ({', '.join(BASES)})", "minutes")
@@ -107,7 +107,7 @@ def _checked(
     """Return the text of a recipe that is right, in small too."""
     import tomllib
 
-    from nasforge.first_recipe import recipe_text
+    from nasforge.cli.first_recipe import recipe_text
     from nasforge.plugins import Registry
     from nasforge.recipe import Recipe, check
 
@@ -126,10 +126,10 @@ def _checked(
 
 
 def _width(recipe: Any, found: FoundImages | None, max_params: int) -> tuple[int, str]:
-    from nasforge.build import build
+    from nasforge.cli.first_recipe import fitting_width
     from nasforge.errors import RecipeError
-    from nasforge.first_recipe import fitting_width
     from nasforge.recipe import Part, parse_options
+    from nasforge.runs.build import build
     from nasforge.space import Task
 
     part, data = recipe.parts["space"], recipe.parts["data"].config.to_json()

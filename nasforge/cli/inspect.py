@@ -48,10 +48,10 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show the choices of a space, or parameters and MACs of one architecture's final network."""
-    from nasforge.build import build
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
     from nasforge.recipe import Part, parse_options
+    from nasforge.runs.build import build
     from nasforge.space import NetworkSpace, Task
 
     plugin = Registry.discover().get("space", space)
@@ -135,7 +135,7 @@ def _draw(space: SearchSpace[Any], arch: str | None, path: Path) -> None:
 
 def _print(report: dict[str, Any]) -> None:
     from nasforge.cli.output import print_table
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
 
     options = ", ".join(f"{k} = {to_toml(v)}" for k, v in report["options"].items() if v is not None)
     print(f"space {report['space']}" + (f": {options}" if options else ""))

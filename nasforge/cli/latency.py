@@ -11,7 +11,7 @@ import typer
 from nasforge.cli.options import Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
-    from nasforge.latency_table import LatencyTable
+    from nasforge.cost.latency_table import LatencyTable
     from nasforge.space import NetworkSpace, Task
 
 __all__ = ["app"]
@@ -62,8 +62,8 @@ def build_table(
 ) -> None:
     """Measure every distinct option of a recipe's space once, and how well their sums predict networks."""
     from nasforge.cli.output import print_json
+    from nasforge.cost.latency_table import path_of
     from nasforge.errors import RunError
-    from nasforge.latency_table import path_of
     from nasforge.plugins import Registry
     from nasforge.recipe import load
 
@@ -73,7 +73,7 @@ def build_table(
     run = loaded.run
     where = device or run.device
 
-    from nasforge.latency_build import Settings, build_table
+    from nasforge.cost.latency_build import Settings, build_table
     from nasforge.runtime import Runtime
 
     runtime = Runtime.create(where, run.precision, run.channels_last)
@@ -113,8 +113,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the options of a table and its error against whole networks, or list the tables there are."""
-    from nasforge import latency_table
     from nasforge.cli.output import print_json, print_table
+    from nasforge.cost import latency_table
 
     if table is not None:
         found = latency_table.read(table)
@@ -138,9 +138,9 @@ def show(
 
 
 def _space_of(recipe: Any) -> tuple[NetworkSpace[Any], Task]:
-    from nasforge.build import build
     from nasforge.errors import PluginError
-    from nasforge.inputs import task_of
+    from nasforge.runs.build import build
+    from nasforge.runs.inputs import task_of
     from nasforge.space import NetworkSpace
 
     space = build(recipe.parts["space"])

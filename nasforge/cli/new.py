@@ -33,7 +33,7 @@ def plugin(
 ) -> None:
     """Write a small plugin that works, with tests and a recipe: change it step by step."""
     from nasforge.plugins import Registry
-    from nasforge.scaffold import PluginNames, new_plugin
+    from nasforge.plugins.scaffold import PluginNames, new_plugin
 
     names = PluginNames(kind, name)
     folder = new_plugin(names, into, Registry.discover())

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from nasforge.config import PluginConfig
 from nasforge.plugins import Plugin
-from nasforge.toml_text import to_toml
+from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "table_text"]
 

@@ -105,8 +105,8 @@ def check(
 def _plugins(registry: Registry, name: str | None, kind: str | None) -> Sequence[Plugin]:
     from nasforge.cli.plugins import find
     from nasforge.errors import PluginError, suggest
-    from nasforge.local import load_module
     from nasforge.plugins import KINDS
+    from nasforge.recipe.local_modules import load_module
 
     if name is None:
         if kind is not None and kind not in KINDS:
@@ -139,7 +139,7 @@ def _outcomes(
     import torch
 
     from nasforge.errors import DataError, PluginError, suggest
-    from nasforge.layers import draft_of_options
+    from nasforge.recipe.layers import draft_of_options
     from nasforge.testing import ConformanceError, checks_for
 
     torch.set_num_threads(1)  # networks this small only wait for each other's threads
@@ -192,8 +192,8 @@ def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
 
 def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
     """Return an installed space for a plugin that cannot work with the kit's own; or why there is none."""
-    from nasforge.build import build
     from nasforge.recipe import Part
+    from nasforge.runs.build import build
     from nasforge.testing import Partners
 
     wanted = {need.partition(":")[2] for need in plugin.needs if need.startswith("space:")} - {"supernet"}

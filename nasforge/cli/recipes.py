@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped rec
 def list_recipes(as_json: Json = False) -> None:
     """List the shipped recipes and their profiles."""
     from nasforge.cli.output import print_json, print_table
-    from nasforge.shipped import shipped_recipes
+    from nasforge.recipe.shipped import shipped_recipes
 
     recipes = shipped_recipes()
     if as_json:
@@ -69,7 +69,7 @@ def copy(
 
 def _shipped(name: str) -> Path:
     from nasforge.errors import RecipeError, suggest
-    from nasforge.shipped import find_shipped, shipped_recipes
+    from nasforge.recipe.shipped import find_shipped, shipped_recipes
 
     if path := find_shipped(name):
         return path

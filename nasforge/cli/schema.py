@@ -34,7 +34,7 @@ def schema(
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
     from nasforge.recipe import registry_for
-    from nasforge.schema import recipe_schema
+    from nasforge.recipe.schema import recipe_schema
 
     registry = Registry.discover()
     written = recipe_schema(registry if recipe is None else registry_for(recipe, registry))
@@ -50,7 +50,7 @@ def schema(
 def _refuse_other_files(path: Path) -> None:
     """Let a schema be written anew, and nothing else be overwritten."""
     from nasforge.errors import RecipeError
-    from nasforge.schema import TITLE
+    from nasforge.recipe.schema import TITLE
 
     if not path.exists():
         return

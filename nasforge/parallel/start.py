@@ -20,7 +20,7 @@ from nasforge.parallel.worker import Order
 
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
-    from nasforge.runfolder import RunFolder
+    from nasforge.runs.folder import RunFolder
     from nasforge.runtime import Runtime
 
 __all__ = ["describe_workers", "evaluating", "threads_per_worker"]

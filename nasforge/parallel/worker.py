@@ -23,7 +23,7 @@ from nasforge.observer import Observer
 from nasforge.parallel.failures import checked, concerns_the_run, reason_of
 from nasforge.plugins import Registry
 from nasforge.recipe import check
-from nasforge.runfolder import RunFolder
+from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
 
@@ -65,7 +65,7 @@ class Worker:
 
     def __init__(self, order: Order, send: Send) -> None:
         # Building is what a stage does; stages start workers, so this import waits.
-        from nasforge.stages import Stages
+        from nasforge.stages.stages import Stages
 
         self._send = send
         warnings.showwarning = self._warn

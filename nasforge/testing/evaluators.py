@@ -15,7 +15,7 @@ from nasforge.arch import Arch
 from nasforge.data import Split
 from nasforge.errors import NasforgeError
 from nasforge.evaluator import Evaluation
-from nasforge.objectives import reported
+from nasforge.recipe.objectives import reported
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.workbench import Killed, Workbench
 

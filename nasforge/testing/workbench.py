@@ -11,16 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge import checkpoint
 from nasforge.component import Component, Context, Stage
 from nasforge.data import DataModule, Split
 from nasforge.evaluator import Evaluator
-from nasforge.guard import GuardedData
-from nasforge.runtime import Runtime
+from nasforge.runs.guard import GuardedData
+from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
 from nasforge.testing.common import Subject, require
-from nasforge.train import random_state, set_random_state
+from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["Killed", "SearchDriver", "Workbench", "through_disk"]
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from generated_plugins import run_python
+from support.generated_plugins import run_python
 
 HOOK = """
 from nasforge.plugins import Plugin, hookimpl

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nasforge import benchmark
+from nasforge.benches import run as benchmark
 from nasforge.cli import run_command
 
 RECIPE = "search_nasbench201_table"

@@ -4,12 +4,11 @@ import tomllib
 
 import pytest
 
-from nasforge import shipped
 from nasforge.cli import run_command
 from nasforge.cli.option_text import describe_options, table_text
 from nasforge.plugins import Registry
-from nasforge.recipe import check, parse_options
-from recipe_samples import plugin
+from nasforge.recipe import check, parse_options, shipped
+from support.recipe_samples import plugin
 
 RECIPE = """\
 [data]

@@ -6,7 +6,7 @@ from nasforge.cli import run_command
 from nasforge.errors import DataError
 from nasforge.images import InMemoryImages
 from nasforge.plugins import Plugin, Registry
-from recipe_samples import plugin
+from support.recipe_samples import plugin
 
 LOSS = '''\
 from torch.nn import functional as F

@@ -8,10 +8,10 @@ import pytest
 
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError
-from nasforge.image_config import UserPath
+from nasforge.images.config import UserPath
 from nasforge.testing import checks_for, conformance
 from nasforge.testing.parts import TinyData, TinyDistiller, TinyEvaluator, TinySpace
-from planting import assert_caught, find, plugin_of
+from support.planting import assert_caught, find, plugin_of
 
 
 class Undescribed(PluginConfig):

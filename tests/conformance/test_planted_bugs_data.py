@@ -5,7 +5,7 @@ import torch
 
 from nasforge.space import Task
 from nasforge.testing.parts import TinyData
-from planting import assert_caught, assert_sound, plugin_of
+from support.planting import assert_caught, assert_sound, plugin_of
 
 
 class Altered(TinyData):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasforge.testing.parts import TinyDistiller
-from planting import assert_caught, assert_sound, plugin_of
+from support.planting import assert_caught, assert_sound, plugin_of
 
 
 class DetachesStudent(TinyDistiller):

@@ -11,7 +11,7 @@ from nasforge.config import PluginConfig
 from nasforge.evaluator import Evaluation
 from nasforge.nn import ArchParameters
 from nasforge.searcher import AskTellSearcher, Searcher
-from planting import assert_caught, assert_sound, plugin_of
+from support.planting import assert_caught, assert_sound, plugin_of
 
 GRADIENT = {"needs": frozenset({"data", "space:supernet"})}
 BLACK_BOX = {"needs": frozenset({"space", "evaluator"})}

@@ -9,7 +9,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, Output
 from nasforge.space import Task
 from nasforge.testing.parts import TinySpace
-from planting import assert_caught, assert_sound, plugin_of
+from support.planting import assert_caught, assert_sound, plugin_of
 
 SUPERNET = {"provides": frozenset({"supernet"})}
 

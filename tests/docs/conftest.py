@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from docs_blocks import DOCS
+from support.docs_blocks import DOCS
 
 TOOLS = ("mkdocs", "material", "mkdocstrings_handlers")
 HOME = "/nasforge/"

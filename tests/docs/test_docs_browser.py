@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from docs_site import ALL
+from support.docs_site import ALL
 
 pytestmark = pytest.mark.slow
 

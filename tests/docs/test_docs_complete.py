@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from docs_blocks import DOCS
-from docs_site import GENERATED, WRITTEN, generate
-from nasforge.shipped import shipped_recipes
+from nasforge.recipe.shipped import shipped_recipes
+from support.docs_blocks import DOCS
+from support.docs_site import GENERATED, WRITTEN, generate
 
 ROOT = DOCS.parent
 
@@ -57,7 +57,7 @@ def test_every_searcher_is_compared():
 
 
 def test_the_table_of_quirks_is_that_of_the_presets():
-    from nasforge.toml_text import to_toml
+    from nasforge.recipe.toml_text import to_toml
     from nasforge_plugins.searchers.cdarts.config import PRESETS
 
     found = re.findall(
@@ -175,7 +175,7 @@ def test_what_is_missing_in_docstrings_is_found():
 
 
 def test_every_option_of_tables_without_plugins_is_described():
-    from nasforge.schema import _PLAIN
+    from nasforge.recipe.schema import _PLAIN
 
     assert {"run", "constraints", "bench"} <= set(_PLAIN)
     for table, config in _PLAIN.items():

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from docs_blocks import DOCS
-from docs_site import WRITTEN
+from support.docs_blocks import DOCS
+from support.docs_site import WRITTEN
 
 SVG = "{http://www.w3.org/2000/svg}"
 ASSETS = DOCS / "assets"

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from docs_blocks import DOCS, blocks_of, write
-from environments import ROOT, build_wheel, install, new_environment, run_beside, succeed
+from support.docs_blocks import DOCS, blocks_of, write
+from support.environments import ROOT, build_wheel, install, new_environment, run_beside, succeed
 
 pytestmark = pytest.mark.slow
 

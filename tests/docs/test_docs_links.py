@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from docs_blocks import DOCS
-from docs_site import ALL, WRITTEN, generate
+from support.docs_blocks import DOCS
+from support.docs_site import ALL, WRITTEN, generate
 
 ROOT = DOCS.parent
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from docs_blocks import DOCS, blocks_of, commands_of, follow
 from nasforge.plugins import KINDS
+from support.docs_blocks import DOCS, blocks_of, commands_of, follow
 
 PAGES = sorted(DOCS.rglob("*.md"))
 NAMES = [str(page.relative_to(DOCS)) for page in PAGES]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from docs_blocks import DOCS
-from docs_site import ALL
+from support.docs_blocks import DOCS
+from support.docs_site import ALL
 
 ROOT = DOCS.parent
 

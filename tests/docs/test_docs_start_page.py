@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from docs_blocks import DOCS
+from support.docs_blocks import DOCS
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ from importlib import import_module
 
 import pytest
 
-from environments import DISTRIBUTIONS, EXAMPLES
-from generated_plugins import generate
 from nasforge.plugins import API, KINDS, Plugin, Registry
+from nasforge.plugins.scaffold import PluginNames
 from nasforge.recipe import load
-from nasforge.scaffold import PluginNames
+from support.environments import DISTRIBUTIONS, EXAMPLES
+from support.generated_plugins import generate
 
 TESTS = ("tests/test_conformance.py", "tests/test_recipe.py")
 AS_GENERATED = (".gitignore", *TESTS)

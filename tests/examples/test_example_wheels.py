@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from environments import DISTRIBUTIONS, ROOT, build_wheel, install, new_environment, run_in, succeed
 from nasforge.plugins import KINDS
+from support.environments import DISTRIBUTIONS, ROOT, build_wheel, install, new_environment, run_in, succeed
 
 pytestmark = pytest.mark.slow
 

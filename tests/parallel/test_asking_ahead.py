@@ -8,7 +8,7 @@ import pytest
 from nasforge.arch import Arch
 from nasforge.plugins import Registry
 from nasforge.searcher import AskTellSearcher
-from toy_table import Table, ToySpace, resumed_after_every_step, run, searcher_context
+from support.toy_table import Table, ToySpace, resumed_after_every_step, run, searcher_context
 
 
 class Watched(Table):

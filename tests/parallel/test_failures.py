@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nasforge import checkpoint
 from nasforge.arch import Arch
 from nasforge.errors import AccessError, DataError, RunError
 from nasforge.evaluator import Evaluation
 from nasforge.parallel.failures import Tolerant
 from nasforge.plugins import Registry
-from toy_table import Table, ToySpace, run, searcher_context
+from nasforge.runtime import checkpoint
+from support.toy_table import Table, ToySpace, run, searcher_context
 
 
 class Fragile(Table):

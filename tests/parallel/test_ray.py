@@ -10,7 +10,7 @@ import pytest
 
 import nasforge
 from nasforge.errors import RunError
-from worker_world import found, pids, recipe_writer
+from support.worker_world import found, pids, recipe_writer
 
 pytestmark = [
     pytest.mark.slow,

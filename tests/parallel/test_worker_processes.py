@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nasforge
-from worker_world import SEARCHERS, found, pids, recipe_writer
+from support.worker_world import SEARCHERS, found, pids, recipe_writer
 
 pytestmark = [
     pytest.mark.slow,

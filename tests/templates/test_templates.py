@@ -6,15 +6,15 @@ import zipfile
 
 import pytest
 
-from environments import ROOT, build_wheel, new_environment, run_in, succeed
-from generated_plugins import NAMES, fake_install, generate, run_python
 from nasforge.plugins import KINDS
-from nasforge.scaffold import TEMPLATES
+from nasforge.plugins.scaffold import TEMPLATES
 from nasforge.testing import conformance
+from support.environments import ROOT, build_wheel, new_environment, run_in, succeed
+from support.generated_plugins import NAMES, fake_install, generate, run_python
 
 
 def checked(kind):
-    @conformance(f"nasforge.templates.{kind}.plugin")
+    @conformance(f"nasforge.plugins.templates.{kind}.plugin")
     def test(check):
         check()
 

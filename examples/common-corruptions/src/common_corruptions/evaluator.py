@@ -15,7 +15,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.train import (
+from nasforge.training.loops import (
     accuracy,
     cosine_lr,
     isolated_random,

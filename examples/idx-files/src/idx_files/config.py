@@ -1,6 +1,6 @@
 """Options of the images."""
 
-from nasforge.image_config import ImageConfig, UserPath
+from nasforge.images.config import ImageConfig, UserPath
 
 __all__ = ["IdxFilesDataConfig"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from nasforge.errors import DataError
 from nasforge.images import ImageSet, InMemoryImages
-from nasforge.places import user_folder
+from nasforge.files import user_folder
 from torch import Tensor
 
 from idx_files.config import IdxFilesDataConfig

@@ -1,6 +1,6 @@
 """Options of CIFAR-10 and CIFAR-100."""
 
-from nasforge.image_config import ImageConfig, UserPath
+from nasforge.images.config import ImageConfig, UserPath
 
 __all__ = ["CifarConfig"]
 

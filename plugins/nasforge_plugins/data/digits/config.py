@@ -1,6 +1,6 @@
 """Options of the digits."""
 
-from nasforge.image_config import ImageConfig
+from nasforge.images.config import ImageConfig
 
 __all__ = ["DigitsConfig"]
 

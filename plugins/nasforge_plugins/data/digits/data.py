@@ -6,8 +6,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from nasforge.images import ImageSet, InMemoryImages
+from nasforge.images.splits import balanced_order
 from nasforge.space import Task
-from nasforge.splits import balanced_order
 from nasforge_plugins.data.digits.config import DigitsConfig
 
 __all__ = ["Digits"]

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from nasforge.checkpoint import load_weights, save_weights
 from nasforge.errors import CheckpointError
-from nasforge.image_files import Folder
+from nasforge.images.files import Folder
+from nasforge.runtime.checkpoint import load_weights, save_weights
 
 __all__ = ["cache_path", "load", "store"]
 

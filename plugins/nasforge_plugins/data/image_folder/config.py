@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from nasforge.image_config import ImageConfig, UserPath
+from nasforge.images.config import ImageConfig, UserPath
 
 __all__ = ["ImageFolderConfig"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from nasforge.errors import DataError
-from nasforge.image_files import Folder, compare_classes, decode, list_folder
 from nasforge.images import ImageSet, InMemoryImages, square
-from nasforge.splits import balanced_order
+from nasforge.images.files import Folder, compare_classes, decode, list_folder
+from nasforge.images.splits import balanced_order
 from nasforge_plugins.data.image_folder import cache
 from nasforge_plugins.data.image_folder.config import ImageFolderConfig
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from nasforge.image_config import SplitConfig, UserPath
+from nasforge.images.config import SplitConfig, UserPath
 
 __all__ = ["ImagenetConfig"]
 

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 from nasforge.component import Context
 from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
-from nasforge.image_files import compare_classes, list_folder
+from nasforge.images.files import compare_classes, list_folder
+from nasforge.images.splits import Splits, limited
 from nasforge.seeding import derive_seed
 from nasforge.space import Task
-from nasforge.splits import Splits, limited
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
 from nasforge_plugins.data.imagenet.photos import Photos, collate, plain_transform, training_transform
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from nasforge.errors import DataError
-from nasforge.image_files import decode
+from nasforge.images.files import decode
 from nasforge.seeding import derive_seed
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
 

@@ -1,6 +1,6 @@
 """Options of NumPy archives."""
 
-from nasforge.image_config import ImageConfig, UserPath
+from nasforge.images.config import ImageConfig, UserPath
 
 __all__ = ["NpzConfig"]
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from nasforge.image_config import ImageConfig
+from nasforge.images.config import ImageConfig
 
 __all__ = ["SyntheticConfig"]
 

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasforge import checkpoint
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
 from nasforge.errors import CheckpointError, RunError
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.nn import Network, copy_shared
+from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.train import Meter, Scores, isolated_random
+from nasforge.training.loops import Meter, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate

@@ -15,7 +15,7 @@ from nasforge.component import Context
 from nasforge.nn import Network, OptionWeights, one_hot
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.train import (
+from nasforge.training.loops import (
     Scores,
     cosine_lr,
     load_optimizer,

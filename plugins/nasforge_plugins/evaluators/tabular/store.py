@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasforge.errors import suggest
-from nasforge.places import user_folder
+from nasforge.files import user_folder
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SHIPPED = {"nasbench201": Path(__file__).with_name("nasbench201.npz")}
 
 
 def folder() -> Path:
-    """Return the folder of imported tables; see `nasforge.places.user_folder`."""
+    """Return the folder of imported tables; see `nasforge.files.user_folder`."""
     return user_folder("tables")
 
 

@@ -17,7 +17,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.train import Scores, isolated_random, score
+from nasforge.training.loops import Scores, isolated_random, score
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
 

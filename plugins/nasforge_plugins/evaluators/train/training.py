@@ -22,7 +22,7 @@ from nasforge.nn import Network, Output, set_drop_path
 from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
-from nasforge.train import (
+from nasforge.training.loops import (
     Scores,
     cosine_lr,
     load_optimizer,

@@ -18,7 +18,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.train import isolated_random
+from nasforge.training.loops import isolated_random
 from nasforge_plugins.evaluators.zero_cost.config import ZeroCostConfig
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
 from nasforge_plugins.evaluators.zero_cost.ranking import mean_place

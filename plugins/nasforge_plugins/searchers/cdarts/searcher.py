@@ -12,11 +12,11 @@ from torch.nn.functional import cross_entropy
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.nn import Output
-from nasforge.optim import frozen, gradients, load_gradients
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
-from nasforge.train import load_optimizer
-from nasforge.twin import Twin
+from nasforge.training.loops import load_optimizer
+from nasforge.training.optim import frozen, gradients, load_gradients
+from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.copying import left_behind
 from nasforge_plugins.searchers.cdarts.penalty import l1_strength

@@ -13,7 +13,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import Context
 from nasforge.nn import OptionWeights
 from nasforge.seeding import derive_seed
-from nasforge.train import Meter, cosine_lr
+from nasforge.training.loops import Meter, cosine_lr
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
 from nasforge_plugins.searchers.gradient.stepping import weights_sgd

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nasforge.optim import frozen
-from nasforge.train import random_state, set_random_state
+from nasforge.training.loops import random_state, set_random_state
+from nasforge.training.optim import frozen
 
 __all__ = ["gradients_of", "next_weights", "undone", "unrolled_gradients"]
 

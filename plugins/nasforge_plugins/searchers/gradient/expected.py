@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from nasforge.additive import AdditiveCost, Picks
 from nasforge.component import Context
+from nasforge.cost.additive import AdditiveCost, Picks
 from nasforge.errors import RecipeError, RunError
 from nasforge_plugins.searchers.gradient.options import RegularizerOptions
 

@@ -13,9 +13,9 @@ from torch.nn.functional import cross_entropy
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.nn import OptionWeights, one_hot
-from nasforge.optim import frozen
 from nasforge.seeding import derive_seed
-from nasforge.train import isolated_random
+from nasforge.training.loops import isolated_random
+from nasforge.training.optim import frozen
 from nasforge_plugins.searchers.gradient.bilevel import undone
 from nasforge_plugins.searchers.gradient.curvature import dominant_eigenvalue, hessian_product
 

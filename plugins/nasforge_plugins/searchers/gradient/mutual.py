@@ -14,9 +14,9 @@ from nasforge.component import Context
 from nasforge.distiller import Distiller
 from nasforge.errors import RunError
 from nasforge.nn import Network, Output
-from nasforge.optim import frozen
 from nasforge.space import NetworkSpace
-from nasforge.twin import Twin
+from nasforge.training.optim import frozen
+from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.gradient.config import GradientConfig
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nasforge.nn import Output
-from nasforge.train import check_finite
+from nasforge.training.loops import check_finite
 
 __all__ = ["StepProgress", "accuracy_of"]
 

@@ -15,10 +15,10 @@ from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
 from nasforge.nn import OptionWeights, Output
-from nasforge.optim import frozen
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
-from nasforge.train import cosine_lr, load_optimizer, set_lr
+from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
+from nasforge.training.optim import frozen
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
 from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.config import GradientConfig

@@ -1,0 +1,128 @@
+"""The folder of one bench: a file per run of a searcher, and what they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasforge.benches.standings import Group, Standing, standings, to_csv, to_markdown
+from nasforge.errors import RunError
+from nasforge.files import read_json, write_json, write_text
+from nasforge.recipe import Recipe
+from nasforge.runs.folder import differences, inputs_of
+
+__all__ = ["BenchFolder", "bench_inputs"]
+
+
+def bench_inputs(recipe: Recipe) -> dict[str, Any]:
+    """Return what the results of a bench depend on, the seeds apart.
+
+    Args:
+        recipe: One with a ``[bench]`` table.
+    """
+    assert recipe.bench is not None, "the caller asks for a bench"
+    tables = {k: v for k, v in inputs_of(recipe.resolved(), "data", "space", "evaluator").items() if v}
+    tables["run"] = {key: value for key, value in tables["run"].items() if key != "seed"}
+    return {
+        **tables,
+        "baseline": recipe.bench.baseline.label,
+        "budget": str(recipe.bench.budget),
+        "searchers": {e.label: {"use": e.plugin.name, **e.config.to_json()} for e in recipe.bench.entrants},
+    }
+
+
+class BenchFolder:
+    """One bench on disk; every file is written beside and renamed.
+
+    Args:
+        path: The folder, such as ``benches/search-nasbench201-table``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path / "bench.json"
+
+    @property
+    def inputs(self) -> dict[str, Any] | None:
+        """What `bench_inputs` returned for the bench in this folder; None if it is none."""
+        return read_json(self._file) if self._file.exists() else None
+
+    def claim(self, inputs: Mapping[str, Any], text: str) -> None:
+        """Make the folder, or check that what it holds belongs to the same bench. New searchers may join it.
+
+        Args:
+            inputs: What `bench_inputs` returned.
+            text: The recipe as its author wrote it.
+
+        Raises:
+            RunError: The folder belongs to another bench, or is something else.
+        """
+        known = self.inputs
+        if known is None and any(file.name != ".lock" for file in self.path.iterdir()):
+            raise RunError(
+                f"{self.path}: exists and is no bench. Choose another name with --set run.name=… or another "
+                "place with --out."
+            )
+        searchers = dict(inputs["searchers"])
+        if known is not None:
+            old, new = dict(known), dict(inputs)
+            kept = [label for label in known["searchers"] if self.results(label)]
+            old["searchers"] = {label: known["searchers"][label] for label in kept if label in searchers}
+            new["searchers"] = {k: v for k, v in inputs["searchers"].items() if k in old["searchers"]}
+            if kept and (changed := [f"  - {line}" for line in differences(old, new)]):
+                listed = "\n".join(changed)
+                raise RunError(
+                    f"{self.path}: belongs to another bench. These differ:\n{listed}\nChoose another name "
+                    "with --set run.name=… or another place with --out. A searcher with other options can "
+                    'join under another name, as in "small = evolution".'
+                )
+            searchers = {**{label: known["searchers"][label] for label in kept}, **searchers}
+        write_json(self._file, {**inputs, "searchers": searchers})
+        write_text(self.path / "recipe.toml", text)
+
+    def result(self, label: str, seed: int) -> dict[str, Any] | None:
+        """Return what a run of a searcher found; None if it is not over."""
+        path = self._result(label, seed)
+        return read_json(path) if path.exists() else None
+
+    def store(self, label: str, seed: int, result: Mapping[str, Any]) -> None:
+        """Write what a run found."""
+        write_json(self._result(label, seed), result)
+
+    def work(self, label: str, seed: int) -> Path:
+        """Return the folder of a run that is not over."""
+        return self.path / "work" / f"{label}-{seed}"
+
+    def results(self, label: str) -> list[dict[str, Any]]:
+        """Return what every finished run of a searcher found, by seed."""
+        paths = (self.path / "runs" / label).glob("[0-9]*.json")
+        return [read_json(path) for path in sorted(paths, key=lambda path: int(path.stem))]
+
+    def summarise(self, labels: Sequence[str], seeds: Sequence[int], baseline: str) -> list[Standing]:
+        """Write the table in three forms, and all runs as one, and return the table.
+
+        Args:
+            labels: The searchers, in order.
+            seeds: Seeds of the runs.
+            baseline: What the others are compared with.
+        """
+        rows = [row for label in labels for seed in seeds if (row := self.result(label, seed))]
+        groups = []
+        for label in labels:
+            own = [row for row in rows if row["searcher"] == label]
+            columns = ({row["seed"]: row[key] for row in own} for key in ("score", "evaluations", "seconds"))
+            groups.append(Group(label, *columns))
+        found = standings(groups, baseline)
+        write_json(
+            self.path / "summary.json",
+            {"baseline": baseline, "seeds": list(seeds), "searchers": [s.to_json() for s in found]},
+        )
+        write_text(self.path / "summary.csv", to_csv(s.to_json() for s in found))
+        write_text(self.path / "summary.md", to_markdown(found, baseline))
+        shown = [{k: v for k, v in row.items() if k not in ("architecture", "own_seconds")} for row in rows]
+        write_text(self.path / "runs.csv", to_csv(shown))
+        return found
+
+    def _result(self, label: str, seed: int) -> Path:
+        return self.path / "runs" / label / f"{seed}.json"

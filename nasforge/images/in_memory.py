@@ -1,0 +1,246 @@
+"""Images that live in memory as bytes, and augmentation of whole batches as tensor operations.
+
+No loader processes, no Python per image: a batch is gathered, cropped, mirrored and normalised where the
+networks run. Whoever adds a data set of this kind subclasses `InMemoryImages` and writes ``load`` alone.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nasforge.component import Context
+from nasforge.data import DataModule, Split
+from nasforge.errors import DataError
+from nasforge.images.config import ImageConfig
+from nasforge.images.pixels import channel_statistics, crop_and_flip, cutout, outside, square
+from nasforge.images.splits import Splits, limited
+from nasforge.space import Task
+
+__all__ = ["ImageSet", "InMemoryImages", "cutout", "square"]
+
+C = TypeVar("C", bound=ImageConfig)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A whole data set on the CPU.
+
+    Attributes:
+        train_images: uint8 ``(N, H, W, C)``, channels last as decoders deliver them.
+        train_labels: Class of every image ``(N,)``, any integer type, from 0.
+        test_images: uint8 ``(M, H, W, C)``.
+        test_labels: ``(M,)``.
+        classes: Names of the classes; the label is the position.
+        mean: Published mean of every channel, for values from 0 to 1; None: computed.
+        std: Published standard deviation of every channel; None: computed.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def check(self, where: str) -> None:
+        """Check types, shapes and labels.
+
+        Args:
+            where: What the images come from, for the message.
+
+        Raises:
+            DataError: Something does not fit; says what.
+        """
+        if len(self.classes) < 2:
+            raise DataError(f"{where}: has {len(self.classes)} class(es). Classification needs two or more.")
+        for part, images, labels in (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if images.dtype != torch.uint8 or images.dim() != 4:
+                raise DataError(
+                    f"{where}: {part} images are {_kind(images)}. Store bytes: uint8, N x height x width x "
+                    "channels."
+                )
+            if labels.dim() != 1 or labels.is_floating_point() or len(labels) != len(images):
+                raise DataError(
+                    f"{where}: {part} labels are {_kind(labels)} for {len(images)} images. Store one integer "
+                    "per image."
+                )
+            if not len(images):
+                raise DataError(f"{where}: has no {part} image.")
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise DataError(
+                    f"{where}: {part} labels go from {low} to {high}, but there are {len(self.classes)} "
+                    f"classes. Number them from 0 to {len(self.classes) - 1}."
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            shapes = [" x ".join(map(str, i.shape[1:])) for i in (self.train_images, self.test_images)]
+            raise DataError(
+                f"{where}: training images are {shapes[0]}, test images {shapes[1]}. Store one shape."
+            )
+        counts = torch.bincount(self.train_labels.long(), minlength=len(self.classes))
+        if empty := [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]:
+            raise DataError(
+                f"{where}: no training image of class {', '.join(map(repr, empty))}. Number the labels "
+                "from 0 without gaps, or remove the class."
+            )
+
+
+class InMemoryImages(DataModule[C]):
+    """Data that fits into memory: decoded once, kept as bytes on the run's device.
+
+    Subclasses write `load`. Everything random in a pass is drawn at its start from one generator, image by
+    image of the pass, so order and augmentation do not depend on the batch size or the device.
+    """
+
+    @abstractmethod
+    def load(self) -> ImageSet:
+        """Read the data set, using ``self.config``; called once per run by `setup`.
+
+        Raises:
+            DataError: Files are missing or unreadable.
+        """
+
+    def setup(self, ctx: Context) -> None:
+        """Load the images, divide them by role, and move them to the run's device.
+
+        Args:
+            ctx: Seed and device of the run.
+
+        Raises:
+            DataError: The images cannot be read, are not square, or their statistics have another number of
+                channels.
+        """
+        super().setup(ctx)
+        config, where = self.config, type(self).__name__
+        images = self.load()
+        images.check(where)
+        images = _resized(_limited(images, config), config.image_size)
+        _, height, width, channels = images.train_images.shape
+        if height != width:
+            raise DataError(
+                f"{where}: images are {height} x {width}, networks take squares. Set data.image_size to the "
+                "side you want: the middle square is cut out and scaled to it."
+            )
+        self._task = Task(channels, height, len(images.classes))
+        self.classes = images.classes
+        self._splits = Splits(config, images.train_labels, len(images.test_labels), ctx.seed)
+
+        mean, std = config.mean or images.mean, config.std or images.std
+        if mean is None or std is None:
+            found = channel_statistics(images.train_images)
+            mean, std = mean or found[0], std or found[1]
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != channels:
+                raise DataError(
+                    f"data.{name}: has {len(values)} number(s), the images {channels} channel(s)."
+                )
+        self.mean, self.std = mean, std
+
+        device = ctx.runtime.device
+        # (x / 255 - mean) / std as one multiplication and one addition, laid out as a row of pixels.
+        self._scale = torch.tensor([1 / (255 * s) for s in std]).repeat(width).to(device)
+        self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).repeat(width).to(device)
+        self._train = (images.train_images.to(device), images.train_labels.to(device))
+        self._test = (images.test_images.to(device), images.test_labels.to(device))
+
+    @property
+    def task(self) -> Task:
+        """Channels, side and number of classes of the loaded images."""
+        return self._task
+
+    def sizes(self) -> Mapping[Split, int]:
+        """Return the number of images per split."""
+        return self._splits.sizes()
+
+    def split_indices(self, split: Split) -> Tensor:
+        """Return which images a split has ``(N,)``: positions in the loaded training or test images."""
+        return self._splits.indices(split)
+
+    def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
+        """Return how many batches a training pass has; for split ``test``, any pass."""
+        return len(self._splits.bounds(split, batch_size, training=split != "test"))
+
+    def batches(
+        self, split: Split, *, epoch: int = 0, augment: bool = True, batch_size: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once over a split; see `DataModule.batches`."""
+        bounds = self._splits.bounds(split, batch_size, training=augment)
+        indices = self._splits.indices(split)
+        if augment:
+            return self._training(split, indices, bounds, self._splits.generator(split, epoch))
+        return self._plain(split, indices.to(self._scale.device), bounds)
+
+    def _plain(self, split: Split, indices: Tensor, bounds: range) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = self._test if split == "test" else self._train
+        for start in bounds:
+            batch = indices[start : min(start + bounds.step, bounds.stop)]
+            yield self._normalised(images.index_select(0, batch)), labels.index_select(0, batch)
+
+    def _training(
+        self, split: Split, indices: Tensor, bounds: range, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = self._test if split == "test" else self._train
+        config, device, total = self.config, images.device, len(indices)
+        side = self._task.image_size
+        padding = side // 8 if config.padding is None else config.padding
+        order = indices[torch.randperm(total, generator=generator)].to(device)
+        corners = torch.randint(0, 2 * padding + 1, (2, total), generator=generator)
+        mirrored = torch.rand(total, generator=generator) < 0.5
+        centres = torch.randint(0, side, (2, total), generator=generator).to(device)
+        if not config.flip:
+            mirrored = torch.zeros_like(mirrored)
+        for start in bounds:
+            now = slice(start, min(start + bounds.step, bounds.stop))
+            chosen = order[now]
+            pixels = images.index_select(0, chosen)  # copies whole images, where indexing copies bytes
+            if padding or config.flip:
+                pixels = crop_and_flip(pixels, padding, corners[:, now], mirrored[now])
+            batch = self._normalised(pixels)
+            if config.cutout:
+                batch = batch * outside(centres[:, now], side, side, config.cutout)
+            yield batch, labels.index_select(0, chosen)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        batch, height, width, channels = pixels.shape
+        # Rows of whole lines, not of three numbers: the CPU then uses its vector units.
+        lines = pixels.reshape(batch, height, width * channels).float()
+        values = lines.mul_(self._scale).add_(self._shift).view(batch, height, width, channels)
+        return self.ctx.runtime.prepare_images(values.permute(0, 3, 1, 2))
+
+
+def _limited(images: ImageSet, config: ImageConfig) -> ImageSet:
+    labels, test_labels = images.train_labels.long(), images.test_labels.long()
+    if config.limit_train is None and config.limit_test is None:
+        return replace(images, train_labels=labels, test_labels=test_labels)
+    train, test = limited(labels, config.limit_train), limited(test_labels, config.limit_test)
+    return replace(
+        images,
+        train_images=images.train_images[train],
+        train_labels=labels[train],
+        test_images=images.test_images[test],
+        test_labels=test_labels[test],
+    )
+
+
+def _resized(images: ImageSet, size: int | None) -> ImageSet:
+    if size is None or images.train_images.shape[1:3] == (size, size):
+        return images
+    return replace(
+        images,
+        train_images=square(images.train_images, size),
+        test_images=square(images.test_images, size),
+    )
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"

@@ -1,0 +1,168 @@
+"""Find plugins: one hook, one entry-point group, and no import of what a plugin implements."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+
+from nasforge.errors import PluginError, suggest
+from nasforge.plugins.hooks import GROUP, Listing, describe_module, error_text
+from nasforge.plugins.plugin import KINDS, Plugin, find_fault
+
+__all__ = ["Registry"]
+
+_MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?")
+_UNCLAIM = "Uninstall or rename one, or name an entry point to skip in NASFORGE_DISABLE."
+
+
+class Registry:
+    """Plugins by kind and name.
+
+    Args:
+        plugins: Their descriptions.
+        broken: Pairs of (entry point, reason) of plugins that could not be described. Plugins whose
+            description is wrong are added to them, never raised: one bad plugin must not stop the others.
+
+    Attributes:
+        broken: As above.
+        notes: Pairs of (entry point, what is wrong) of plugins that work all the same.
+        disabled: Names of entry points that were skipped.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin] = (), broken: Iterable[tuple[str, str]] = ()) -> None:
+        self._claims: dict[tuple[str, str], list[Plugin]] = {}
+        self.broken = list(broken)
+        self.notes: list[tuple[str, str]] = []
+        self.disabled: list[str] = []
+        for plugin in plugins:
+            try:
+                reason = find_fault(plugin)
+            except Exception as error:  # fields of other types than they should have
+                reason = f"its description cannot be read: {type(error).__name__}: {error}."
+            if reason:
+                self.broken.append(_blame(plugin, reason))
+                continue
+            claims = self._claims.setdefault((plugin.kind, plugin.name), [])
+            if plugin in claims and any(plugin.origin == other.origin for other in claims):
+                self.broken.append(_blame(plugin, "is described twice by the same distribution."))
+            else:
+                claims.append(plugin)
+
+    @classmethod
+    def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
+        """Ask every installed plugin module to describe itself; keep the reason of those that fail.
+
+        The environment variable ``NASFORGE_DISABLE`` names entry points to skip, separated by commas.
+
+        Args:
+            points: Entry points to use instead of the installed ones.
+        """
+        disabled = {name.strip() for name in os.environ.get("NASFORGE_DISABLE", "").split(",")}
+        found: list[Plugin] = []
+        broken: list[tuple[str, str]] = []
+        notes: list[tuple[str, str]] = []
+        skipped: list[str] = []
+        seen: set[int] = set()
+        for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
+            if point.name in disabled:
+                skipped.append(point.name)
+                continue
+            known = point.dist and point.dist.name  # metadata may be damaged
+            origin = f"{known} {point.dist.version}" if point.dist and known else point.value
+            at = f"{point.name} = {point.value} ({origin})"
+            listing = Listing()
+            try:
+                if not _MODULE.fullmatch(point.value):
+                    raise PluginError(
+                        "names no module. Write the one with the hook, such as my_package.plugin."
+                    )
+                with listing:
+                    module = point.load()
+                    if id(module) in seen:
+                        raise PluginError(f"{point.value} is named by another entry point already.")
+                    seen.add(id(module))
+                    described = describe_module(module)
+            except (Exception, SystemExit) as error:
+                broken.append((at, error_text(error)))
+                continue
+            finally:
+                notes += [(at, note) for note in listing.notes()]
+            for plugin in described:
+                if isinstance(plugin, Plugin):
+                    found.append(replace(plugin, origin=origin, module=point.module))
+                else:
+                    broken.append((at, f"the hook returned {plugin!r}, which is no Plugin."))
+        registry = cls(found, broken)
+        registry.notes, registry.disabled = notes, skipped
+        return registry
+
+    def extended(self, plugins: Iterable[Plugin]) -> Registry:
+        """Return a registry that has further plugins; those it has already are left out.
+
+        Args:
+            plugins: Their descriptions, origins included.
+        """
+        known = list(self)
+        registry = Registry([*known, *(plugin for plugin in plugins if plugin not in known)], self.broken)
+        registry.notes, registry.disabled = self.notes, self.disabled
+        return registry
+
+    def __iter__(self) -> Iterator[Plugin]:
+        order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
+        for key in order:
+            yield from self._claims[key]
+
+    @property
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Pairs like those of ``broken``, for every name that several distributions claim."""
+        return [
+            (f"{kind} {name!r}", f"is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}")
+            for (kind, name), claims in sorted(self._claims.items())
+            if len(claims) > 1
+        ]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of one kind, sorted."""
+        return sorted(name for known, name in self._claims if known == kind)
+
+    def of(self, kind: str) -> list[Plugin]:
+        """Return the plugins of one kind whose name is not claimed twice, sorted by name."""
+        return [
+            p for (known, _), ps in sorted(self._claims.items()) if known == kind and len(ps) == 1 for p in ps
+        ]
+
+    def shares(self, kind: str, one: str, other: str, option: str) -> bool:
+        """Tell whether one class defines an option of two plugins, so that it means the same to both."""
+        owners = []
+        for name in (one, other):
+            claims = self._claims.get((kind, name), [])
+            classes = claims[0].config.__mro__ if len(claims) == 1 else ()
+            owners.append(next((c for c in classes if option in inspect.get_annotations(c)), None))
+        return owners[0] is not None and owners[0] is owners[1]
+
+    def get(self, kind: str, name: str) -> Plugin:
+        """Return one plugin.
+
+        Raises:
+            PluginError: There is none of that name, or two distributions claim it.
+        """
+        claims = self._claims.get((kind, name), [])
+        if len(claims) == 1:
+            return claims[0]
+        if claims:
+            raise PluginError(
+                f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}"
+            )
+        if others := [known for known, other in self._claims if other == name]:
+            raise PluginError(f"{name!r} is a {others[0]}, not a {kind}.{suggest('', self.names(kind))}")
+        count = len(self.broken)
+        hint = f" ({count} broken: see `nasforge plugins list`.)" if count else ""
+        raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}{hint}")
+
+
+def _blame(plugin: Plugin, reason: str) -> tuple[str, str]:
+    return f"{plugin.kind} {plugin.name!r} ({plugin.origin})", reason

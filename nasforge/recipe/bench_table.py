@@ -1,0 +1,256 @@
+"""The ``[bench]`` table of a recipe: which searchers are compared, how often, and what each may spend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from nasforge.config import PluginConfig
+from nasforge.errors import PluginError, suggest
+from nasforge.plugins import Plugin, Registry
+from nasforge.recipe.draft import Draft
+from nasforge.recipe.options import check_options
+
+__all__ = ["CEILING", "Bench", "BenchConfig", "Budget", "Entrant", "read_bench"]
+
+CEILING = 1_000_000
+"""The option ``evaluations`` of a searcher in a bench: so many that the budget ends the search."""
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class BenchConfig(PluginConfig):
+    """Options of the ``[bench]`` table: what ``nasforge bench`` compares. ``nasforge run`` ignores it."""
+
+    searchers: tuple[str, ...] = ()
+    """Names of searchers. "small = evolution" is evolution under another name, so that it may have other
+    options. Empty: the searcher of the recipe."""
+
+    baseline: str = "random"
+    """The searcher that all others are compared with. It takes part whether it is listed or not."""
+
+    seeds: PositiveInt = 20
+    """How many times each searcher runs; the seeds count upwards from `run.seed`."""
+
+    budget: int | str | None = None
+    """What each run may spend: a number of evaluations, or the seconds that they cost, such as "20000 s" or
+    "5.5 h" (s, min, h, d). None: as many evaluations as `searcher.evaluations`."""
+
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Options by searcher, as in [bench.options.evolution]. The searcher of the recipe also has those of
+    [searcher]."""
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_can_be_read(cls, budget: int | str | None) -> int | str | None:
+        if budget is not None:
+            Budget.parse(budget)
+        return budget
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one run of a searcher may spend.
+
+    Attributes:
+        unit: What is counted: calls of the evaluator, or the seconds that it reports as their cost.
+        amount: How much of it.
+    """
+
+    unit: Literal["evaluations", "seconds"]
+    amount: float
+
+    @classmethod
+    def parse(cls, text: int | str) -> Budget:
+        """Read ``150``, ``"150 evaluations"``, ``"20000 s"`` or ``"5.5 h"``.
+
+        Raises:
+            ValueError: It is none of these, or not even one evaluation.
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)", str(text).strip())
+        unit = found[2] if found else ""
+        if found and unit in ("", "evaluations") and float(found[1]).is_integer():
+            amount, kind = float(found[1]), "evaluations"
+        elif found and (scale := _UNITS.get("s" if unit == "seconds" else unit)):
+            amount, kind = float(found[1]) * scale, "seconds"
+        else:
+            raise ValueError(
+                'must be a number of evaluations, or a time such as "20000 s", "90 min" or "5.5 h"'
+            )
+        if amount <= 0 or (kind == "evaluations" and amount < 1):
+            raise ValueError("must be one evaluation or more")
+        return cls(kind, amount)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.amount:.10g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One searcher that is compared.
+
+    Attributes:
+        label: What it is called in the results.
+        plugin: The searcher.
+        config: Its options; where the budget ends the search, ``evaluations`` is `CEILING`.
+    """
+
+    label: str
+    plugin: Plugin
+    config: PluginConfig
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A ``[bench]`` table, checked.
+
+    Attributes:
+        entrants: The baseline, then the others in the order of the recipe.
+        seeds: The seeds that each runs with.
+        budget: What each run may spend.
+    """
+
+    entrants: tuple[Entrant, ...]
+    seeds: tuple[int, ...]
+    budget: Budget
+
+    @property
+    def baseline(self) -> Entrant:
+        """The searcher that the others are compared with."""
+        return self.entrants[0]
+
+
+def read_bench(
+    draft: Draft,
+    registry: Registry,
+    plugins: Mapping[str, Plugin],
+    searcher: Mapping[str, Any],
+    seed: int,
+) -> Bench | None:
+    """Check the ``[bench]`` table of a recipe whose other tables are checked.
+
+    Args:
+        draft: Where problems are noted.
+        registry: The plugins there are.
+        plugins: The plugins that the other tables use, by table.
+        searcher: The options in ``[searcher]``; none if something is wrong with them.
+        seed: The first seed.
+
+    Returns:
+        None if there is no such table, or something is wrong with it.
+    """
+    body = draft.table("bench")
+    if body is None:
+        return None
+    if not isinstance(body, Mapping):
+        draft.say(("bench",), 'must be a table: write [bench] and searchers = ["…"] below.')
+        return None
+    config = check_options(draft, "bench", BenchConfig, None, body)
+    if not isinstance(config, BenchConfig):
+        return None
+    written = searcher.get("evaluations") if config.budget is None else config.budget
+    if written is None:
+        draft.say(("bench",), 'has no budget. Write budget = 150 (evaluations) or budget = "20000 s".')
+        return None
+    budget = Budget.parse(written)
+    entrants = _Reader(draft, registry, plugins, searcher, config, budget).entrants()
+    return Bench(entrants, tuple(range(seed, seed + config.seeds)), budget)
+
+
+class _Reader:
+    """Turns names and options into entrants, and notes what is wrong with any of them."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        registry: Registry,
+        plugins: Mapping[str, Plugin],
+        searcher: Mapping[str, Any],
+        config: BenchConfig,
+        budget: Budget,
+    ) -> None:
+        self.draft, self.registry, self.plugins = draft, registry, plugins
+        self.searcher, self.config, self.budget = searcher, config, budget
+
+    def entrants(self) -> tuple[Entrant, ...]:
+        names = self._names()
+        for label in self.config.options:
+            where = ("bench", "options", label)
+            # Who picks some searchers of a recipe on the command line need not take its options away.
+            if label not in names and not self.draft.is_over(("bench", "searchers"), where):
+                self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
+        if "evaluator" not in self.plugins and self.draft.table("evaluator") is None:
+            able = suggest("", self.registry.names("evaluator"))
+            self.draft.say(("bench",), f"needs an [evaluator] table.{able}")
+        found = [self._entrant(label, name) for label, name in names.items()]
+        return tuple(entrant for entrant in found if entrant is not None)
+
+    def _names(self) -> dict[str, str]:
+        """Return the name of the plugin by label, the baseline first."""
+        named: dict[str, str] = {}
+        own = self.plugins.get("searcher")
+        for text in self.config.searchers or ([own.name] if own else []):
+            label, _, name = (part.strip() for part in text.partition("="))
+            if not re.fullmatch(r"[\w-]+", label) or ("=" in text and not name):
+                self.draft.say(
+                    ("bench", "searchers"), f'{text!r}: write a searcher\'s name, or "label = name".'
+                )
+            elif label in named:
+                self.draft.say(
+                    ("bench", "searchers"),
+                    f'{label!r} is there twice. Give one another name: "{label}-2 = {name or label}".',
+                )
+            else:
+                named[label] = name or label
+        first = self.config.baseline
+        return {first: named.pop(first, first), **named}
+
+    def _entrant(self, label: str, name: str) -> Entrant | None:
+        listed = label in self.config.searchers or label != self.config.baseline
+        where = ("bench", "searchers" if listed else "baseline")
+        try:
+            plugin = self.registry.get("searcher", name)
+        except PluginError as error:
+            self.draft.say(where, str(error))
+            return None
+        if "evaluator" not in plugin.needs:
+            needs = " and ".join(sorted(plugin.needs - {"space"})) or "no evaluator"
+            able = [p.name for p in self.registry.of("searcher") if self._fits(p)]
+            self.draft.say(
+                where,
+                f"{name!r} proposes no architectures to an evaluator (it needs {needs}), so it cannot have "
+                f"an equal budget. These can: {', '.join(able) or 'none'}.",
+            )
+            return None
+        body = self._options(label, plugin)
+        if "evaluations" in plugin.config.model_fields and self.budget.unit == "evaluations":
+            # Checked as what the search really makes, so that a population above it is noticed.
+            body = {"evaluations": int(self.budget.amount), **body}
+        config = check_options(self.draft, f"bench.options.{label}", plugin.config, plugin, body)
+        if config is None:
+            return None
+        given = self.config.options.get(label, {}).get("evaluations")
+        if given is None and plugin.config.model_fields.get("evaluations") is not None:
+            config = config.model_copy(update={"evaluations": CEILING})
+        return Entrant(label, plugin, config)
+
+    def _options(self, label: str, plugin: Plugin) -> dict[str, Any]:
+        own = self.searcher if plugin == self.plugins.get("searcher") else {}
+        shared = {key: value for key, value in own.items() if key not in ("use", "evaluations")}
+        return {**shared, **self.config.options.get(label, {})}
+
+    def _fits(self, plugin: Plugin) -> bool:
+        """Whether a searcher could take part with the tables of this recipe."""
+        if "evaluator" not in plugin.needs:
+            return False
+        for need in plugin.needs:
+            kind, _, capability = need.partition(":")
+            if kind != "evaluator" and kind not in self.plugins:
+                return False
+            if capability and capability not in self.plugins[kind].provides:
+                return False
+        return True

@@ -1,0 +1,112 @@
+"""Check a table against a plugin's options: strict about types, at ease with what TOML cannot write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from nasforge.config import PluginConfig
+from nasforge.recipe.wording import Location, group_errors, word_errors
+
+if TYPE_CHECKING:
+    from nasforge.plugins import Plugin
+    from nasforge.recipe.draft import Draft
+
+__all__ = ["check_options", "validate"]
+
+M = TypeVar("M", bound=PluginConfig)
+
+# Python types that plain data has no form of its own for.
+_FORMS = frozenset(
+    {"tuple_type", "set_type", "frozen_set_type", "is_instance_of", "bytes_type"}
+    | {"date_type", "datetime_type", "time_type"}
+)
+
+
+def validate(model: type[M], body: Mapping[str, Any]) -> tuple[M | None, list[tuple[Location, str]]]:
+    """Make options from what the user wrote.
+
+    No number is made of text, and no truth of a number. Whole numbers are numbers, though, lists become
+    tuples, and text becomes a path or a date.
+
+    Args:
+        model: The class of the options.
+        body: Their values.
+
+    Returns:
+        The options, or None and what is wrong: pairs of a location below the table and a sentence.
+    """
+    text = json.dumps(body, default=str)
+    plain = json.loads(text)
+    try:
+        return model.model_validate_json(text, strict=True), []
+    except ValidationError as error:
+        groups = group_errors(error, model, plain)
+    forms = {where: found for where, found in groups.items() if any(map(_is_form, found))}
+    if not forms:
+        return None, word_errors(groups, model)
+    # A validator of the model that returns a dict makes pydantic forget that the data was JSON, and refuse
+    # a list for a tuple. So whatever else is wrong is reported, and if nothing is, the list is accepted.
+    others = {where: found for where, found in groups.items() if where not in forms}
+    try:
+        options = model.model_validate_json(text)
+    except ValidationError as error:
+        others |= {w: f for w, f in group_errors(error, model, plain).items() if w not in others}
+        return None, word_errors(others, model)
+    others |= {w: f for w, f in forms.items() if not _kept(_at(plain, w), _at(options, w))}
+    return (None, word_errors(others, model)) if others else (options, [])
+
+
+def check_options(
+    draft: Draft, table: str, model: type[PluginConfig], plugin: Plugin | None, body: Mapping[str, Any]
+) -> PluginConfig | None:
+    """Make the options of a table; what is wrong is noted in its draft.
+
+    Args:
+        draft: The recipe.
+        table: Where the options stand, such as ``"train.distiller"``.
+        model: The class of the options.
+        plugin: Whose they are, if they are a plugin's.
+        body: Their values.
+
+    Returns:
+        The options; None if something is wrong.
+    """
+    path = table.split(".")
+    try:
+        options, problems = validate(model, body)
+    except Exception as error:  # a validator of somebody else's plugin
+        origin = f" of {plugin.origin}" if plugin else ""
+        draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
+        return None
+    for where, message in problems:
+        draft.say((*path, *where), message)
+    return options
+
+
+def _is_form(details: ErrorDetails) -> bool:
+    accepted = list if details["type"] in ("tuple_type", "set_type", "frozen_set_type") else str
+    return details["type"] in _FORMS and isinstance(details["input"], accepted)
+
+
+def _at(value: Any, where: Location) -> Any:
+    for step in where:
+        value = getattr(value, str(step)) if isinstance(value, PluginConfig) else value[step]
+    return value
+
+
+def _kept(written: Any, made: Any) -> bool:
+    """Whether no text became a number, and so on, on the way."""
+    if isinstance(written, list) and isinstance(made, list | tuple):
+        return all(_kept(w, m) for w, m in zip(written, made, strict=True))
+    if isinstance(written, list):  # a set has lost the order
+        return all(any(w == m and _kept(w, m) for m in made) for w in written)
+    if isinstance(written, bool) or isinstance(made, bool):
+        return type(written) is type(made)
+    if isinstance(written, str):
+        return not isinstance(made, int | float)
+    return not (isinstance(written, float) and isinstance(made, int))

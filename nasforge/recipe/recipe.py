@@ -1,0 +1,239 @@
+"""Recipes: TOML tables that say which plugins to use and how, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nasforge.config import PluginConfig
+from nasforge.constraints import ConstraintsConfig
+from nasforge.errors import PluginError, suggest
+from nasforge.plugins import Plugin, Registry
+from nasforge.recipe.bench_table import Bench, read_bench
+from nasforge.recipe.draft import TABLES, TOP_TABLES, Draft
+from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
+from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
+from nasforge.recipe.needs import REQUIRED, check_needs
+from nasforge.recipe.objectives import check_objectives
+from nasforge.recipe.options import check_options
+from nasforge.recipe.part import Part
+from nasforge.recipe.run_table import RunConfig
+from nasforge.recipe.shipped import find_recipe
+from nasforge.recipe.workers import check_workers
+
+__all__ = ["Recipe", "check", "load", "parse_options", "registry_for"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete, valid recipe.
+
+    Two recipes are equal if they ask for the same run, however they were written.
+
+    Attributes:
+        source: Path or other name, for messages.
+        text: The file as written; empty if the recipe was made from a mapping.
+        run: The ``[run]`` table.
+        parts: The other tables, by name; see `TABLES`.
+        profiles: Names of the profiles that could have been chosen.
+        modules: The local modules it names.
+        constraints: The ``[constraints]`` table.
+        bench: The ``[bench]`` table; what it compares is no part of the run itself.
+    """
+
+    source: str = field(compare=False)
+    text: str = field(compare=False)
+    run: RunConfig
+    parts: Mapping[str, Part]
+    profiles: tuple[str, ...] = field(default=(), compare=False)
+    modules: tuple[LocalModule, ...] = field(default=(), compare=False)
+    constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
+    bench: Bench | None = field(default=None, compare=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole recipe as plain JSON data, defaults included; `check` accepts it.
+
+        Files of local modules are named by their whole path, and by a checksum.
+        """
+        tables: dict[str, Any] = {"run": self.run.to_json()}
+        if self.modules:
+            checksums = {module.name: module.checksum for module in self.modules if module.path}
+            tables["plugins"] = {"modules": [m.place for m in self.modules], "checksums": checksums}
+        if limits := self.constraints.to_json():
+            tables["constraints"] = limits
+        for name in TABLES:
+            if name in self.parts:
+                part = self.parts[name]
+                parent, _, nested = name.rpartition(".")
+                home = tables[parent] if parent else tables
+                home[nested] = {"use": part.plugin.name, **part.config.to_json()}
+        return tables
+
+
+def load(
+    source: str | Path, registry: Registry, *, profile: str | None = None, overrides: Overrides = ()
+) -> Recipe:
+    """Read a recipe file and check it.
+
+    Later sources win: the recipes it extends, the file, the profile, the overrides. Tables merge key by key,
+    except that a source which changes ``use`` keeps only what both plugins take from one class of options
+    (image data: ``batch_size``, ``limit_train`` and others), because only that means the same to both.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        registry: The plugins there are.
+        profile: Name of a ``[profiles.<name>.…]`` group to lay over the recipe.
+        overrides: ``"table.key=value"``, each value in TOML; what is not valid TOML counts as text.
+
+    Raises:
+        RecipeError: Lists everything that is wrong, sorted by file and line.
+    """
+    draft = draft_of_file(source, profile, overrides, registry.shares)
+    recipe = _check(draft, registry)
+    name = recipe.run.name or find_recipe(source).stem
+    return replace(recipe, run=recipe.run.model_copy(update={"name": name}))
+
+
+def check(
+    raw: Mapping[str, Any],
+    registry: Registry,
+    *,
+    source: str = "recipe",
+    profile: str | None = None,
+    overrides: Overrides = (),
+    folder: Path | None = None,
+) -> Recipe:
+    """Check a recipe that is a mapping, such as `Recipe.resolved` returns.
+
+    Args:
+        raw: Tables by name.
+        registry: The plugins there are.
+        source: What to call it in messages.
+        profile: As in `load`.
+        overrides: As in `load`.
+        folder: Where paths of local modules start; None: the working directory.
+
+    Raises:
+        RecipeError: Lists everything that is wrong.
+    """
+    return _check(draft_of_mapping(raw, source, profile, overrides, registry.shares, folder), registry)
+
+
+def registry_for(source: str | Path, registry: Registry) -> Registry:
+    """Return the plugins that a recipe may use: those installed and those it brings along.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        registry: The installed plugins.
+
+    Raises:
+        RecipeError: The file cannot be read, or a module it names is wrong.
+    """
+    draft = draft_of_file(source, None, (), registry.shares)
+    modules = _modules(draft)
+    draft.stop_if_wrong()
+    return registry.extended(plugin for module in modules for plugin in module.plugins)
+
+
+def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = None) -> PluginConfig:
+    """Check options of one plugin outside a recipe.
+
+    Args:
+        plugin: The plugin.
+        options: Values by name; or ``"option=value"``, each value in TOML or else text.
+        source: What to call them in messages; default: kind and name of the plugin.
+
+    Raises:
+        RecipeError: Lists every wrong option.
+    """
+    draft = draft_of_options(plugin.kind, options, source or f"{plugin.kind} {plugin.name}")
+    config = check_options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
+    draft.stop_if_wrong()
+    assert config is not None, "no problem was noted"
+    return config
+
+
+def _check(draft: Draft, registry: Registry) -> Recipe:
+    for name in draft.tables:
+        if name not in TOP_TABLES:
+            draft.say((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
+    run = _plain(draft, "run", RunConfig)
+    constraints = _plain(draft, "constraints", ConstraintsConfig)
+    modules = _modules(draft)
+    registry = registry.extended(plugin for module in modules for plugin in module.plugins)
+    plugins: dict[str, Plugin] = {}
+    parts: dict[str, Part] = {}
+    for name in TABLES:
+        if (plugin := _plugin(draft, name, registry)) is None:
+            continue
+        plugins[name] = plugin
+        inside = {child.rpartition(".")[2] for child in TABLES if child.startswith(f"{name}.")}
+        body = {key: value for key, value in draft.table(name).items() if key not in {"use", *inside}}
+        if (config := check_options(draft, name, plugin.config, plugin, body)) is not None:
+            parts[name] = Part(name, plugin, config)
+    check_needs(draft, plugins, registry)
+    if isinstance(run, RunConfig):
+        check_workers(draft, run, plugins, registry)
+    if (
+        draft.table("constraints")
+        and "space" in plugins
+        and not plugins["space"].provides & {"supernet", "cost"}
+    ):
+        draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
+    searcher = draft.table("searcher") if "searcher" in parts else {}
+    bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
+    check_objectives(draft, parts, constraints if isinstance(constraints, ConstraintsConfig) else None, bench)
+    draft.stop_if_wrong()
+    assert isinstance(run, RunConfig), "no problem was noted"
+    assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
+    return Recipe(
+        draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints, bench
+    )
+
+
+def _plain(draft: Draft, name: str, model: type[PluginConfig]) -> PluginConfig | None:
+    """Check a table that is no plugin's; all of it may be left out."""
+    body = draft.table(name)
+    if not isinstance(body, Mapping | None):
+        draft.say((name,), f"must be a table: write [{name}] and its options below.")
+        return None
+    return check_options(draft, name, model, None, body or {})
+
+
+def _modules(draft: Draft) -> tuple[LocalModule, ...]:
+    """Import the local modules; what is wrong with one is noted where it is named."""
+    body = draft.table("plugins")
+    if not isinstance(body, Mapping | None):
+        draft.say(("plugins",), 'must be a table: write [plugins] and modules = ["./my_space.py"] below.')
+        return ()
+    config = check_options(draft, "plugins", LocalModulesConfig, None, body or {})
+    if not isinstance(config, LocalModulesConfig):
+        return ()
+    return load_modules(draft, config)
+
+
+def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:
+    body, kind, path = draft.table(name), TABLES[name], tuple(name.split("."))
+    if body is None:
+        if name in REQUIRED:
+            draft.say(path, f'this table is missing. Write [{name}] and use = "…".{_known(registry, kind)}')
+        return None
+    if not isinstance(body, Mapping):
+        draft.say(path, f'must be a table: write [{name}] and use = "…" below.')
+        return None
+    if not isinstance(body.get("use"), str):
+        where, wrong = (path, "has no plugin") if "use" not in body else ((*path, "use"), "must be text")
+        draft.say(where, f'{wrong}. Write use = "…".{_known(registry, kind)}')
+        return None
+    try:
+        return registry.get(kind, body["use"])
+    except PluginError as error:
+        draft.say((*path, "use"), str(error))
+        return None
+
+
+def _known(registry: Registry, kind: str) -> str:
+    return suggest("", registry.names(kind))

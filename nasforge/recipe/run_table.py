@@ -1,0 +1,64 @@
+"""The ``[run]`` table: where a recipe computes, and under which name and seed."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from nasforge.config import PluginConfig
+
+__all__ = ["RunConfig"]
+
+
+class RunConfig(PluginConfig):
+    """Options of the ``[run]`` table: what concerns the run as a whole."""
+
+    name: str | None = None
+    """Names the folder under the output folder; default: the recipe file's name."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seeds every random number generator; the same seed on the same machine gives the same run."""
+
+    device: str = "auto"
+    """Where networks compute: "auto" takes a GPU if there is one, else "cpu", "cuda", "cuda:1" and so on."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of activations: "bf16" is meant for recent GPUs, and was slower on a CPU without matrix
+    units wherever it was measured; weights stay in fp32."""
+
+    channels_last: bool = True
+    """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
+
+    gradient_checkpointing: bool = False
+    """Whether networks keep only the inputs of their cells or blocks for the gradient, and compute each block
+    twice: less memory, more time, the same numbers."""
+
+    compile: bool | Literal["auto"] = "auto"
+    """Whether trainings compile the cells or blocks of their network with torch.compile; searches never do.
+    "auto" does where it was measured to pay, which is nowhere yet: a CPU was too little faster."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads torch may use; None leaves torch's own choice. Workers share the cores then."""
+
+    workers: int = Field(default=1, ge=1)
+    """How many candidates of a black-box search are evaluated at the same time, each in a process of its own;
+    1 evaluates in the main process. The scores are the same as long as `threads` is."""
+
+    backend: Literal["processes", "ray"] = "processes"
+    """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str | None) -> str | None:
+        if name is not None and (not name.strip() or name.startswith(".") or re.search(r"[/\\\0]", name)):
+            raise ValueError("must be the name of a folder, without slashes and leading dots")
+        return name
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_form(cls, device: str) -> str:
+        if not re.fullmatch(r"[a-z]+(:\d+)?", device):
+            raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
+        return device

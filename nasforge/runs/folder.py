@@ -1,0 +1,245 @@
+"""The folder of one run: where each stage keeps its result, and when a result still counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nasforge.component import Stage
+from nasforge.errors import RunError
+from nasforge.files import read_json, write_bytes, write_json, write_text
+
+__all__ = ["MetricsLog", "RunFolder", "differences", "fingerprint", "inputs_of"]
+
+HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend"})
+"""Options of ``[run]`` that say where a run computes, not what: changing them does not undo a stage."""
+
+
+class RunFolder:
+    """One run on disk; every file is written beside and renamed.
+
+    Args:
+        path: The folder, such as ``runs/cdarts-cifar10``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = MetricsLog(path / "metrics.jsonl")
+
+    def stage(self, stage: Stage) -> Path:
+        """Return the folder of one stage."""
+        return self.path / stage
+
+    @property
+    def resolved(self) -> dict[str, Any] | None:
+        """The complete recipe this folder belongs to; None if it is no run folder yet."""
+        path = self.path / "resolved.json"
+        return read_json(path) if path.exists() else None
+
+    def claim(
+        self,
+        resolved: Mapping[str, Any],
+        text: str,
+        *,
+        update: bool = False,
+        modules: Mapping[Path, bytes] | None = None,
+    ) -> None:
+        """Make the folder, or check that it belongs to the same recipe.
+
+        Files of local modules are copied to ``modules/`` and named relative to the folder, so that it can be
+        moved, and goes on with the code it began with.
+
+        Args:
+            resolved: The complete recipe.
+            text: The recipe as its author wrote it.
+            update: Accept another recipe: stages whose inputs differ are done again.
+            modules: The files of local modules, by the path that ``resolved`` has for them.
+
+        Raises:
+            RunError: The folder belongs to another recipe, or is something else.
+        """
+        copies = {str(path): f"modules/{path.name}" for path in modules or {}}
+        if copies:
+            local = resolved["plugins"]
+            named = {**local, "modules": [copies.get(place, place) for place in local["modules"]]}
+            resolved = {**resolved, "plugins": named}
+        known = self.resolved
+        if known is None and self.path.exists() and any(f.name != ".lock" for f in self.path.iterdir()):
+            raise RunError(
+                f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
+                "another place with --out."
+            )
+        if known is not None and not update and (changed := list(differences(known, resolved))):
+            listed = "\n".join(f"  - {line}" for line in changed)
+            raise RunError(
+                f"{self.path}: belongs to another recipe. These options differ:\n{listed}\n"
+                "Choose another name with --set run.name=…, or keep what still counts and do the rest again "
+                "with --update."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        for path, content in (modules or {}).items():
+            copy = self.path / copies[str(path)]
+            if not copy.exists() or copy.read_bytes() != content:
+                write_bytes(copy, content)
+        if known != resolved:
+            write_json(self.path / "resolved.json", resolved)
+            write_text(self.path / "recipe.toml", text)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, so that no second process works in it.
+
+        Raises:
+            RunError: Another process holds it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no advisory locks of this kind
+            yield
+            return
+        made = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path}: another process is working in this folder. Wait for it, or choose another "
+                    "name with --set run.name=…."
+                ) from None
+            try:
+                yield
+            finally:
+                if made and [file.name for file in self.path.iterdir()] == [".lock"]:
+                    (self.path / ".lock").unlink()
+                    self.path.rmdir()
+
+    def result(self, stage: Stage, fingerprint: str) -> dict[str, Any] | None:
+        """Return the stored result of a stage, if it was made from the same inputs."""
+        path = self.stage(stage) / "result.json"
+        if not path.exists():
+            return None
+        result = read_json(path)
+        return result if result.get("fingerprint") == fingerprint else None
+
+    def store(self, stage: Stage, result: Mapping[str, Any]) -> None:
+        """Write the result of a finished stage."""
+        write_json(self.stage(stage) / "result.json", result)
+
+    def store_file(self, place: str, name: str, data: Mapping[str, Any]) -> None:
+        """Write a further JSON file below the folder."""
+        write_json(self.path / place / name, data)
+
+    def log_access(self, row: Mapping[str, Any]) -> None:
+        """Note in ``access.jsonl`` who read which images first, in this process."""
+        with (self.path / "access.jsonl").open("a", encoding="utf8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def begin(self, stage: Stage, fingerprint: str) -> None:
+        """Open a stage; what an attempt with other inputs left behind is set aside, not deleted."""
+        folder = self.stage(stage)
+        mark = folder / "inputs.json"
+        if mark.exists() and read_json(mark)["fingerprint"] != fingerprint:
+            number = 1
+            while (aside := folder.with_name(f"{stage}.{number}")).exists():
+                number += 1
+            folder.replace(aside)
+        write_json(mark, {"fingerprint": fingerprint})
+
+
+class MetricsLog:
+    """``metrics.jsonl``: one JSON object per line, with ``stage`` and ``step``.
+
+    Whoever repeats a step after a crash forgets its row first, so the file reads as if nothing had happened.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows; a last line that a crash cut short is left out."""
+        if not self.path.exists():
+            return []
+        rows = []
+        for line in self.path.read_text(encoding="utf8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+    def forget(self, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Drop the rows that ``keep`` refuses."""
+        rows = self.rows()
+        kept = [row for row in rows if keep(row)]
+        if len(kept) < len(rows) or not self._ends_well():
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one row at the end."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _ends_well(self) -> bool:
+        return not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
+
+
+def fingerprint(inputs: Mapping[str, Any]) -> str:
+    """Return a short hash of JSON data: equal inputs, equal hash."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
+    """Return the parts of a recipe that a stage's outcome depends on.
+
+    Args:
+        resolved: The complete recipe.
+        tables: Names of the tables, besides ``run`` and ``constraints``.
+    """
+    run = {key: value for key, value in resolved["run"].items() if key not in HOW_NOT_WHAT}
+    # Where a local module lies does not matter, and what it says does.
+    local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
+    limits = {"constraints": resolved["constraints"]} if "constraints" in resolved else {}
+    return {"run": run, **local, **limits, **{table: resolved.get(table) for table in tables}}
+
+
+def differences(
+    known: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    at: str = "",
+    *,
+    there: str = "in the folder",
+    here: str = "now",
+) -> Iterator[str]:
+    """Word how two recipes differ, an option at a time; options that do not change a result are left out.
+
+    Args:
+        known: The one in the folder.
+        wanted: The other.
+        at: Name of the table that both are, if they are not whole recipes.
+        there: Where the first one is.
+        here: Where the other is.
+    """
+    for key in sorted({*known, *wanted}):
+        name = f"{at}.{key}" if at else key
+        if at == "run" and key in HOW_NOT_WHAT:
+            continue
+        old, new = known.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from differences(old, new, name, there=there, here=here)
+        elif old != new:
+            yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"use = {value.get('use')!r}"
+    return "nothing" if value is None else repr(value)

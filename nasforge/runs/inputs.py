@@ -1,0 +1,66 @@
+"""What the networks of a recipe read: its images, and their size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nasforge.component import Context, Slot
+from nasforge.data import DataModule
+from nasforge.errors import RunError
+from nasforge.recipe import Recipe
+from nasforge.runs.build import build
+from nasforge.runtime import Runtime
+from nasforge.space import NetworkSpace, SearchSpace, Task
+
+__all__ = ["expected_task", "published_task", "read_images", "task_of"]
+
+
+def read_images(recipe: Recipe, space: SearchSpace[Any], runtime: Runtime) -> DataModule[Any]:
+    """Build and set up the data module of a recipe.
+
+    Args:
+        recipe: Has a ``[data]`` table.
+        space: The space of the recipe.
+        runtime: Where small image sets live.
+
+    Raises:
+        DataError: The images cannot be read.
+    """
+    data: DataModule[Any] = build(recipe.parts["data"])
+    data.setup(Context(space, runtime, recipe.run.seed, "search", _no_slot, lambda values: None))
+    return data
+
+
+def published_task(space: SearchSpace[Any]) -> Task:
+    """Return input and output sizes of a space's published networks, for recipes without images."""
+    return space.reference_task if isinstance(space, NetworkSpace) else Task()
+
+
+def expected_task(recipe: Recipe, space: SearchSpace[Any]) -> Task | None:
+    """Return input and output sizes if they are known without reading images, else None.
+
+    Args:
+        recipe: Names the images, if it has any; else the sizes are those of the space's published networks.
+        space: The space of the recipe.
+    """
+    if "data" not in recipe.parts:
+        return published_task(space)
+    data: DataModule[Any] = build(recipe.parts["data"])
+    return data.expected_task()
+
+
+def task_of(recipe: Recipe, space: SearchSpace[Any]) -> Task:
+    """Return input and output sizes of a recipe's networks; images are read only if nothing else tells.
+
+    Args:
+        recipe: Names the images, if it has any.
+        space: The space of the recipe.
+
+    Raises:
+        DataError: The images cannot be read.
+    """
+    return expected_task(recipe, space) or read_images(recipe, space, Runtime.create("cpu")).task
+
+
+def _no_slot(name: str) -> Slot:
+    raise RunError(f"slot {name!r}: data modules have nothing to save.")

@@ -1,0 +1,205 @@
+"""From the ``[constraints]`` table to what tells the cost of architectures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nasforge.arch import Arch
+from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
+from nasforge.cost import latency_table
+from nasforge.cost.additive import AdditiveCost
+from nasforge.cost.feasible import judge
+from nasforge.cost.itemize import count_options, itemize
+from nasforge.cost.latency import measure_latency
+from nasforge.cost.latency_build import structure
+from nasforge.cost.latency_table import LatencyTable
+from nasforge.cost.memory import memory_of
+from nasforge.errors import RecipeError, RunError
+from nasforge.recipe import Recipe
+from nasforge.runs.build import build
+from nasforge.runs.folder import MetricsLog
+from nasforge.runs.inputs import expected_task
+from nasforge.runtime import Runtime
+from nasforge.space import NetworkSpace, SearchSpace, Task
+
+__all__ = [
+    "check_limits",
+    "fingerprint_of",
+    "make_constraints",
+    "refuse_impossible",
+    "table_for",
+]
+
+
+def make_constraints(
+    config: ConstraintsConfig,
+    space: SearchSpace[Any],
+    task: Task,
+    runtime: Runtime,
+    described: Mapping[str, Any],
+    folder: Path | None = None,
+) -> Constraints:
+    """Return the limits of a recipe, and what tells the costs of its architectures.
+
+    Args:
+        config: The ``[constraints]`` table.
+        space: The space of the recipe.
+        task: Input and output sizes.
+        runtime: Where networks are timed, if the table says ``latency = "measured"``.
+        described: Name and options of the space.
+        folder: Keeps what was timed, so that a run that goes on does not time a network again.
+
+    Raises:
+        RunError: There is no latency table of that name, or it is about other networks.
+    """
+    more: dict[str, Callable[[Arch], float]] = {}
+    table = None
+    if isinstance(space, NetworkSpace):
+        more["memory"] = lambda arch: memory_of(space, task, arch)
+    if config.latency == MEASURED:
+        if not isinstance(space, NetworkSpace):
+            raise RunError(f"constraints.latency: {type(space).__name__} builds no networks to measure.")
+        more["latency_ms"] = _Stopwatch(space, task, runtime, folder)
+    elif config.latency is not None:
+        table = table_for(config.latency, space, task, described)
+        latency = table.cost
+        more["latency_ms"] = lambda arch: latency.of(arch)["latency_ms"]
+
+    @cache
+    def counted() -> AdditiveCost:
+        if not isinstance(space, NetworkSpace):
+            raise RunError(
+                f"constraints: {type(space).__name__} builds no networks, whose options could be told."
+            )
+        return count_options(space, task)
+
+    def itemized(name: str) -> AdditiveCost:
+        if name in ("params", "macs"):
+            return counted()
+        if name == "latency_ms" and table is not None:
+            return table.cost
+        reason = "comes from no table" if name == "latency_ms" else "does not add up over options"
+        raise RunError(f"constraints: {name!r} {reason}, so nobody can tell what one option costs.")
+
+    return Constraints(config, lambda arch: space.cost(arch, task), more, itemized)
+
+
+def fingerprint_of(config: ConstraintsConfig) -> dict[str, str]:
+    """Return what a search depends on besides the options: the numbers in the latency table, if there is one.
+
+    Args:
+        config: The ``[constraints]`` table.
+    """
+    if config.latency in (None, MEASURED):
+        return {}
+    return {"latency_table": latency_table.read(str(config.latency)).checksum}
+
+
+def check_limits(recipe: Recipe) -> Task | None:
+    """Judge the limits of a recipe without reading images.
+
+    Args:
+        recipe: Has a ``[constraints]`` table.
+
+    Returns:
+        The input and output sizes for which they were judged; None if nobody knows these before images are
+        read, so that nothing was judged.
+
+    Raises:
+        RecipeError: No architecture keeps them; see `refuse_impossible`.
+        RunError: The latency table is missing or about other networks.
+    """
+    space: SearchSpace[Any] = build(recipe.parts["space"])
+    if (task := expected_task(recipe, space)) is None:
+        return None
+    runtime = Runtime.create(recipe.run.device, recipe.run.precision, recipe.run.channels_last)
+    described = recipe.resolved()["space"]
+    constraints = make_constraints(recipe.constraints, space, task, runtime, described)
+    refuse_impossible(recipe, constraints, space, task)
+    return task
+
+
+def refuse_impossible(recipe: Recipe, constraints: Constraints, space: SearchSpace[Any], task: Task) -> None:
+    """Say so if no architecture keeps the limits, before anything runs.
+
+    Args:
+        recipe: Whose limits they are.
+        constraints: The limits, and what tells costs.
+        space: The space of the recipe.
+        task: Input and output sizes.
+
+    Raises:
+        RecipeError: None exists; or none was found, and the search is one that starts from random ones. For
+            other searches the latter is a warning.
+    """
+    verdict = judge(constraints, space, task, seed=recipe.run.seed)
+    if verdict is None:
+        return
+    draws = any(need.partition(":")[0] == "evaluator" for need in recipe.parts["searcher"].plugin.needs)
+    if verdict.certain or draws:
+        raise RecipeError(recipe.source, [verdict.problem])
+    warnings.warn(verdict.problem, stacklevel=2)
+
+
+def table_for(name: str, space: SearchSpace[Any], task: Task, described: Mapping[str, Any]) -> LatencyTable:
+    """Read a latency table and check that it is about the networks of a recipe.
+
+    Args:
+        name: Name or path of the table.
+        space: The space of the recipe.
+        task: Input and output sizes.
+        described: Name and options of the space.
+
+    Raises:
+        RunError: There is none, or it is about other networks.
+    """
+    table = latency_table.read(name)
+    table.check_choices(space.choices, described["use"])
+    known = Task(**table.about["task"])
+    if table.about["space"] == dict(described) and known == task:
+        return table
+    # Options that do not change the final networks may differ, and so may the number of classes.
+    fits = isinstance(space, NetworkSpace) and structure(itemize(space, task)[1]) == table.about["structure"]
+    if not fits:
+        raise RunError(
+            f"constraints.latency: {table.path} was measured for other networks: options "
+            f"{_differing(table.about['space'], described)}, images of {known.image_size} pixels there and "
+            f"{task.image_size} here. Build a table for this recipe with 'nasforge latency build RECIPE'."
+        )
+    return table
+
+
+class _Stopwatch:
+    """Times the network of an architecture once, and keeps the result in a file.
+
+    Args:
+        space: Builds the networks.
+        task: Input and output sizes.
+        runtime: Where they are timed.
+        folder: Holds the file; None keeps nothing.
+    """
+
+    def __init__(self, space: NetworkSpace[Any], task: Task, runtime: Runtime, folder: Path | None) -> None:
+        self._space, self._task, self._runtime = space, task, runtime
+        self._log = None if folder is None else MetricsLog(folder / "latency.jsonl")
+        rows = self._log.rows() if self._log else []
+        self._known = {(row["key"], row["device"]): row["median_ms"] for row in rows}
+
+    def __call__(self, arch: Arch) -> float:
+        place = (arch.key, f"{self._runtime.device} {self._runtime.precision}")
+        if place not in self._known:
+            timing = measure_latency(self._space.build(self._task, arch), self._task, self._runtime)
+            self._known[place] = timing.median_ms
+            if self._log:
+                row = {"key": place[0], "device": place[1], "notation": self._space.notation(arch)}
+                self._log.append({**row, **timing.to_json()})
+        return self._known[place]
+
+
+def _differing(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    names = sorted(n for n in {*known, *wanted} if known.get(n) != wanted.get(n))
+    return ", ".join(f"{n} = {known.get(n)} there and {wanted.get(n)} here" for n in names) or "alike"

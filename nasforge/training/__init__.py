@@ -1,0 +1,1 @@
+"""Training: loops over batches, optimisers, and the evaluation network inside a search."""

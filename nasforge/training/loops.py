@@ -1,0 +1,254 @@
+"""The pieces every training loop here is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from nasforge.errors import RunError
+from nasforge.runtime import Runtime
+from nasforge.training.optim import resembling
+
+__all__ = [
+    "Meter",
+    "Scores",
+    "accuracy",
+    "check_finite",
+    "cosine_lr",
+    "isolated_random",
+    "load_optimizer",
+    "random_state",
+    "score",
+    "set_lr",
+    "set_random_state",
+    "train_epoch",
+]
+
+
+class Scores(NamedTuple):
+    """What a pass over images measured.
+
+    Attributes:
+        loss: Mean per image.
+        accuracy: Share of images whose highest logit is right, in percent.
+    """
+
+    loss: float
+    accuracy: float
+
+
+def check_finite(loss: Tensor, where: str) -> None:
+    """Stop a run whose loss is no number, before it spoils the weights.
+
+    Args:
+        loss: A scalar.
+        where: What was trained and when, for the message: ``"search, epoch 3, batch 17"``.
+
+    Raises:
+        RunError: The loss is infinite or not a number.
+    """
+    if not torch.isfinite(loss):
+        raise RunError(
+            f"{where}: the loss is {loss.item()}. The last checkpoint is kept: lower the learning rate or "
+            "set a clipping norm, and run again in a new folder."
+        )
+
+
+class Meter:
+    """Loss and accuracy of the batches so far, with a check that every loss is a number.
+
+    On a GPU the values stay there until `read`, because fetching each would make the processor wait for
+    every batch; a bad loss is then found a few batches late, but named exactly.
+
+    Args:
+        where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
+        defer: Whether values stay where they are until `read`; None: unless that is the CPU.
+    """
+
+    def __init__(self, where: str, defer: bool | None = None) -> None:
+        self._where, self._defer = where, defer
+        self._pending: list[tuple[Tensor, Tensor, int]] = []
+        self._batches = self._images = 0
+        self._loss = self._right = 0.0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            loss: Its mean loss, a scalar.
+            logits: Shape ``(B, classes)``.
+            labels: Shape ``(B,)``.
+
+        Raises:
+            RunError: The loss is infinite or not a number (found in `read` if deferred).
+        """
+        right = (logits.detach().argmax(1) == labels).sum()
+        self._pending.append((loss.detach().float(), right, labels.numel()))
+        if not (loss.device.type != "cpu" if self._defer is None else self._defer):
+            self._fetch()
+
+    def read(self) -> Scores:
+        """Return the means over all batches so far.
+
+        Raises:
+            RunError: There was no batch, or a loss is infinite or not a number; names the batch.
+        """
+        self._fetch()
+        if not self._images:
+            raise RunError(f"{self._where}: the data gave no batch. Lower the batch size.")
+        return Scores(self._loss / self._images, 100.0 * self._right / self._images)
+
+    def _fetch(self) -> None:
+        if not self._pending:
+            return
+        losses = torch.stack([loss for loss, _, _ in self._pending]).cpu()
+        rights = torch.stack([right for _, right, _ in self._pending]).tolist()
+        for loss, right, (_, _, images) in zip(losses, rights, self._pending, strict=True):
+            self._batches += 1
+            check_finite(loss, f"{self._where}, batch {self._batches}")
+            self._loss += float(loss) * images
+            self._right += right
+            self._images += images
+        self._pending.clear()
+
+
+def train_epoch(
+    batches: Iterable[tuple[Tensor, Tensor]],
+    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    where: str,
+    *,
+    every: int = 0,
+    progress: Callable[[int, Scores], None] = lambda _batches, _scores: None,
+) -> Scores:
+    """Run one pass of training.
+
+    Args:
+        batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
+        step: Trains on one batch and returns its loss and logits.
+        where: See `Meter`.
+        every: After how many batches to call ``progress``; 0 for never.
+        progress: Given the number of batches so far and their scores.
+
+    Returns:
+        Scores over all images, each as the network was when it saw them.
+
+    Raises:
+        RunError: A loss is infinite or not a number, or there was no batch.
+    """
+    meter = Meter(where)
+    for count, (images, labels) in enumerate(batches, 1):
+        loss, logits = step(images, labels)
+        meter.add(loss, logits, labels)
+        if every and count % every == 0:
+            progress(count, meter.read())
+    return meter.read()
+
+
+@torch.no_grad()
+def score(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime, where: str = "scoring"
+) -> Scores:
+    """Return cross-entropy and accuracy of a network.
+
+    Args:
+        network: Returns an `Output`; put into `eval` mode for the time of the call.
+        batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
+        runtime: Where and how the network computes.
+        where: See `Meter`.
+
+    Raises:
+        RunError: A loss is infinite or not a number, or there was no batch.
+    """
+    meter = Meter(where)
+    training = network.training
+    network.eval()
+    try:
+        for images, labels in batches:
+            with runtime.autocast():
+                logits = network(runtime.prepare_images(images)).logits
+            meter.add(F.cross_entropy(logits.float(), labels), logits, labels)
+    finally:
+        network.train(training)
+    return meter.read()
+
+
+def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime) -> float:
+    """Return the accuracy that `score` measures, in percent."""
+    return score(network, batches, runtime).accuracy
+
+
+def cosine_lr(epoch: int, epochs: int, lr: float, min_lr: float = 0.0, warmup_epochs: int = 0) -> float:
+    """Return the learning rate of an epoch: half a cosine, multiplied by a linear rise at the start.
+
+    Args:
+        epoch: From 0.
+        epochs: Length of the training.
+        lr: Where the cosine starts.
+        min_lr: Where it would end, one epoch after the last.
+        warmup_epochs: Epoch ``e`` of these uses the share ``(e + 1) / warmup_epochs`` of the cosine.
+    """
+    cosine = min_lr + (lr - min_lr) * (1.0 + math.cos(math.pi * epoch / epochs)) / 2.0
+    return cosine * min(1.0, (epoch + 1) / warmup_epochs) if warmup_epochs else cosine
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Restore an optimiser from a checkpoint.
+
+    A checkpoint stores tensors in plain layout; buffers go back to the layout of their parameters: an update
+    over two layouts is slower, and may round differently.
+
+    Args:
+        optimizer: Made for the same parameters.
+        state: What its ``state_dict()`` returned.
+    """
+    optimizer.load_state_dict(dict(state))
+    for parameter, buffers in optimizer.state.items():
+        buffers.update(resembling(parameter, buffers))
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's global generators: the CPU's, and that of ``device`` if it is another."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Restore what `random_state` returned; a state of a device this run does not use is left out."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+@contextmanager
+def isolated_random(device: torch.device, seed: int) -> Iterator[None]:
+    """Run a block with torch's global generators set to ``seed``; outside, they go on as if it had not run.
+
+    Args:
+        device: Where the block computes.
+        seed: What the generators start from.
+    """
+    states = random_state(device)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_random_state(device, states)

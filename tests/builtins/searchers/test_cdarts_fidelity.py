@@ -1,0 +1,296 @@
+"""CDARTS against what is known of the published code: who moves in which step, when, and how far."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from nasforge.arch import Arch
+from nasforge.nn import ArchParameters
+from nasforge.seeding import derive_seed
+from nasforge_plugins.distillers.stages.config import StagesConfig
+from nasforge_plugins.distillers.stages.distiller import StagesDistiller
+from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+from nasforge_plugins.searchers.cdarts.copying import left_behind
+from nasforge_plugins.searchers.cdarts.penalty import L1Penalty, l1_strength
+from nasforge_plugins.searchers.cdarts.searcher import Cdarts
+from nasforge_plugins.searchers.cdarts.update import UpdateRule
+from nasforge_plugins.spaces.darts.config import DartsConfig
+from nasforge_plugins.spaces.darts.space import DartsSpace
+from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
+from nasforge_plugins.spaces.nasbench201.space import NasBench201
+from support.twin_world import TASK, TinyData, make_context
+
+CIFAR = {"coefficient": 5.0, "ratio": 0.667, "start": 2, "epochs": 30}
+CONV_AFTER_SKIP = Arch(
+    {"inputs": ("in1", "in0"), "op/in0": "conv", "op/in1": "skip", "op/in2": "none"},
+)
+SKIP_AFTER_CONV = Arch({**CONV_AFTER_SKIP, "inputs": ("in0", "in1")})
+
+
+def make(preset: str = "clean", heads: dict | None = None, data: TinyData | None = None, **options) -> Cdarts:
+    torch.manual_seed(derive_seed(0, "test"))
+    searcher = Cdarts(CdartsConfig(preset=preset, **{"iterations": 4, "warmup_epochs": 1, **options}))
+    searcher.setup(make_context(StagesDistiller(StagesConfig(**(heads or {}))), data))
+    return searcher
+
+
+def batch(seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(4, 3, 8, 8, generator=generator), torch.tensor([0, 1, 2, 0])
+
+
+def parts(searcher: Cdarts) -> dict[str, list[nn.Parameter]]:
+    def beside_stem(network: nn.Module) -> list[nn.Parameter]:
+        return [p for n, p in network.named_parameters() if not n.startswith("stem.")]
+
+    distiller = searcher.twin.distiller
+    return {
+        "stem": list(searcher.search_net.stem.parameters()),
+        "search": beside_stem(searcher.search_net),
+        "alpha": list(searcher.alpha.parameters()),
+        "eval": beside_stem(searcher.twin.network),
+        "heads": [p for n, p in distiller.named_parameters() if n != "ensemble"],
+        "ensemble": [distiller.ensemble],
+    }
+
+
+def moved(searcher: Cdarts, step) -> set[str]:
+    before = {name: [p.detach().clone() for p in ps] for name, ps in parts(searcher).items()}
+    step()
+    return {
+        name
+        for name, ps in parts(searcher).items()
+        if any(not torch.equal(p, old) for p, old in zip(ps, before[name], strict=True))
+    }
+
+
+def prepared(preset: str, **heads) -> Cdarts:
+    """Return a searcher in the middle of a cycle, when every gradient has existed before."""
+    searcher = make(preset, heads)
+    searcher.twin.rebuild(searcher.arch)
+    searcher.step_arch(*batch(), 5.0)
+    return searcher
+
+
+@pytest.mark.parametrize("preset", ["official", "clean"])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_which_parameters_move_in_which_step(preset, freeze):
+    heads = set() if freeze else {"heads"}
+    # Weight decay and momentum of torch 1.2 move what a step does not use.
+    beside = {"ensemble"} | heads if preset == "official" else set()
+    searcher = prepared(preset, freeze_heads=freeze)
+    assert moved(searcher, lambda: searcher.step_arch(*batch(2), 5.0)) == {
+        "stem", "alpha", "eval", "ensemble", *heads,
+    }  # fmt: skip
+    assert moved(searcher, lambda: searcher.step_search(*batch(3))) == {"stem", "search", *beside}
+    assert moved(searcher, lambda: searcher.step_eval(*batch(4))) == {"stem", "eval", *beside}
+
+
+def test_official_step_b_moves_unused_heads_by_weight_decay_alone():
+    searcher = prepared("official")
+    before = searcher.twin.distiller.ensemble.detach().clone()
+    searcher.step_search(*batch(3))
+    expected = before * (1 - 0.08 * 3e-4)
+    torch.testing.assert_close(searcher.twin.distiller.ensemble.detach(), expected, rtol=1e-6, atol=0)
+
+
+def test_clean_computes_only_gradients_that_are_used():
+    searcher = prepared("clean")
+
+    def with_gradient() -> set[str]:
+        return {name for name, ps in parts(searcher).items() if any(p.grad is not None for p in ps)}
+
+    searcher.step_arch(*batch(2), 5.0)
+    assert with_gradient() == {"stem", "alpha", "eval", "heads", "ensemble"}
+    searcher.step_search(*batch(3))
+    assert with_gradient() == {"stem", "search"}
+    searcher.step_eval(*batch(4))
+    assert with_gradient() == {"stem", "eval"}
+    assert all(p.requires_grad for ps in parts(searcher).values() for p in ps)
+
+
+def test_official_norm_counts_gradients_that_other_steps_left():
+    searcher = prepared("official")
+    searcher.step_search(*batch(3))
+    left = [p.grad.clone() for p in parts(searcher)["search"] if p.grad is not None]
+    searcher.step_eval(*batch(4))
+    kept = [p.grad for p in parts(searcher)["search"] if p.grad is not None]
+    assert len(left) == len(kept) > 0
+    ratios = torch.cat([(k / g)[g.abs() > 1e-4] for k, g in zip(kept, left, strict=True)])
+    assert ratios.numel() > 0
+    torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios), rtol=1e-4, atol=0)
+
+
+def test_a_cycle_updates_in_the_published_order():
+    data = TinyData({"weights": 3, "arch": 2})
+    searcher = make("official", data=data, eval_warmup_epochs=2)
+    steps: list[str] = []
+
+    def record(optimizer, args, kwargs) -> None:
+        names = {
+            id(searcher.search_optimizer): "search",
+            id(searcher.arch_optimizer): "arch",
+            id(searcher.twin.optimizer): "eval",
+        }
+        steps.append(names[id(optimizer)])
+
+    handle = register_optimizer_step_post_hook(record)
+    try:
+        for _ in range(3):
+            searcher.step()
+    finally:
+        handle.remove()
+    cycle = ["eval"] * 4 + ["eval", "arch", "search"] * 2
+    assert steps == ["search"] * 3 + cycle + cycle
+    assert data.seen == [
+        ("weights", 0),
+        *[("arch", 0), ("arch", 1), ("weights", 1), ("arch", 2)],
+        *[("arch", 3), ("arch", 4), ("weights", 2), ("arch", 5)],
+    ]
+
+
+def test_joint_step_uses_the_arch_split_for_architecture_and_evaluation_network(monkeypatch):
+    data = TinyData({"weights": 1, "arch": 1})
+    searcher = make(data=data, eval_warmup_epochs=0, warmup_epochs=0)
+    got = {}
+    for name in ("step_arch", "step_search"):
+        original = getattr(searcher, name)
+        monkeypatch.setattr(
+            searcher,
+            name,
+            lambda x, y, *more, name=name, original=original: got.update({name: x}) or original(x, y, *more),
+        )
+    searcher.step()
+    for split, name in (("arch", "step_arch"), ("weights", "step_search")):
+        ((expected, _),) = data.batches(split, epoch=0)
+        assert torch.equal(got[name], expected)
+
+
+def test_joint_loss_weighs_its_terms_as_published():
+    plain, scaled = prepared("clean"), make("clean", loss_alpha=4.0)
+    scaled.twin.rebuild(scaled.arch)
+    losses = []
+    for searcher in (plain, scaled):
+        rule, caught = searcher.rule, []
+
+        class Spy(UpdateRule):
+            def apply(self, loss, *rest, caught=caught) -> None:
+                caught.append(loss.item())
+
+        searcher.rule = Spy(rule.clip, rule.clip_scope)
+        values = {k: v.item() for k, v in searcher.step_arch(*batch(2), 5.0).items()}
+        losses.append((caught[0], values))
+    for alpha, (loss, v) in zip((1.0, 4.0), losses, strict=True):
+        expected = (v["arch_loss"] + v["eval_loss"]) / alpha + alpha * v["distill_loss"] + v["penalty"]
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def darts_alpha(value: float) -> tuple[DartsSpace, ArchParameters]:
+    space = DartsSpace(DartsConfig())
+    alpha = ArchParameters(c for c in space.choices if c.kind == "op")
+    for logits in alpha.parameters():
+        nn.init.constant_(logits, value)
+    return space, alpha
+
+
+def test_l1_value_of_the_published_cifar_search():
+    space, alpha = darts_alpha(0.01)
+    operations = [c for c in space.choices if c.kind == "op"]
+    penalty = L1Penalty(operations, space.parameter_free, multiplier=3.0)
+    assert 5.0 * penalty(dict(alpha.logits.items())).item() == pytest.approx(12.6, rel=1e-5)
+
+
+def test_l1_value_of_the_published_nasbench201_search():
+    choices = NasBench201(NasBench201Config()).choices
+    logits = {c.name: torch.full((len(c.options),), 0.01) for c in choices}
+    assert 5.0 * L1Penalty(choices, ["none"], mean=True)(logits).item() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(2, 5.0), (10, 3.0), (20, 0.50), (22, 0.0025), (23, 0.0), (31, 0.0)]
+)
+def test_l1_schedule_of_the_published_cifar_search(epoch, expected):
+    assert l1_strength(epoch, **CIFAR) == pytest.approx(expected, rel=5e-3)
+
+
+def test_l1_ends_where_the_other_published_searches_end_it():
+    imagenet = {"coefficient": 5.0, "ratio": 0.5, "start": 10, "epochs": 30}
+    nasbench201 = {"coefficient": 5.0, "ratio": 0.667, "start": 0, "epochs": 50}
+    assert l1_strength(24, **imagenet) > 0 == l1_strength(25, **imagenet)
+    assert l1_strength(33, **nasbench201) > 0 == l1_strength(34, **nasbench201)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "scale"), [(2, 0.036), (5, 0.043), (10, 0.061), (15, 0.104), (20, 0.36), (21, 0.72), (22, 1.0)]
+)
+@pytest.mark.parametrize("scope", ["all", "per_network"])
+def test_clipping_over_everything_damps_the_evaluation_network(epoch, scale, scope):
+    space, alpha = darts_alpha(0.01)
+    operations = [c for c in space.choices if c.kind == "op"]
+    penalty = L1Penalty(operations, space.parameter_free, multiplier=3.0)
+    weight = nn.Parameter(torch.zeros(()))
+    loss = 1e-3 * weight + l1_strength(epoch, **CIFAR) * penalty(dict(alpha.logits.items()))
+    sgd = torch.optim.SGD([weight], lr=1.0)
+    UpdateRule(5.0, scope).apply(loss, [sgd], [weight], [weight, *alpha.parameters()])
+    expected = scale if scope == "all" else 1.0
+    assert -weight.item() / 1e-3 == pytest.approx(expected, abs=0.006)
+
+
+def test_per_network_clipping_leaves_the_architecture_alone():
+    searcher = make(clip=1e-3)
+    searcher.twin.rebuild(searcher.arch)
+    searcher.step_arch(*batch(), 5.0)
+    norms = {
+        name: math.sqrt(sum(float((p.grad**2).sum()) for p in ps if p.grad is not None))
+        for name, ps in parts(searcher).items()
+    }
+    twin = math.hypot(*(norms[name] for name in ("stem", "eval", "heads", "ensemble")))
+    assert twin == pytest.approx(1e-3, rel=1e-3)
+    assert norms["alpha"] > 1.0
+
+
+def test_ensemble_output_has_three_rows_per_image_on_the_darts_space():
+    options = {"channels": 4, "cells": 3, "search_channels": 4, "search_cells": 3}
+    space = DartsSpace(DartsConfig(**options, eval_channels=4, eval_cells=3, stem_multiplier=1))
+    distiller = StagesDistiller(StagesConfig())
+    searcher = Cdarts(CdartsConfig(preset="official"))
+    searcher.setup(make_context(distiller, space=space))
+    searcher.twin.rebuild(searcher.arch)
+    images, _ = batch()
+    for network, heads in (
+        (searcher.search_net, distiller.student_heads),
+        (searcher.twin.network, distiller.teacher_heads),
+    ):
+        assert distiller.embed(network(images), heads).shape == (3 * len(images), TASK.num_classes)
+
+
+@pytest.mark.parametrize("preset", ["official", "clean"])
+@pytest.mark.parametrize(
+    ("arch", "lost"), [(CONV_AFTER_SKIP, True), (SKIP_AFTER_CONV, False)], ids=["skip first", "conv first"]
+)
+def test_published_copy_stops_at_the_first_identity(preset, arch, lost):
+    searcher = make(preset)
+    name = "cells.1.node.edges.in0.options.conv.1.weight"
+    searcher.twin.rebuild(arch)
+    copied = torch.equal(searcher.twin.network.state_dict()[name], searcher.twin.bank.state_dict()[name])
+    assert copied is not (lost and preset == "official")
+    with torch.no_grad():
+        searcher.twin.network.get_parameter(name).fill_(7.0)
+    searcher.twin.remember()
+    remembered = bool((searcher.twin.bank.state_dict()[name] == 7.0).all())
+    assert remembered is not (lost and preset == "official")
+
+
+def test_pooling_is_no_identity_for_the_published_copy():
+    searcher = make()
+    arch = Arch({**CONV_AFTER_SKIP, "op/in1": "pool"})
+    searcher.twin.rebuild(arch)
+    assert left_behind(searcher.twin.network, arch) == []
+    searcher.twin.rebuild(CONV_AFTER_SKIP)
+    edges = [f"cells.{cell}.node.edges.in0." for cell in (0, 1)]
+    assert left_behind(searcher.twin.network, CONV_AFTER_SKIP) == edges

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nasforge.errors import CheckpointError, RunError
+from nasforge.files import read_json, write_json
+from nasforge.runs.folder import MetricsLog, RunFolder, fingerprint, inputs_of
+
+RESOLVED = {
+    "run": {"name": "x", "seed": 0, "device": "auto", "threads": None, "precision": "fp32"},
+    "data": {"use": "digits", "batch_size": 64},
+    "space": {"use": "darts"},
+    "train": None,
+}
+
+
+def changed(table, **options):
+    return {**RESOLVED, table: {**(RESOLVED[table] or {}), **options}}
+
+
+def test_a_new_folder_holds_the_recipe(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "x")
+    assert folder.resolved is None
+    folder.claim(RESOLVED, "# as written")
+    assert folder.resolved == RESOLVED
+    assert (folder.path / "recipe.toml").read_text() == "# as written"
+    folder.claim(RESOLVED, "# again")
+    assert (folder.path / "recipe.toml").read_text() == "# as written"
+
+
+def test_another_recipe_is_refused_with_every_difference(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    folder.claim(RESOLVED, "")
+    other = {**changed("data", batch_size=32), "space": {"use": "chain"}, "train": {"use": "train"}}
+    with pytest.raises(RunError) as caught:
+        folder.claim(other, "")
+    text = str(caught.value)
+    assert "data.batch_size: 64 in the folder, 32 now" in text
+    assert "space.use: 'darts' in the folder, 'chain' now" in text
+    assert "train: nothing in the folder, use = 'train' now" in text
+    folder.claim(other, "", update=True)
+    assert folder.resolved == other
+
+
+def test_where_a_run_computes_may_change(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    folder.claim(RESOLVED, "")
+    folder.claim(changed("run", device="cuda", threads=1), "")
+    assert folder.resolved["run"]["device"] == "cuda"
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    (tmp_path / "photo.jpg").write_text("")
+    with pytest.raises(RunError, match="no run folder"):
+        RunFolder(tmp_path).claim(RESOLVED, "")
+
+
+def test_results_count_for_their_inputs_only(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    mark, other = fingerprint({"a": 1}), fingerprint({"a": 2})
+    assert folder.result("search", mark) is None
+    folder.store("search", {"fingerprint": mark, "steps": 3})
+    assert folder.result("search", mark)["steps"] == 3
+    assert folder.result("search", other) is None
+
+
+def test_what_another_attempt_left_is_set_aside(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    for mark in ("one", "one", "two", "three"):
+        folder.begin("train", mark)
+        write_json(folder.stage("train") / "seen.json", {"by": mark})
+    assert read_json(folder.path / "train" / "seen.json") == {"by": "three"}
+    assert read_json(folder.path / "train.1" / "seen.json") == {"by": "one"}
+    assert read_json(folder.path / "train.2" / "seen.json") == {"by": "two"}
+
+
+def test_inputs_leave_out_where_a_run_computes():
+    assert inputs_of(RESOLVED, "data") == inputs_of(changed("run", device="cuda", name="y"), "data")
+    assert inputs_of(RESOLVED, "data") != inputs_of(changed("run", seed=1), "data")
+    assert inputs_of(RESOLVED, "data") == inputs_of({**RESOLVED, "train": {"use": "train"}}, "data")
+
+
+def test_metrics_forget_and_survive_a_torn_last_line(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3):
+        log.append({"stage": "search", "step": step})
+    with log.path.open("a") as file:
+        file.write('{"stage": "sear')
+    log.forget(lambda row: row["step"] <= 2)
+    log.append({"stage": "search", "step": 3, "again": True})
+    assert [json.loads(line) for line in log.path.read_text().splitlines()] == [
+        {"stage": "search", "step": 1},
+        {"stage": "search", "step": 2},
+        {"stage": "search", "step": 3, "again": True},
+    ]
+
+
+def test_unreadable_json_says_what_to_do(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(CheckpointError, match="Delete it"):
+        read_json(tmp_path / "result.json")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no advisory locks")
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    code = (
+        "import sys; from pathlib import Path; from nasforge.runs.folder import RunFolder\n"
+        "from nasforge.errors import RunError\n"
+        "try:\n"
+        "    with RunFolder(Path(sys.argv[1])).locked(): print('held')\n"
+        "except RunError as error: print(error)\n"
+    )
+    ask = [sys.executable, "-c", code, str(folder.path)]
+    with folder.locked():
+        folder.claim(RESOLVED, "")
+        second = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    assert "another process" in second
+    assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
+
+
+def test_a_lock_without_a_run_leaves_no_folder(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    with pytest.raises(RunError), folder.locked():
+        raise RunError("no device")
+    assert not folder.path.exists()

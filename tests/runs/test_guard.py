@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from nasforge.config import PluginConfig
+from nasforge.data import DataModule
+from nasforge.errors import RunError
+from nasforge.runs.guard import ALLOWED, GuardedData
+from nasforge.space import Task
+
+
+class OneImage(DataModule[PluginConfig]):
+    task = Task(1, 2, 2)
+
+    def sizes(self):
+        return dict.fromkeys(("weights", "arch", "select", "full", "test"), 1)
+
+    def num_batches(self, split, *, batch_size=None):
+        return 1
+
+    def batches(self, split, *, epoch=0, augment=True, batch_size=None):
+        yield torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("stage", ["search", "derive", "train"])
+def test_the_test_split_is_locked_before_the_test_stage(stage):
+    guarded = GuardedData(OneImage(PluginConfig()), stage, "searcher 'peeker'")
+    with pytest.raises(RunError, match=r"searcher 'peeker': asked for the 'test' images in the " + stage):
+        guarded.batches("test")
+
+
+def test_the_test_stage_reads_nothing_else():
+    guarded = GuardedData(OneImage(PluginConfig()), "test", "train 'train'")
+    assert len(list(guarded.batches("test"))) == 1
+    for split in ("weights", "arch", "select", "full"):
+        with pytest.raises(RunError):
+            guarded.batches(split)
+
+
+def test_the_whole_training_set_is_for_the_train_stage():
+    assert "full" in ALLOWED["train"]
+    assert "full" not in ALLOWED["search"]
+
+
+def test_first_accesses_are_logged_once():
+    seen = []
+    guarded = GuardedData(OneImage(PluginConfig()), "search", "x", seen.append)
+    for split in ("weights", "weights", "arch"):
+        list(guarded.batches(split))
+    assert seen == ["weights", "arch"]
