@@ -99,12 +99,14 @@ def options_page() -> str:
 
 def kind_page(kind: str) -> str:
     """Describe every option of the plugins of a kind that come with nasforge."""
+    from nasforge.plugins.capability import describe_need
+
     parts = [f"# {KINDS[kind]}"]
     for plugin in builtins():
         if plugin.kind == kind:
             parts += [f"## `{plugin.name}`", f"{plugin.summary}.", _about(plugin.config)]
-            needs = ", ".join(f"`{need}`" for need in sorted(plugin.needs))
-            provides = ", ".join(f"`{name}`" for name in sorted(plugin.provides))
+            needs = ", ".join(f"`{need}`" for need in sorted(map(describe_need, plugin.needs)))
+            provides = ", ".join(sorted(f"`{one.__name__}`" for one in plugin.provides))
             parts += [f"Needs {needs}."] if needs else []
             parts += [f"Provides {provides}."] if provides else []
             parts.append(_option_table(plugin.config))
@@ -203,6 +205,7 @@ def error_classes() -> list[Any]:
 
 def conformance_page() -> str:
     """Describe every check of the conformance kit."""
+    from nasforge.plugins.capability import kind_of
     from nasforge.testing import common
     from nasforge.testing.kit import RULES
 
@@ -220,9 +223,9 @@ def conformance_page() -> str:
         "## Every plugin",
         _rules(common.CHECKS),
     ]
-    for group, rules in RULES.items():
-        kind, _, capability = group.partition(":")
-        title = f"{KINDS[kind]} that provide `{capability}`" if capability else KINDS[kind]
+    for need, rules in RULES.items():
+        kind = KINDS[kind_of(need)]
+        title = kind if isinstance(need, str) else f"{kind} that provide `{need.__name__}`"
         parts += [f"## {title}", _rules(rules)]
     return "\n\n".join(parts) + WRITTEN
 

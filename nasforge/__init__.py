@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nasforge.api import bench, compare, create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
-    from nasforge.config import EvaluatorConfig, PluginConfig
+    from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig
     from nasforge.data import DataModule
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
@@ -26,6 +26,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Arch": "arch",
     "AskTellSearcher": "searcher",
+    "BudgetedConfig": "config",
     "Choice": "arch",
     "Component": "component",
     "Context": "component",
@@ -53,6 +54,7 @@ _HOMES = {
 __all__ = [
     "Arch",
     "AskTellSearcher",
+    "BudgetedConfig",
     "Choice",
     "Component",
     "Context",

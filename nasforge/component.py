@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 from nasforge.config import PluginConfig
 from nasforge.constraints import Constraints
@@ -85,6 +85,17 @@ class Component(Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a component of the same class with other options; its `setup` has not been called.
+
+        Args:
+            **options: The options that differ, by name.
+
+        Raises:
+            pydantic.ValidationError: An option is wrong.
+        """
+        return type(self)(type(self.config)(**{**self.config.model_dump(), **options}))
 
     def setup(self, ctx: Context) -> None:
         """Build everything. Randomness comes from ``ctx.seed`` or the seeded global torch generator.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-__all__ = ["EvaluatorConfig", "Objective", "ObjectivesConfig", "PluginConfig"]
+__all__ = ["BudgetedConfig", "EvaluatorConfig", "Objective", "ObjectivesConfig", "PluginConfig"]
 
 Objective = Annotated[str, Field(pattern="^-?[^-]")]
 """``"score"`` or a metric's name; a leading ``-`` means that lower is better: ``"-macs"``."""
@@ -55,6 +55,13 @@ class EvaluatorConfig(PluginConfig):
             None, the default, if that is not known before an evaluation.
         """
         return None
+
+
+class BudgetedConfig(PluginConfig):
+    """Options of a searcher that ends after a number of evaluations, which a bench sets to its budget."""
+
+    evaluations: PositiveInt | None = 100
+    """How many architectures to evaluate."""
 
 
 class ObjectivesConfig(PluginConfig):

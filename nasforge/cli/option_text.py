@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from nasforge.config import PluginConfig
 from nasforge.plugins import Plugin
+from nasforge.plugins.capability import describe_need
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "table_text"]
@@ -40,9 +41,9 @@ def table_text(plugin: Plugin) -> str:
     """
     about = [plugin.summary] if plugin.summary else []
     if plugin.needs:
-        about.append(f"Needs: {', '.join(_need(need) for need in sorted(plugin.needs))}.")
+        about.append(f"Needs: {', '.join(sorted(map(describe_need, plugin.needs)))}.")
     if plugin.provides:
-        about.append(f"Provides: {', '.join(sorted(plugin.provides))}.")
+        about.append(f"Provides: {', '.join(sorted(one.__name__ for one in plugin.provides))}.")
     lines = [f"# {line}" for line in about]
     lines += [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
     for option in describe_options(plugin.config):
@@ -54,11 +55,6 @@ def table_text(plugin: Plugin) -> str:
         else:
             lines.append(f"{option['name']} = {to_toml(option['default'])}")
     return "\n".join(lines)
-
-
-def _need(need: str) -> str:
-    kind, _, capability = need.partition(":")
-    return f"{kind} with {capability}" if capability else kind
 
 
 def _comment(text: str) -> list[str]:

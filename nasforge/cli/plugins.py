@@ -61,6 +61,7 @@ def show(
     from nasforge.cli.option_text import describe_options, table_text
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
+    from nasforge.plugins.capability import describe_need
 
     plugin = find(Registry.discover(), name, kind)
     if not as_json:
@@ -72,8 +73,8 @@ def show(
         "origin": plugin.origin,
         "summary": plugin.summary,
         "target": plugin.target,
-        "needs": sorted(plugin.needs),
-        "provides": sorted(plugin.provides),
+        "needs": sorted(map(describe_need, plugin.needs)),
+        "provides": sorted(one.__name__ for one in plugin.provides),
         "options": describe_options(plugin.config),
     }
     print_json(report)

@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig, PluginConfig
 from nasforge.errors import PluginError, suggest
+from nasforge.plugins.capability import Need, kind_of, missing_members
 
 __all__ = ["API", "KINDS", "Kind", "Plugin", "find_fault"]
 
@@ -36,9 +37,9 @@ class Plugin:
         target: ``"module:Class"``, imported only when used; called with an instance of ``config``.
         config: The class of its options.
         summary: One line for listings.
-        needs: What else a recipe must have: a kind (``"data"``), or a capability of one
-            (``"space:supernet"``).
-        provides: Capabilities that others may need, such as ``"supernet"``.
+        needs: Kinds of plugins that a recipe must also have (``"data"``), or capabilities of one
+            (`nasforge.NetworkSpace`).
+        provides: Capabilities of this plugin that others may need; `load` checks that the class has them.
         tiny: Options for small, quick runs: conformance checks use them.
         api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
@@ -50,8 +51,8 @@ class Plugin:
     target: str
     config: type[PluginConfig] = PluginConfig
     summary: str = ""
-    needs: frozenset[str] = frozenset()
-    provides: frozenset[str] = frozenset()
+    needs: frozenset[Need] = frozenset()
+    provides: frozenset[type] = frozenset()
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
     api: int = 1
     origin: str = field(default="?", compare=False)
@@ -61,20 +62,51 @@ class Plugin:
         """Import and return the target.
 
         Raises:
-            PluginError: The import failed, or the module has no such class.
+            PluginError: The import failed, the module has no such class, or the class lacks a capability that
+                the description promises.
         """
         try:
-            return pkgutil.resolve_name(self.target)
+            found: Callable[[Any], Any] = pkgutil.resolve_name(self.target)
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} ({self.origin}): cannot be loaded from {self.target!r}: "
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
+        self.check_capabilities(found)
+        return found
+
+    def check_capabilities(self, found: Callable[[Any], Any]) -> None:
+        """Check that a class has the capabilities of the description.
+
+        Args:
+            found: What the target names.
+
+        Raises:
+            PluginError: It lacks one.
+        """
+        for declared in sorted(self.provides, key=lambda one: one.__name__):
+            lacks = missing_members(declared, found) if isinstance(found, type) else ["a class"]
+            if lacks:
+                raise PluginError(
+                    f"{self.kind} {self.name!r} ({self.origin}): provides {declared.__name__}, but "
+                    f"{self.target!r} lacks {', '.join(lacks)}. Add it, or remove {declared.__name__} from "
+                    "provides."
+                )
+
+    def requires(self, kind: str) -> bool:
+        """Return whether a recipe with this plugin must also have one of another kind.
+
+        Args:
+            kind: The other kind, such as ``"evaluator"``.
+        """
+        return any(kind_of(need) == kind for need in self.needs)
 
     def doubts(self) -> Iterator[str]:
         """Say what will be wrong when the plugin is used, as far as that can be told without importing it."""
         if missing := self.missing_target():
             yield missing
+        if "evaluations" in self.config.model_fields and not issubclass(self.config, BudgetedConfig):
+            yield "its option 'evaluations' is not set by benches. Derive its options from BudgetedConfig."
         for name, option in self.config.model_fields.items():
             if not option.description:
                 yield f"its option {name!r} has no description. Put a string under it."
@@ -110,11 +142,35 @@ def find_fault(plugin: Plugin) -> str | None:
         if reserved in plugin.config.model_fields:
             return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
     for need in plugin.needs:
-        kind = need.partition(":")[0]
+        if isinstance(need, str) and ":" in need:
+            return _moved("needs", need)
+        kind = kind_of(need)
         if kind not in KINDS:
             return f"it needs {need!r}, and there is no kind {kind!r}.{suggest(kind, KINDS)}"
+    for provided in plugin.provides:
+        if isinstance(provided, str):
+            return _moved("provides", provided)
+        if (kind := kind_of(provided)) != plugin.kind:
+            return f"it provides {provided.__name__}, which is a capability of kind {kind!r}. Remove it."
     if unknown := sorted(set(plugin.tiny) - set(plugin.config.model_fields)):
         return (
             f"tiny sets {unknown[0]!r}, which is no option.{suggest(unknown[0], plugin.config.model_fields)}"
         )
     return None
+
+
+_FORMER = {
+    "supernet": "NetworkSpace, from nasforge.space",
+    "table": "TabularSpace, from nasforge.space",
+    "cost": "KnownCost, from nasforge.space",
+    "parallel": "ParallelEvaluator, from nasforge.evaluator",
+    "weights": "KeepsNetwork, from nasforge.evaluator",
+    "tables": "TableStore, from nasforge.evaluator",
+}
+"""The types that replaced names of capabilities."""
+
+
+def _moved(field: str, text: str) -> str:
+    name = text.rpartition(":")[2]
+    advice = _FORMER.get(name, "a class or protocol declared with @nasforge.plugins.capability")
+    return f"its {field} has {text!r}, but capabilities are types. Write {advice}."

@@ -23,6 +23,7 @@ from nasforge.recipe.part import Part
 from nasforge.recipe.run_table import RunConfig
 from nasforge.recipe.shipped import find_recipe
 from nasforge.recipe.workers import check_workers
+from nasforge.space import KnownCost, NetworkSpace
 
 __all__ = ["Recipe", "check", "load", "parse_options", "registry_for"]
 
@@ -180,7 +181,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     if (
         draft.table("constraints")
         and "space" in plugins
-        and not plugins["space"].provides & {"supernet", "cost"}
+        and not plugins["space"].provides & {KnownCost, NetworkSpace}
     ):
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
     searcher = draft.table("searcher") if "searcher" in parts else {}

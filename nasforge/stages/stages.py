@@ -17,7 +17,7 @@ from nasforge.component import Context, Stage
 from nasforge.constraints import Constraints
 from nasforge.data import DataModule
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluator
+from nasforge.evaluator import Evaluator, KeepsNetwork
 from nasforge.observer import Observer
 from nasforge.parallel.start import evaluating
 from nasforge.recipe import Recipe
@@ -148,8 +148,8 @@ class Stages:
         evaluator = self._trainer("train", clock)
         arch = Arch(derived["architecture"])
         evaluation = evaluator.evaluate(arch)
-        if "weights" in self.recipe.parts["train"].plugin.provides:
-            network = evaluator.network(arch)  # type: ignore[attr-defined]
+        if isinstance(evaluator, KeepsNetwork):
+            network = evaluator.network(arch)
             path = self.folder.stage("train") / "weights.safetensors"
             about = {"space": self.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
             checkpoint.save_weights(path, network.state_dict(), about)

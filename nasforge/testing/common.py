@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nasforge.plugins import Plugin
+from nasforge.plugins.capability import known_capabilities, missing_members
 from nasforge.testing.parts import Partners
 
 __all__ = ["CHECKS", "ConformanceError", "Rule", "Subject", "difference", "require", "scratch"]
@@ -162,8 +164,27 @@ def constructor_does_no_work(subject: Subject) -> None:
     )
 
 
+def capabilities_are_declared(subject: Subject) -> None:
+    """The description lists the capabilities that the class has, and the class has those it lists."""
+    plugin = subject.plugin
+    offered = plugin.load()  # raises an error that names a capability which the class lacks
+    hidden = [
+        declared.__name__
+        for declared in known_capabilities(plugin.kind)
+        if declared not in plugin.provides
+        and isinstance(offered, type)
+        and not missing_members(declared, offered)
+    ]
+    require(
+        not hidden,
+        f"the class has {' and '.join(hidden)}, which 'provides' does not list: recipes that need it are "
+        "refused. Add it to 'provides'.",
+    )
+
+
 CHECKS: tuple[Rule, ...] = (
     listing_is_light,
+    capabilities_are_declared,
     options_are_described,
     options_have_defaults,
     tiny_options_are_valid,
@@ -181,11 +202,14 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
             _listeners[-1].append(what)
 
 
+@cache
+def _install_hook() -> None:
+    sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
+
+
 @contextmanager
 def _opened_files() -> Iterator[list[str]]:
-    if not getattr(_opened_files, "installed", False):
-        sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
-        _opened_files.installed = True  # type: ignore[attr-defined]
+    _install_hook()
     _listeners.append([])
     try:
         yield _listeners[-1]

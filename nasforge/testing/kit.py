@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin
+from nasforge.plugins.capability import Need, describe_need
+from nasforge.space import KnownCost, NetworkSpace
 from nasforge.testing import common, data, distillers, evaluators, networks, searchers, spaces
 from nasforge.testing.common import ConformanceError, Rule, Subject
 from nasforge.testing.parts import Partners
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "checks_for", "conformance"]
 
-RULES: Mapping[str, tuple[Rule, ...]] = {
+RULES: Mapping[Need, tuple[Rule, ...]] = {
     "space": spaces.CHECKS,
-    "space:supernet": networks.CHECKS,
+    NetworkSpace: networks.CHECKS,
+    KnownCost: networks.COST_CHECKS,
     "searcher": searchers.CHECKS,
     "evaluator": evaluators.CHECKS,
     "distiller": distillers.CHECKS,
@@ -91,7 +94,7 @@ def checks_for(
         ...     check()
     """
     subject = Subject(plugin, module, {**plugin.tiny, **(options or {})}, partners or Partners())
-    groups = [plugin.kind, *(f"{plugin.kind}:{capability}" for capability in sorted(plugin.provides))]
+    groups = [plugin.kind, *sorted(plugin.provides, key=describe_need)]
     for rule in (*common.CHECKS, *(rule for group in groups for rule in RULES.get(group, ()))):
         yield Check(rule, subject)
 

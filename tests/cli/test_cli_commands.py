@@ -90,10 +90,10 @@ def test_what_show_prints_can_be_pasted(known):
 
 def test_show_prints_needs_defaults_and_types(capsys):
     text = answer(capsys, "plugins", "show", "cdarts")
-    assert "Needs: data, distiller, space with supernet." in text
+    assert "Needs: data, distiller, space with NetworkSpace." in text
     assert '[searcher]\nuse = "cdarts"\n' in text
     report = json.loads(answer(capsys, "plugins", "show", "darts", "--kind", "space", "--json"))
-    assert report["provides"] == ["supernet"]
+    assert report["provides"] == ["NetworkSpace", "PartialChannels", "PlainNetworks"]
     cells = next(option for option in report["options"] if option["name"] == "cells")
     assert (cells["default"], cells["required"]) == (20, False)
     assert cells["type"].startswith("whole number")

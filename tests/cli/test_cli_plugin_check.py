@@ -131,7 +131,9 @@ def test_a_need_that_only_another_plugin_meets_is_met_or_told(capsys, monkeypatc
     tabular = Registry.discover().get("evaluator", "tabular")
     monkeypatch.setattr(Registry, "discover", lambda: Registry([tabular]))
     _, rows, _ = checked(capsys, "tabular")
-    assert rows["state_is_restored"]["message"] == "it needs a space with table, and none is installed."
+    assert (
+        rows["state_is_restored"]["message"] == "it needs a space with TabularSpace, and none is installed."
+    )
 
 
 def test_the_list_names_what_misbehaves_and_what_is_disabled(capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Describes the searcher to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.darts.config import DartsSearchConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.gradient.searcher:GradientSearcher",
             DartsSearchConfig,
             "Weights and architecture learn in turns by gradients (DARTS)",
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 3, "warmup_epochs": 1},
         )
     ]

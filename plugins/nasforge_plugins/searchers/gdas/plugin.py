@@ -1,6 +1,7 @@
 """Describes the searcher to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.gdas.config import GdasConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.gradient.searcher:GradientSearcher",
             GdasConfig,
             "One operation per edge is drawn for every batch (GDAS)",
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 3, "warmup_epochs": 1},
         )
     ]

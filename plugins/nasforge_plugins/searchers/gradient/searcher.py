@@ -14,9 +14,10 @@ from torch.nn.utils import clip_grad_norm_
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
+from nasforge.errors import RunError
 from nasforge.nn import OptionWeights, Output
 from nasforge.searcher import Searcher
-from nasforge.space import NetworkSpace
+from nasforge.space import NetworkSpace, PartialChannels
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
@@ -37,6 +38,22 @@ __all__ = ["GradientSearcher"]
 G = TypeVar("G", bound=GradientConfig)
 
 
+def with_partial_channels(space: NetworkSpace[Any], share: int) -> NetworkSpace[Any]:
+    """Return a space whose search networks apply options to one channel in ``share``.
+
+    Raises:
+        RunError: The space lacks the capability `PartialChannels`.
+    """
+    if share == 1:
+        return space
+    if not isinstance(space, PartialChannels):
+        raise RunError(
+            f"searcher.partial_channels: the search networks of {type(space).__name__} have no partial "
+            "channels. Set partial_channels = 1, or give the space the capability PartialChannels."
+        )
+    return space.with_partial_channels(share)
+
+
 class GradientSearcher(Searcher[G]):
     """Differentiable architecture search (Liu et al., ICLR 2019, Algorithm 1), in all its varieties.
 
@@ -51,7 +68,7 @@ class GradientSearcher(Searcher[G]):
         cfg, space = self.config, ctx.space
         assert isinstance(space, NetworkSpace), "the recipe check requires a space with a supernet"
         assert ctx.data is not None, "the recipe check requires a [data] table"
-        self.space = space if cfg.partial_channels == 1 else space.with_partial_channels(cfg.partial_channels)
+        self.space = with_partial_channels(space, cfg.partial_channels)
         self.data, self.runtime = ctx.data, ctx.runtime
         self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
         self.alpha, self.constant_weights = relax(

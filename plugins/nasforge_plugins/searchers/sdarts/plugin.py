@@ -1,6 +1,7 @@
 """Describes the searcher to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.sdarts.config import SdartsConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.gradient.searcher:GradientSearcher",
             SdartsConfig,
             "The network learns to bear disturbed option weights (SDARTS)",
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 3, "warmup_epochs": 1},
         )
     ]
