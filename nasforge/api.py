@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
 from nasforge.component import Stage
-from nasforge.errors import CheckpointError, PluginError, RunError
 from nasforge.files import read_json
 from nasforge.observer import Observer, Observers
 from nasforge.plugins import Registry
@@ -19,7 +18,9 @@ from nasforge.recipe import Part, Recipe, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
-from nasforge.space import NetworkSpace, Scale, Task
+from nasforge.runs.network import load_network as load_trained
+from nasforge.runs.network import network_space
+from nasforge.space import Scale, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +88,7 @@ def create_network(
     """
     plugin = Registry.discover().get("space", space)
     config = parse_options(plugin, options)
-    built = _network_space(build(Part("space", plugin, config)), space)
+    built = network_space(build(Part("space", plugin, config)), space)
     if isinstance(arch, str):
         arch = built.parse(arch)
     elif arch is not None:
@@ -111,26 +112,7 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
         RunError: The folder is no run, or its network has not been trained.
         CheckpointError: The weights cannot be read or do not fit.
     """
-    from nasforge.runtime import checkpoint
-
-    run_folder = RunFolder(Path(folder))
-    resolved = run_folder.resolved
-    if resolved is None:
-        raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
-    weights = run_folder.stage("train") / "weights.safetensors"
-    if not weights.exists():
-        raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
-    source = str(run_folder.path / "resolved.json")
-    recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
-    space = _network_space(build(recipe.parts["space"]), resolved["space"]["use"])
-    derived = read_json(run_folder.stage("derive") / "arch.json")
-    network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
-    tensors, _ = checkpoint.load_weights(weights)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights}: does not fit the architecture: {error}") from None
-    network.eval()
+    network = load_trained(folder)
     return network if features else _logits_only(network)
 
 
@@ -309,12 +291,6 @@ def _note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
             stacklevel=2,
         )
     folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
-
-
-def _network_space(space: Any, name: str) -> NetworkSpace[Any]:
-    if not isinstance(space, NetworkSpace):
-        raise PluginError(f"space {name!r} describes architectures only, it builds no networks.")
-    return space
 
 
 def _logits_only(network: Network) -> nn.Module:

@@ -26,6 +26,7 @@ from nasforge.runs.folder import RunFolder, fingerprint, inputs_of
 from nasforge.runs.guard import GuardedData
 from nasforge.runs.inputs import published_task, read_images
 from nasforge.runs.limits import fingerprint_of, make_constraints, refuse_impossible
+from nasforge.runs.network import load_network
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import AskTellSearcher, Searcher
 from nasforge.seeding import derive_seed
@@ -226,6 +227,7 @@ class Stages:
             record=record,
             data=GuardedData(self.data, stage, reader, log) if "data" in self.recipe.parts else None,
             constraints=self.constraints,
+            load_network=load_network,
             **parts,
         )
 

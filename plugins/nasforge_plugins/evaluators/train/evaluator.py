@@ -55,7 +55,7 @@ class Train(ParallelEvaluator[TrainConfig]):
         if problems := [f"{table}.{problem}" for problem in self._problems()]:
             raise RecipeError("recipe", problems)
         if self.config.teacher and ctx.stage != "test":
-            self._teacher = load_teacher(self.config.teacher, ctx.data.task, ctx.runtime)
+            self._teacher = load_teacher(self.config.teacher, ctx, ctx.data.task)
 
     def _problems(self) -> list[str]:
         config, ctx = self.config, self.ctx
