@@ -139,6 +139,7 @@ def _outcomes(
     import torch
 
     from nasforge.errors import DataError, PluginError, suggest
+    from nasforge.plugins import KINDS
     from nasforge.recipe.layers import draft_of_options
     from nasforge.testing import ConformanceError, checks_for
 
@@ -172,7 +173,8 @@ def _outcomes(
         try:
             check()
         except ConformanceError as error:
-            if plugin.kind == "data" and not written and isinstance(error.__cause__, DataError):
+            absent = KINDS[plugin.kind].paths_required and isinstance(error.__cause__, DataError)
+            if absent and not written:
                 obstacle = f"its images are not here, or need options: {error.__cause__}"
                 yield Outcome(title, check.name, "skipped", obstacle)
                 continue

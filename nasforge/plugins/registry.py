@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins.hooks import GROUP, Listing, describe_module, error_text
-from nasforge.plugins.plugin import KINDS, Plugin, find_fault
+from nasforge.plugins.kinds import KINDS
+from nasforge.plugins.plugin import Plugin, find_fault
 
 __all__ = ["Registry"]
 
@@ -112,7 +113,8 @@ class Registry:
         return registry
 
     def __iter__(self) -> Iterator[Plugin]:
-        order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
+        ranks = {kind: rank for rank, kind in enumerate(KINDS)}
+        order = sorted(self._claims, key=lambda key: (ranks[key[0]], key[1]))
         for key in order:
             yield from self._claims[key]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from nasforge.errors import suggest
 from nasforge.plugins import Plugin, Registry
-from nasforge.recipe.draft import TABLES, Draft
+from nasforge.plugins.kinds import TABLES, inner_tables
+from nasforge.recipe.draft import Draft
 
 __all__ = ["REQUIRED", "check_needs"]
 
@@ -32,7 +33,7 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
         for need in sorted(plugin.needs):
             kind, _, capability = need.partition(":")
             # What a plugin in [train] or [evaluator] needs may be inside its table.
-            inside = (t for t, k in TABLES.items() if k == kind and t.rpartition(".")[0] == table)
+            inside = (inner for inner in inner_tables(table) if TABLES[inner] == kind)
             needed = next(inside, kind)
             if plugin.kind == kind == needed:
                 draft.say(use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only.")

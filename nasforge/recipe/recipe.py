@@ -12,8 +12,9 @@ from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
+from nasforge.plugins.kinds import TABLES, inner_tables
 from nasforge.recipe.bench_table import Bench, read_bench
-from nasforge.recipe.draft import TABLES, TOP_TABLES, Draft
+from nasforge.recipe.draft import TOP_TABLES, Draft
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
 from nasforge.recipe.needs import REQUIRED, check_needs
@@ -170,7 +171,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         if (plugin := _plugin(draft, name, registry)) is None:
             continue
         plugins[name] = plugin
-        inside = {child.rpartition(".")[2] for child in TABLES if child.startswith(f"{name}.")}
+        inside = {inner.rpartition(".")[2] for inner in inner_tables(name)}
         body = {key: value for key, value in draft.table(name).items() if key not in {"use", *inside}}
         if (config := check_options(draft, name, plugin.config, plugin, body)) is not None:
             parts[name] = Part(name, plugin, config)

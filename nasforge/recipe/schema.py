@@ -9,9 +9,10 @@ from typing import Any
 from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.plugins import Plugin, Registry
+from nasforge.plugins.kinds import TABLES, inner_tables, table_abouts
 from nasforge.recipe import RunConfig
 from nasforge.recipe.bench_table import BenchConfig
-from nasforge.recipe.draft import TABLES, TOP_TABLES
+from nasforge.recipe.draft import TOP_TABLES
 from nasforge.recipe.local_modules import LocalModulesConfig
 
 __all__ = ["TITLE", "recipe_schema"]
@@ -25,17 +26,6 @@ _PLAIN: Mapping[str, type[PluginConfig]] = {
     "bench": BenchConfig,
 }
 """Tables that are no plugin's."""
-
-_ABOUT = {
-    "data": "The images, and who may use which.",
-    "space": "The architectures to choose from.",
-    "searcher": "What finds the architecture.",
-    "distiller": "How the networks of a search teach each other.",
-    "evaluator": "What scores the architectures that a searcher proposes.",
-    "evaluator.base": "What scores them for an evaluator that builds on another, such as `predictor`.",
-    "train": "How the found architecture is trained from scratch.",
-    "train.distiller": "How a finished network teaches the one that is trained.",
-}
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
@@ -54,10 +44,8 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     plain = {name: _options(config, name, definitions) for name, config in _PLAIN.items()}
     tables = {name: {**options, "additionalProperties": False} for name, options in plain.items()}
-    for name in reversed(TABLES):  # what lies inside a table first
-        inside = {
-            child.rpartition(".")[2]: _ref(child) for child in TABLES if child.rpartition(".")[0] == name
-        }
+    for name in reversed(list(TABLES)):  # what lies inside a table first
+        inside = {inner.rpartition(".")[2]: _ref(inner) for inner in inner_tables(name)}
         tables[name] = _table(name, registry, inside, definitions)
     definitions |= tables
     top = {name: _ref(name) for name in TOP_TABLES}
@@ -114,7 +102,7 @@ def _table(
         "additionalProperties": False,
     }
     return {
-        "description": _ABOUT.get(table, ""),
+        "description": table_abouts()[table],
         "type": "object",
         "oneOf": [*variants, partial],
     }

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge.plugins import Plugin
+from nasforge.plugins import KINDS, Plugin
 from nasforge.testing.parts import Partners
 
 __all__ = ["CHECKS", "ConformanceError", "Rule", "Subject", "difference", "require", "scratch"]
@@ -126,7 +126,8 @@ def options_have_defaults(subject: Subject) -> None:
     """A table with nothing but ``use`` is valid; data alone may ask where the files are."""
     fields = subject.plugin.config.model_fields
     required = [name for name, option in fields.items() if option.is_required()]
-    excused = [n for n in required if subject.plugin.kind == "data" and fields[n].annotation is Path]
+    paths_required = KINDS[subject.plugin.kind].paths_required
+    excused = [n for n in required if paths_required and fields[n].annotation is Path]
     missing = [name for name in required if name not in excused]
     require(not missing, f"option(s) without a default: {', '.join(missing)}. Give each one.")
     if not required:

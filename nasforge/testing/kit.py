@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nasforge.errors import PluginError, suggest
-from nasforge.plugins import Plugin
-from nasforge.testing import common, data, distillers, evaluators, networks, searchers, spaces
+from nasforge.plugins import KINDS, Plugin
+from nasforge.testing import common
 from nasforge.testing.common import ConformanceError, Rule, Subject
 from nasforge.testing.parts import Partners
 
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "checks_for", "conformance"]
 
-RULES: Mapping[str, tuple[Rule, ...]] = {
-    "space": spaces.CHECKS,
-    "space:supernet": networks.CHECKS,
-    "searcher": searchers.CHECKS,
-    "evaluator": evaluators.CHECKS,
-    "distiller": distillers.CHECKS,
-    "data": data.CHECKS,
-}
-"""The rules of each kind, and of a capability that plugins of a kind provide."""
+
+def _rules() -> Iterator[tuple[str, tuple[Rule, ...]]]:
+    for kind, info in KINDS.items():
+        yield kind, pkgutil.resolve_name(info.checks)
+        for capability, checks in info.capability_checks.items():
+            yield f"{kind}:{capability}", pkgutil.resolve_name(checks)
+
+
+RULES: Mapping[str, tuple[Rule, ...]] = dict(_rules())
+"""The rules of each kind, and of the capabilities that plugins of a kind provide (``"space:supernet"``)."""
 
 
 @dataclass(frozen=True)
