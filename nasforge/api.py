@@ -13,19 +13,20 @@ from nasforge.arch import Arch
 from nasforge.component import Stage
 from nasforge.errors import CheckpointError, PluginError, RunError
 from nasforge.files import read_json
-from nasforge.observer import Observer, Observers
+from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.observers import observing
 from nasforge.space import NetworkSpace, Scale, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from nasforge.benches.compare import Comparison
-    from nasforge.benches.run import BenchResult, Report
+    from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
 
 __all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
@@ -143,7 +144,8 @@ def run(
     device: str | None = None,
     seed: int | None = None,
     update: bool = False,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[Observer[Any]] = (),
+    default_observers: Sequence[str] = (),
 ) -> RunResult:
     """Do everything a recipe says, or go on where an earlier process stopped.
 
@@ -155,7 +157,9 @@ def run(
         device: Overrides ``run.device``.
         seed: Overrides ``run.seed``.
         update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
-        observers: Told about the run as it goes.
+        observers: Observers of this run, besides those of the recipe.
+        default_observers: Names of observers for a recipe without ``run.observers``. The command line gives
+            ``["progress"]``.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
@@ -178,13 +182,13 @@ def run(
     runtime = Runtime.of(options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    watched = Observers(observers)
-    with folder.locked():
+    with folder.locked(), observing(loaded, registry, observers, default_observers) as watched:
         modules = {module.path: module.content for module in loaded.modules if module.path}
         folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
         environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
         _note_environment(folder, environment)
+        watched.setup(folder.path)
         watched.run_start(folder.path.name, loaded.resolved())
         stages = Stages(loaded, folder, runtime, watched)
         results = stages.run()
@@ -203,7 +207,8 @@ def bench(
     profile: str | None = None,
     out: str | Path = "benches",
     workers: int = 1,
-    report: Report | None = None,
+    observers: Sequence[Observer[Any]] = (),
+    default_observers: Sequence[str] = (),
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
 
@@ -221,10 +226,12 @@ def bench(
         profile: Which ``[profiles.*]`` of the recipe to use.
         out: Folder that holds the folder of the bench.
         workers: How many processes make runs; the results are the same.
-        report: Called after every run with the number of runs that are over, of all, and its result.
+        observers: As for `run`.
+        default_observers: As for `run`.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
+        PluginError: An observer cannot be imported; nothing has been written.
         RunError: A run failed; what was finished is kept.
     """
     asked = {"searchers": searchers, "seeds": seeds, "budget": budget}
@@ -241,7 +248,8 @@ def bench(
     from nasforge.benches.run import run_bench
 
     path = Path(out) / (loaded.run.name or "bench")
-    return run_bench(loaded, path, workers, report or (lambda done, total, result: None))
+    with observing(loaded, registry, observers, default_observers) as watched:
+        return run_bench(loaded, path, workers, watched)
 
 
 def compare(

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from nasforge.config import PluginConfig
 from nasforge.plugins import Plugin
+from nasforge.plugins.kinds import GROUPS
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "table_text"]
@@ -44,7 +45,7 @@ def table_text(plugin: Plugin) -> str:
     if plugin.provides:
         about.append(f"Provides: {', '.join(sorted(plugin.provides))}.")
     lines = [f"# {line}" for line in about]
-    lines += [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
+    lines += _head(plugin)
     for option in describe_options(plugin.config):
         lines += ["", *_comment(f"{option['description']} ({option['type']})".strip())]
         if option["required"]:
@@ -54,6 +55,14 @@ def table_text(plugin: Plugin) -> str:
         else:
             lines.append(f"{option['name']} = {to_toml(option['default'])}")
     return "\n".join(lines)
+
+
+def _head(plugin: Plugin) -> list[str]:
+    """Return the lines that name the plugin in a recipe."""
+    for group, kind in GROUPS.items():
+        if kind == plugin.kind:
+            return [f"# In [run]: {group} = {to_toml([plugin.name])}", f"[{group}.{plugin.name}]"]
+    return [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
 
 
 def _need(need: str) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["Json", "Profile", "Recipe", "Sets"]
+if TYPE_CHECKING:
+    from nasforge.plugins import Registry
+
+__all__ = ["DEFAULT_OBSERVERS", "Json", "Profile", "Recipe", "Sets", "default_observers"]
+
+DEFAULT_OBSERVERS = ("progress",)
+"""Observers of runs and benches whose recipe has no ``run.observers``, as far as they are installed."""
 
 Recipe = Annotated[
     str,
@@ -29,3 +35,9 @@ Sets = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
+
+
+def default_observers(registry: Registry) -> list[str]:
+    """Return the names in `DEFAULT_OBSERVERS` that are installed and not disabled."""
+    installed = registry.names("observer")
+    return [name for name in DEFAULT_OBSERVERS if name in installed]

@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-__all__ = ["GROUPS", "KINDS", "TABLES", "Kind", "KindInfo", "inner_tables", "kind_of", "table_abouts"]
+__all__ = [
+    "GROUPS",
+    "KINDS",
+    "TABLES",
+    "Kind",
+    "KindInfo",
+    "inner_tables",
+    "kind_of",
+    "table_abouts",
+    "with_article",
+]
 
 Kind = str
 """A key of `KINDS`, such as ``"space"``."""
@@ -94,6 +104,13 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
                 "train": "How the found architecture is trained from scratch.",
             },
         ),
+        "observer": KindInfo(
+            plural="observers",
+            about="Callbacks of runs and benches: progress bars, logs, notifications.",
+            contract="nasforge.observer:Observer",
+            checks="nasforge.testing.observers:CHECKS",
+            tables={"observers.*": "Options of the observers in `run.observers`, a table each."},
+        ),
     }
 )
 """Every kind, in the order of listings."""
@@ -119,6 +136,11 @@ GROUPS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """The kind of the plugins in tables that hold a table per plugin, such as ``[observers.csv]``."""
+
+
+def with_article(kind: Kind) -> str:
+    """Return ``"a space"``, ``"an observer"``."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def kind_of(table: str) -> Kind | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError, suggest
-from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables
+from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables, with_article
 
 __all__ = ["API", "Plugin", "find_fault"]
 
@@ -106,7 +106,7 @@ def find_fault(plugin: Plugin) -> str | None:
     inside = [i.rpartition(".")[2] for t, k in TABLES.items() if k == plugin.kind for i in inner_tables(t)]
     for reserved in ("use", *inside):
         if reserved in plugin.config.model_fields:
-            return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
+            return f"an option of {with_article(plugin.kind)} cannot be called {reserved!r}. Rename it."
     for need in plugin.needs:
         kind = need.partition(":")[0]
         if kind not in KINDS:

@@ -9,7 +9,7 @@ from typing import Any
 from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.plugins import Plugin, Registry
-from nasforge.plugins.kinds import TABLES, inner_tables, table_abouts
+from nasforge.plugins.kinds import GROUPS, KINDS, TABLES, inner_tables, table_abouts
 from nasforge.recipe import RunConfig
 from nasforge.recipe.bench_table import BenchConfig
 from nasforge.recipe.draft import TOP_TABLES
@@ -46,7 +46,10 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     tables = {name: {**options, "additionalProperties": False} for name, options in plain.items()}
     for name in reversed(list(TABLES)):  # what lies inside a table first
         inside = {inner.rpartition(".")[2]: _ref(inner) for inner in inner_tables(name)}
-        tables[name] = _table(name, registry, inside, definitions)
+        tables[name] = _table(TABLES[name], table_abouts()[name], registry, inside, definitions)
+    for name, kind in GROUPS.items():
+        tables[kind] = _table(kind, KINDS[kind].about, registry, {}, definitions)
+        tables[name] = _group(table_abouts()[name], tables[kind]["oneOf"][:-1], _ref(kind))
     definitions |= tables
     top = {name: _ref(name) for name in TOP_TABLES}
     profile = {"type": "object", "properties": top, "additionalProperties": False}
@@ -73,9 +76,9 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
 
 
 def _table(
-    table: str, registry: Registry, inside: Mapping[str, Any], definitions: dict[str, Any]
+    kind: str, about: str, registry: Registry, inside: Mapping[str, Any], definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    plugins = registry.of(TABLES[table])
+    plugins = registry.of(kind)
     variants: list[dict[str, Any]] = []
     known: dict[str, list[Any]] = {}
     for plugin in plugins:
@@ -97,15 +100,25 @@ def _table(
                 known[name].append(option)
     merged = {n: found[0] if len(found) == 1 else {"anyOf": found} for n, found in known.items()}
     partial = {
-        "title": f"more options for the {TABLES[table]} of another file",
+        "title": f"more options for the {kind} of another file",
         "properties": {**merged, **inside},
         "additionalProperties": False,
     }
     return {
-        "description": table_abouts()[table],
+        "description": about,
         "type": "object",
         "oneOf": [*variants, partial],
     }
+
+
+def _group(about: str, variants: list[dict[str, Any]], other: dict[str, Any]) -> dict[str, Any]:
+    """Describe a table of tables: one with the name of a plugin has its options, unless ``use`` differs."""
+    named = {}
+    for variant in variants:
+        others = [one for one in variants if one is not variant]
+        own = {key: value for key, value in variant.items() if key != "required"}
+        named[variant["title"]] = {"oneOf": [own, *others]}
+    return {"description": about, "type": "object", "properties": named, "additionalProperties": other}
 
 
 def _plugin_options(plugin: Plugin, definitions: dict[str, Any]) -> dict[str, Any]:

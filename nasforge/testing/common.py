@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import random
 import subprocess
 import sys
@@ -19,7 +20,18 @@ from torch import Tensor
 from nasforge.plugins import KINDS, Plugin
 from nasforge.testing.parts import Partners
 
-__all__ = ["CHECKS", "ConformanceError", "Rule", "Subject", "difference", "require", "scratch"]
+__all__ = [
+    "CHECKS",
+    "ConformanceError",
+    "Rule",
+    "Subject",
+    "difference",
+    "opened_files",
+    "require",
+    "scratch",
+]
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class ConformanceError(AssertionError):
@@ -146,7 +158,7 @@ def constructor_does_no_work(subject: Subject) -> None:
     make = subject.plugin.load()
     config = subject.plugin.config(**subject.options)
     before = torch.get_rng_state(), random.getstate()
-    with _opened_files() as opened:
+    with opened_files() as opened:
         component = make(config)
     require(
         not opened,
@@ -163,32 +175,53 @@ def constructor_does_no_work(subject: Subject) -> None:
     )
 
 
+def derives_from_the_contract(subject: Subject) -> None:
+    """The component is an instance of the base class of its kind."""
+    contract: type = pkgutil.resolve_name(KINDS[subject.plugin.kind].contract)
+    component = subject.make()
+    require(
+        isinstance(component, contract),
+        f"{type(component).__name__} does not derive from {contract.__module__}.{contract.__name__}.",
+    )
+
+
 CHECKS: tuple[Rule, ...] = (
     listing_is_light,
     options_are_described,
     options_have_defaults,
     tiny_options_are_valid,
     constructor_does_no_work,
+    derives_from_the_contract,
 )
 
-_listeners: list[list[str]] = []
+_listeners: list[tuple[list[str], bool]] = []
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listeners and event in ("open", "socket.connect", "os.listdir", "os.mkdir"):
-        what = str(arguments[1] if event == "socket.connect" else arguments[0])
-        # Python itself reads source and libraries when a constructor imports something late.
-        if not what.endswith((".py", ".pyc", ".so", ".pyd")) and "__pycache__" not in what:
-            _listeners[-1].append(what)
+    if not _listeners or event not in ("open", "socket.connect", "os.listdir", "os.mkdir", "os.rename"):
+        return
+    found, writing = _listeners[-1]
+    what = str(arguments[1] if event in ("socket.connect", "os.rename") else arguments[0])
+    writes = event in ("os.mkdir", "os.rename") or (event == "open" and int(arguments[2] or 0) & WRITING)
+    # Python itself reads source and libraries when a constructor imports something late.
+    late = what.endswith((".py", ".pyc", ".so", ".pyd")) or "__pycache__" in what
+    if not late and (writes or not writing):
+        found.append(what)
 
 
 @contextmanager
-def _opened_files() -> Iterator[list[str]]:
-    if not getattr(_opened_files, "installed", False):
+def opened_files(*, writing: bool = False) -> Iterator[list[str]]:
+    """Collect what is opened inside the block: files, listed or new folders, connections.
+
+    Args:
+        writing: Collect only files that are opened for writing or renamed, and new folders.
+    """
+    if not getattr(opened_files, "installed", False):
         sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
-        _opened_files.installed = True  # type: ignore[attr-defined]
-    _listeners.append([])
+        opened_files.installed = True  # type: ignore[attr-defined]
+    found: list[str] = []
+    _listeners.append((found, writing))
     try:
-        yield _listeners[-1]
+        yield found
     finally:
         _listeners.pop()
