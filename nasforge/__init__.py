@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
     from nasforge.evaluator import Evaluation, Evaluator
+    from nasforge.observer import Observer
     from nasforge.plugins import Plugin, Registry, hookimpl
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
@@ -36,6 +37,7 @@ _HOMES = {
     "EvaluatorConfig": "config",
     "NasforgeError": "errors",
     "NetworkSpace": "space",
+    "Observer": "observer",
     "Plugin": "plugins",
     "PluginConfig": "config",
     "Registry": "plugins",
@@ -63,6 +65,7 @@ __all__ = [
     "EvaluatorConfig",
     "NasforgeError",
     "NetworkSpace",
+    "Observer",
     "Plugin",
     "PluginConfig",
     "Registry",
