@@ -101,8 +101,7 @@ def create_network(
 def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     """Load the trained network of a finished run, in `eval` mode, on the CPU.
 
-    A run whose recipe names local modules has copies of them, and this runs them: get such a folder only from
-    whom you would get a program.
+    The local modules of its recipe are executed: load only folders from people whose programs you would run.
 
     Args:
         folder: The run folder.
@@ -158,8 +157,7 @@ def run(
         seed: Overrides ``run.seed``.
         update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
         observers: Observers of this run, besides those of the recipe.
-        default_observers: Names of observers for a recipe without ``run.observers``. The command line gives
-            ``["progress"]``.
+        default_observers: Names of observers, if the recipe has no ``run.observers``: ``["progress"]``.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
@@ -223,7 +221,7 @@ def bench(
         seeds: Over ``bench.seeds``.
         budget: Over ``bench.budget``.
         options: Options by searcher, over those in ``bench.options``.
-        profile: Which ``[profiles.*]`` of the recipe to use.
+        profile: As for `run`.
         out: Folder that holds the folder of the bench.
         workers: How many processes make runs; the results are the same.
         observers: As for `run`.
@@ -231,7 +229,6 @@ def bench(
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
-        PluginError: An observer cannot be imported; nothing has been written.
         RunError: A run failed; what was finished is kept.
     """
     asked = {"searchers": searchers, "seeds": seeds, "budget": budget}
@@ -247,9 +244,8 @@ def bench(
 
     from nasforge.benches.run import run_bench
 
-    path = Path(out) / (loaded.run.name or "bench")
     with observing(loaded, registry, observers, default_observers) as watched:
-        return run_bench(loaded, path, workers, watched)
+        return run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
 
 
 def compare(

@@ -64,7 +64,7 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
             about="Images, labels, and splits by role.",
             contract="nasforge.data:DataModule",
             checks="nasforge.testing.data:CHECKS",
-            tables={"data": "The images, and who may use which."},
+            tables={"data": "The images, and their splits by role."},
             paths_required=True,
         ),
         "space": KindInfo(

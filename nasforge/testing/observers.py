@@ -104,7 +104,7 @@ def interruption_is_accepted(subject: Subject) -> None:
 
 
 def results_are_left_alone(subject: Subject) -> None:
-    """What a call hands over is not changed."""
+    """The arguments of a call are not changed."""
     for events in (RUN, RESUMED, BENCH):
         with _set_up(subject) as observer:
             for event, arguments in events:
