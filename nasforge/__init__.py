@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
     from nasforge.evaluator import Evaluation, Evaluator
+    from nasforge.observer import Observer
     from nasforge.plugins import Plugin, Registry, hookimpl
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
@@ -37,6 +38,7 @@ _HOMES = {
     "EvaluatorConfig": "config",
     "NasforgeError": "errors",
     "NetworkSpace": "space",
+    "Observer": "observer",
     "Plugin": "plugins",
     "PluginConfig": "config",
     "Registry": "plugins",
@@ -65,6 +67,7 @@ __all__ = [
     "EvaluatorConfig",
     "NasforgeError",
     "NetworkSpace",
+    "Observer",
     "Plugin",
     "PluginConfig",
     "Registry",

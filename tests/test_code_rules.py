@@ -104,7 +104,9 @@ def test_a_plugin_folder_is_complete():
     for hook in PLUGINS.rglob("plugin.py"):
         assert (hook.parent / "config.py").is_file(), name_of(hook)
         assert (hook.parent / "__init__.py").is_file(), name_of(hook)
-        contracts = ("nasforge.evaluator", "nasforge.searcher", "nasforge.space")  # capabilities are there
+        contracts = tuple(
+            f"nasforge.{name}" for name in ("evaluator", "observer", "searcher", "space")
+        )  # capabilities are there
         own = ".".join(hook.relative_to(ROOT / "plugins").parts[:-1])
         allowed = ("nasforge.plugins", "__future__", *contracts, own)
         assert all(name.startswith(allowed) for name in imported_names(hook)), name_of(hook)

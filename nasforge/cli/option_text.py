@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 from nasforge.config import PluginConfig
 from nasforge.plugins import Plugin
-from nasforge.plugins.capability import describe_need
+from nasforge.plugins.capabilities import describe_need
+from nasforge.plugins.kinds import GROUPS
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "table_text"]
@@ -45,7 +46,7 @@ def table_text(plugin: Plugin) -> str:
     if plugin.provides:
         about.append(f"Provides: {', '.join(sorted(one.__name__ for one in plugin.provides))}.")
     lines = [f"# {line}" for line in about]
-    lines += [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
+    lines += _head(plugin)
     for option in describe_options(plugin.config):
         lines += ["", *_comment(f"{option['description']} ({option['type']})".strip())]
         if option["required"]:
@@ -55,6 +56,14 @@ def table_text(plugin: Plugin) -> str:
         else:
             lines.append(f"{option['name']} = {to_toml(option['default'])}")
     return "\n".join(lines)
+
+
+def _head(plugin: Plugin) -> list[str]:
+    """Return the lines that name the plugin in a recipe."""
+    for group, kind in GROUPS.items():
+        if kind == plugin.kind:
+            return [f"# In [run]: {group} = {to_toml([plugin.name])}", f"[{group}.{plugin.name}]"]
+    return [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
 
 
 def _comment(text: str) -> list[str]:

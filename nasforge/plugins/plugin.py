@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from nasforge.config import BudgetedConfig, PluginConfig
 from nasforge.errors import PluginError, suggest
-from nasforge.plugins.capability import Need, kind_of, missing_members
+from nasforge.plugins.capabilities import Need, kind_of, missing_members
+from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables, with_article
 
-__all__ = ["API", "KINDS", "Kind", "Plugin", "find_fault"]
+__all__ = ["API", "Plugin", "find_fault"]
 
 API = 1
 """Version of the interface between nasforge and plugins; it rises when a plugin must be changed to work."""
-
-Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -32,7 +30,7 @@ class Plugin:
     """What a plugin says about itself; light, so that listing and checking import nothing heavy.
 
     Attributes:
-        kind: What it is.
+        kind: Its kind: a key of `nasforge.plugins.KINDS`.
         name: How recipes call it: lower case, hyphens.
         target: ``"module:Class"``, imported only when used; called with an instance of ``config``.
         config: The class of its options.
@@ -110,8 +108,7 @@ class Plugin:
         for name, option in self.config.model_fields.items():
             if not option.description:
                 yield f"its option {name!r} has no description. Put a string under it."
-            # Where images are, nobody else can know.
-            if option.is_required() and not (self.kind == "data" and option.annotation is Path):
+            if option.is_required() and not (KINDS[self.kind].paths_required and option.annotation is Path):
                 yield f"its option {name!r} has no default. Give it one."
 
     def missing_target(self) -> str | None:
@@ -138,9 +135,10 @@ def find_fault(plugin: Plugin) -> str | None:
     if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
         return f"its config {plugin.config!r} is no subclass of PluginConfig."
     # A recipe's table holds these beside the options.
-    for reserved in ("use", *(("base", "distiller") if plugin.kind == "evaluator" else ())):
+    inside = [i.rpartition(".")[2] for t, k in TABLES.items() if k == plugin.kind for i in inner_tables(t)]
+    for reserved in ("use", *inside):
         if reserved in plugin.config.model_fields:
-            return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
+            return f"an option of {with_article(plugin.kind)} cannot be called {reserved!r}. Rename it."
     for need in plugin.needs:
         if isinstance(need, str) and ":" in need:
             return _moved("needs", need)

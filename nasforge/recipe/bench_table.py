@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, field_validator
 from nasforge.config import BudgetedConfig, PluginConfig
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
-from nasforge.plugins.capability import describe_need, kind_of
+from nasforge.plugins.capabilities import describe_need, kind_of
 from nasforge.recipe.draft import Draft
 from nasforge.recipe.options import check_options
 

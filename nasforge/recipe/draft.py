@@ -8,23 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.errors import RecipeError
-from nasforge.plugins import Kind
+from nasforge.plugins.kinds import GROUPS, TABLES, kind_of
 
-__all__ = ["TABLES", "TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
+__all__ = ["TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
 
-TABLES: dict[str, Kind] = {
-    "data": "data",
-    "space": "space",
-    "searcher": "searcher",
-    "distiller": "distiller",
-    "evaluator": "evaluator",
-    "evaluator.base": "evaluator",
-    "train": "evaluator",
-    "train.distiller": "distiller",
-}
-"""The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
-
-TOP_TABLES = ("run", "plugins", "constraints", "bench", *(table for table in TABLES if "." not in table))
+TOP_TABLES = (
+    *("run", "plugins", "constraints", "bench"),
+    *(table for table in TABLES if "." not in table),
+    *GROUPS,
+)
 """The tables that do not lie inside another."""
 
 Keys = tuple[str, ...]
@@ -144,7 +136,8 @@ class Draft:
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
             # A profile or --set that changes one option of one searcher of [bench] leaves the others alone.
-            deep = len(path) == 1 or ".".join(path) in TABLES or path[:2] == ("bench", "options")
+            plugin = kind_of(".".join(path)) is not None
+            deep = len(path) == 1 or plugin or path[:2] == ("bench", "options")
             if isinstance(value, Mapping) and deep:
                 old = target.get(key)
                 if not isinstance(old, dict):
@@ -172,7 +165,8 @@ class Draft:
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return {}
-        return {k: v for k, v in options.items() if k != "use" and self._shares(TABLES[table], old, new, k)}
+        kind = kind_of(table) or ""
+        return {k: v for k, v in options.items() if k != "use" and self._shares(kind, old, new, k)}
 
     def _forget(self, path: Keys) -> None:
         for known in [p for p in self._origins if p[: len(path)] == path]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from nasforge.errors import suggest
 from nasforge.plugins import Plugin, Registry
-from nasforge.plugins.capability import describe_need, kind_of
-from nasforge.recipe.draft import TABLES, Draft
+from nasforge.plugins.capabilities import describe_need, kind_of
+from nasforge.plugins.kinds import TABLES, inner_tables
+from nasforge.recipe.draft import Draft
 
 __all__ = ["REQUIRED", "check_needs"]
 
@@ -33,7 +34,7 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
         for need in sorted(plugin.needs, key=describe_need):
             kind, capability = kind_of(need), None if isinstance(need, str) else need
             # What a plugin in [train] or [evaluator] needs may be inside its table.
-            inside = (t for t, k in TABLES.items() if k == kind and t.rpartition(".")[0] == table)
+            inside = (inner for inner in inner_tables(table) if TABLES[inner] == kind)
             needed = next(inside, kind)
             if plugin.kind == kind == needed:
                 draft.say(use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only.")

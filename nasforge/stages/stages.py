@@ -49,7 +49,7 @@ class Stages:
         skipped: Stages that were done before.
     """
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer) -> None:
+    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer[Any]) -> None:
         self.recipe, self.folder, self.runtime, self.observer = recipe, folder, runtime, observer
         self.resolved = recipe.resolved()
         self.seed = recipe.run.seed

@@ -77,8 +77,13 @@ def test_broken_plugins_and_conflicts_are_listed_with_their_reason(capsys, monke
 @pytest.mark.parametrize("known", list(Registry.discover()), ids=lambda p: f"{p.kind}-{p.name}")
 def test_what_show_prints_can_be_pasted(known):
     text = table_text(known)
-    table = tomllib.loads(text)[known.kind]
-    assert table.pop("use") == known.name
+    tables = tomllib.loads(text)
+    if known.kind == "observer":
+        table = tables["observers"][known.name]
+        assert f'# In [run]: observers = ["{known.name}"]' in text
+    else:
+        table = tables[known.kind]
+        assert table.pop("use") == known.name
     required = {o["name"] for o in describe_options(known.config) if o["required"]}
     if not required:
         assert parse_options(known, table) == known.config()
@@ -103,7 +108,7 @@ def test_a_name_of_several_kinds_asks_for_the_kind(capsys, monkeypatch):
     registry = Registry([plugin("space", "table"), plugin("evaluator", "table")])
     monkeypatch.setattr(Registry, "discover", lambda: registry)
     assert run_command(["plugins", "show", "table"]) == 2
-    assert "'table' is a space and a evaluator. Say which with --kind." in capsys.readouterr().err
+    assert "'table' is a space and an evaluator. Say which with --kind." in capsys.readouterr().err
     assert "[evaluator]" in answer(capsys, "plugins", "show", "table", "--kind", "evaluator")
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError
 from nasforge.plugins import Plugin, Registry, hookimpl
+from nasforge.plugins.kinds import with_article
 from nasforge.space import NetworkSpace
 from support.recipe_samples import plugin
 
@@ -136,7 +137,7 @@ def test_options_cannot_have_the_names_of_what_stands_beside_them(kind):
         use: str = ""
 
     assert reasons(Registry([plugin(kind, "a", Used)])) == [
-        f"an option of a {kind} cannot be called 'use'. Rename it."
+        f"an option of {with_article(kind)} cannot be called 'use'. Rename it."
     ]
     assert len(Registry([plugin(kind, "a", Taken)]).broken) == (kind == "evaluator")
 

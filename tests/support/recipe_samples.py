@@ -44,6 +44,11 @@ class FileOptions(PluginConfig):
     file: str
 
 
+class CsvOptions(PluginConfig):
+    path: Path = Path("steps.csv")
+    every: int = Field(1, ge=1)
+
+
 def plugin(kind, name, config=PluginConfig, needs=(), provides=()):
     return Plugin(
         kind,
@@ -72,6 +77,10 @@ REGISTRY = Registry(
         plugin("evaluator", "train", TrainOptions, needs={"data"}),
         plugin("evaluator", "teach", TrainOptions, needs={"distiller"}),
         plugin("evaluator", "lookup"),
+        plugin("observer", "bars"),
+        plugin("observer", "csv", CsvOptions),
+        plugin("observer", "mail", FileOptions),
+        plugin("observer", "samples", needs={"data"}),
     ]
 )
 

@@ -9,7 +9,7 @@ from nasforge.config import BudgetedConfig, PluginConfig
 from nasforge.errors import PluginError
 from nasforge.evaluator import KeepsNetwork, ParallelEvaluator
 from nasforge.plugins import capability
-from nasforge.plugins.capability import describe_need, kind_of, missing_members
+from nasforge.plugins.capabilities import describe_need, kind_of, missing_members
 from nasforge.space import KnownCost, TabularSpace
 
 
