@@ -67,7 +67,7 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def _folder() -> Path:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     # A wheel carries the recipes inside the package; an editable install leaves them beside it.
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "recipes"
