@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nasforge.config import PluginConfig
+from pydantic import BaseModel
+
+from nasforge.config import PluginConfig, sub_tables, walk_options
 from nasforge.errors import PluginError, suggest
 
 __all__ = ["API", "KINDS", "Kind", "Plugin", "find_fault"]
@@ -39,7 +41,7 @@ class Plugin:
         needs: What else a recipe must have: a kind (``"data"``), or a capability of one
             (``"space:supernet"``).
         provides: Capabilities that others may need, such as ``"supernet"``.
-        tiny: Options for small, quick runs: conformance checks use them.
+        tiny: Options for small, quick runs: conformance checks use them. Options of sub-tables are nested.
         api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
         module: The module with its hook; filled in by the registry.
@@ -75,7 +77,8 @@ class Plugin:
         """Say what will be wrong when the plugin is used, as far as that can be told without importing it."""
         if missing := self.missing_target():
             yield missing
-        for name, option in self.config.model_fields.items():
+        for path, option in walk_options(self.config):
+            name = ".".join(path)
             if not option.description:
                 yield f"its option {name!r} has no description. Put a string under it."
             # Where images are, nobody else can know.
@@ -113,8 +116,15 @@ def find_fault(plugin: Plugin) -> str | None:
         kind = need.partition(":")[0]
         if kind not in KINDS:
             return f"it needs {need!r}, and there is no kind {kind!r}.{suggest(kind, KINDS)}"
-    if unknown := sorted(set(plugin.tiny) - set(plugin.config.model_fields)):
-        return (
-            f"tiny sets {unknown[0]!r}, which is no option.{suggest(unknown[0], plugin.config.model_fields)}"
-        )
+    return _find_unknown(plugin.config, plugin.tiny)
+
+
+def _find_unknown(config: type[BaseModel], tiny: Mapping[str, Any], at: str = "") -> str | None:
+    inner = sub_tables(config)
+    for name in sorted(tiny):
+        if name not in config.model_fields:
+            return f"tiny sets {at + name!r}, which is no option.{suggest(name, config.model_fields)}"
+        table = inner.get(name)
+        if table and isinstance(tiny[name], Mapping) and (fault := _find_unknown(table, tiny[name], f"{at}{name}.")):
+            return fault
     return None

@@ -31,7 +31,8 @@ Keys = tuple[str, ...]
 """A path to a table or option."""
 
 Shares = Callable[[str, str, str, str], bool]
-"""Tells of a kind, two plugin names and an option whether both plugins mean the same by it."""
+"""Given a kind, two plugin names and an option, whether both plugins take it from one class. An option of a
+sub-table has a dotted name: ``"guard.policy"``."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +144,15 @@ class Draft:
         target = self.table(".".join(at)) if at else self.tables
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
-            # A profile or --set that changes one option of one searcher of [bench] leaves the others alone.
-            deep = len(path) == 1 or ".".join(path) in TABLES or path[:2] == ("bench", "options")
-            if isinstance(value, Mapping) and deep:
+            if isinstance(value, Mapping):
                 old = target.get(key)
+                is_plugin = ".".join(path) in TABLES
                 if not isinstance(old, dict):
                     self._forget(path)
                     target[key] = {}
-                elif "use" in old and value.get("use", old["use"]) != old["use"]:
+                elif is_plugin and "use" in old and value.get("use", old["use"]) != old["use"]:
                     target[key] = self.common(".".join(path), old, old["use"], value["use"])
-                    for option in old.keys() - target[key].keys():
-                        self._forget((*path, option))
+                    self._forget_missing(path, target[key])
                 self._origins[path] = (layer, place)
                 self.apply(layer, value, path, place)
             else:
@@ -172,8 +171,27 @@ class Draft:
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return {}
-        return {k: v for k, v in options.items() if k != "use" and self._shares(TABLES[table], old, new, k)}
+        return self._shared(TABLES[table], old, new, {k: v for k, v in options.items() if k != "use"})
+
+    def _shared(self, kind: Kind, old: str, new: str, options: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key, value in options.items():
+            name = f"{at}{key}"
+            if self._shares(kind, old, new, name):
+                kept[key] = value
+            elif isinstance(value, Mapping) and (inner := self._shared(kind, old, new, value, f"{name}.")):
+                kept[key] = inner
+        return kept
 
     def _forget(self, path: Keys) -> None:
         for known in [p for p in self._origins if p[: len(path)] == path]:
             del self._origins[known]
+
+    def _forget_missing(self, path: Keys, kept: Mapping[str, Any]) -> None:
+        """Forget where options below a path were written, except those that are kept."""
+        for known in [p for p in self._origins if p[: len(path)] == path and len(p) > len(path)]:
+            value: Any = kept
+            for key in known[len(path) :]:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if value is None:
+                del self._origins[known]

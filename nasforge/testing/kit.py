@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nasforge.config import merge_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin
 from nasforge.testing import common, data, distillers, evaluators, networks, searchers, spaces
@@ -90,7 +91,7 @@ def checks_for(
         >>> for check in checks_for(Registry.discover().get("space", "darts")):
         ...     check()
     """
-    subject = Subject(plugin, module, {**plugin.tiny, **(options or {})}, partners or Partners())
+    subject = Subject(plugin, module, merge_options(plugin.tiny, options or {}), partners or Partners())
     groups = [plugin.kind, *(f"{plugin.kind}:{capability}" for capability in sorted(plugin.provides))]
     for rule in (*common.CHECKS, *(rule for group in groups for rule in RULES.get(group, ()))):
         yield Check(rule, subject)
