@@ -73,16 +73,19 @@ class PluginConfig(BaseModel):
             field = cls.model_fields[option]
             inner = sub_tables(cls).get(option)
             if inner is None:
-                annotation = field.annotation
+                annotation: Any = field.annotation
                 if field.metadata:
                     annotation = Annotated[(annotation, *field.metadata)]
                 namespace[option] = Field(value, description=field.description)
             else:
-                assert issubclass(inner, PluginConfig), "sub-tables with defaults of their own are PluginConfig"
+                assert issubclass(inner, PluginConfig), (
+                    "sub-tables with defaults of their own are PluginConfig"
+                )
                 annotation = inner.with_defaults(f"{name}{inner.__name__}", inner.__doc__ or "", value)
                 namespace[option] = Field(default_factory=annotation, description=field.description)
             annotations[option] = annotation
-        return type(cls)(name, (cls,), {**namespace, "__annotations__": annotations})
+        made: type[Self] = type(cls)(name, (cls,), {**namespace, "__annotations__": annotations})  # type: ignore[misc]
+        return made
 
 
 def sub_tables(config: type[BaseModel]) -> dict[str, type[BaseModel]]:

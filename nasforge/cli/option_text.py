@@ -30,10 +30,13 @@ _LIMITS = {"gt": "above {}", "ge": "at least {}", "lt": "below {}", "le": "at mo
 def describe_options(config: type[BaseModel]) -> list[dict[str, Any]]:
     """Return name, type, default and description of every option, as JSON data.
 
-    A sub-table also has ``options``, described in the same way.
+    Options that a class adds come before those of its parents. A sub-table also has ``options``, described in
+    the same way.
     """
     described, inner = [], sub_tables(config)
-    for name, field in config.model_fields.items():
+    parents = [c for c in config.__mro__ if issubclass(c, BaseModel)]
+    distance = {n: max(i for i, c in enumerate(parents) if n in c.model_fields) for n in config.model_fields}
+    for name, field in sorted(config.model_fields.items(), key=lambda item: distance[item[0]]):
         option: dict[str, Any] = {"name": name, "type": _type_of(field), "required": field.is_required()}
         if not field.is_required():
             option["default"] = _default(field)
@@ -62,7 +65,9 @@ def page_text(plugin: Plugin) -> str:
     lines += [line for option in tables for line in _compact(plugin.kind, option)]
     inner = next((option["name"] for option in tables), None)
     one = f"; of one sub-table: nasforge plugins show {plugin.name} {inner}" if inner else ""
-    return "\n".join([*lines, f"# Types and full descriptions: nasforge plugins show {plugin.name} --all{one}"])
+    return "\n".join(
+        [*lines, f"# Types and full descriptions: nasforge plugins show {plugin.name} --all{one}"]
+    )
 
 
 def table_text(plugin: Plugin, table: str | None = None) -> str:

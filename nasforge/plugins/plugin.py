@@ -125,6 +125,10 @@ def _find_unknown(config: type[BaseModel], tiny: Mapping[str, Any], at: str = ""
         if name not in config.model_fields:
             return f"tiny sets {at + name!r}, which is no option.{suggest(name, config.model_fields)}"
         table = inner.get(name)
-        if table and isinstance(tiny[name], Mapping) and (fault := _find_unknown(table, tiny[name], f"{at}{name}.")):
+        if (
+            table
+            and isinstance(tiny[name], Mapping)
+            and (fault := _find_unknown(table, tiny[name], f"{at}{name}."))
+        ):
             return fault
     return None

@@ -173,7 +173,9 @@ class Draft:
             return {}
         return self._shared(TABLES[table], old, new, {k: v for k, v in options.items() if k != "use"})
 
-    def _shared(self, kind: Kind, old: str, new: str, options: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    def _shared(
+        self, kind: Kind, old: str, new: str, options: Mapping[str, Any], at: str = ""
+    ) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for key, value in options.items():
             name = f"{at}{key}"

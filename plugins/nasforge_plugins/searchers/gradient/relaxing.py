@@ -18,7 +18,7 @@ EdgeWeights = Literal["learned", "mean", "sum"]
 
 def make_relaxation(options: RelaxationOptions) -> Relaxation:
     """Return the relaxation that the options name."""
-    match options.relaxation:
+    match options.kind:
         case "softmax":
             return Softmax()
         case "gumbel":
