@@ -160,7 +160,7 @@ def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
 
 
 def _home_of(name: str, model: type[BaseModel]) -> str:
-    """Return a hint where an option stands if only its table is wrong: a TOML table ends where the next begins."""
+    """Return a hint if an option stands in the wrong table: a TOML table ends where the next begins."""
     homes = [path[:-1] for path, _ in walk_options(model) if path[-1] == name]
     if len(homes) != 1:
         return ""

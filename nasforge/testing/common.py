@@ -124,7 +124,7 @@ def options_are_described(subject: Subject) -> None:
 
 
 def options_have_defaults(subject: Subject) -> None:
-    """A table with nothing but ``use`` is valid; only data may need a path. Empty sub-tables change nothing."""
+    """A table with nothing but ``use`` is valid; only data may need a path. Empty sub-tables add nothing."""
     fields = subject.plugin.config.model_fields
     required = [name for name, option in fields.items() if option.is_required()]
     excused = [n for n in required if subject.plugin.kind == "data" and fields[n].annotation is Path]
@@ -135,8 +135,8 @@ def options_have_defaults(subject: Subject) -> None:
         for name in sub_tables(subject.plugin.config):
             require(
                 subject.plugin.config(**{name: {}}) == defaults,
-                f"the sub-table {name!r} has a default that its class does not have, so that setting one of its "
-                "options changes the others. Derive a class with with_defaults() and use it as default_factory.",
+                f"the sub-table {name!r} has another default than its class, so that setting one of its options "
+                "changes the others. Derive a class with with_defaults() and make it the default_factory.",
             )
 
 

@@ -61,7 +61,8 @@ class EpochTraining(ABC):
         """
 
     def edit_gradients(self) -> None:
-        """Change gradients between backward pass and clipping."""
+        """Change gradients between backward pass and clipping; by default, do nothing."""
+        return
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train on one batch; return its loss and logits.

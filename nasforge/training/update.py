@@ -1,4 +1,4 @@
-"""One update of parameters: backward pass, clipping, optimiser step. Nothing else in nasforge steps an optimiser."""
+"""Updates of parameters: backward pass, clipping, optimiser step. Nothing else steps an optimiser."""
 
 from __future__ import annotations
 

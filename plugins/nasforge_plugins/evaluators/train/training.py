@@ -161,7 +161,7 @@ class Training(EpochTraining):
         )
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and logits of a batch, with cutout, drop-path, auxiliary head and teacher as configured.
+        """Return loss and logits of a batch, with cutout, auxiliary head and teacher as configured.
 
         Args:
             images: ``(B, C, S, S)``.

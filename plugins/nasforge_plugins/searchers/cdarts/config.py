@@ -32,7 +32,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 class QuirkOptions(PluginConfig):
-    """The known quirks of the published code, each an option of its own; the preset decides their defaults."""
+    """The known quirks of the published code, each an option; the preset decides their defaults."""
 
     clip_scope: Literal["all", "per_network"] = "per_network"
     """The parameters over which one norm is taken: "all" together, those of the architecture and its penalty

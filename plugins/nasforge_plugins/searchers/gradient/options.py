@@ -63,7 +63,7 @@ class PenaltyOptions(PluginConfig):
     that share their parameters."""
 
     reduction: Literal["sum", "mean"] = "sum"
-    """Whether the penalty adds or averages over the penalised parameters (CDARTS on NAS-Bench-201: "mean")."""
+    """Whether the penalty adds or averages over the penalised parameters ("mean" for NAS-Bench-201)."""
 
 
 class RegularizerOptions(PluginConfig):

@@ -25,8 +25,8 @@ ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "drnas": (
         "Option weights are drawn from learned Dirichlet distributions (DrNAS)",
         "The search of Chen et al. (ICLR 2021), in one stage.\n\n"
-        "Published on CIFAR-10 are two, in networks of 36 channels and 20 cells: partial_channels = 6, then 4 "
-        "with half of the operations.",
+        "Published on CIFAR-10 are two, in networks of 36 channels and 20 cells: partial_channels = 6, "
+        "then 4 with half of the operations.",
         {"warmup_epochs": 10, "lr": 0.1, "min_lr": 0.0, "arch_lr": 6e-4, "relaxation": {"kind": "dirichlet"}},
     ),
     "fair-darts": (

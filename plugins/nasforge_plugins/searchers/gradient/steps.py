@@ -1,4 +1,4 @@
-"""The updates of a search by gradients: of the architecture, the search network and the evaluation network."""
+"""The updates of a search by gradients: of architecture, search network and evaluation network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The common part of all searches by gradients: networks, architecture parameters, twin, guard, and their steps."""
+"""The common part of all searches by gradients: setup, training loop, guard and state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["SupernetSearcher"]
 
 
 class SupernetSearcher(SupernetSteps[S]):
-    """A search network and an architecture that learn in turns by gradients, with an evaluation network or alone.
+    """A search network and an architecture that learn in turns by gradients, alone or with a twin.
 
     One step trains on the ``weights`` split, for every batch of which the architecture first learns from a
     batch of the ``arch`` split. It names no operation, edge or cell, so it searches any space with a
@@ -202,7 +202,7 @@ class SupernetSearcher(SupernetSteps[S]):
         self.epoch, self.arch = state["epoch"], Arch(state["arch"])
 
     def arch_epoch(self) -> int:
-        """Return the number of earlier steps with passes over the ``arch`` split, for the order of the next."""
+        """Return the number of earlier steps with passes over the ``arch`` split: it decides the order."""
         return self.epoch
 
     def _is_due(self, twin: Twin) -> bool:
@@ -229,6 +229,6 @@ class SupernetSearcher(SupernetSteps[S]):
         yield from zip(self.batches.read("weights", passes), arch_batches, strict=False)
 
     def _read_arch(self, number: int) -> Iterable[Batch]:
-        """Return the batches of one of a step's passes over the ``arch`` split; each has an order of its own."""
+        """Return the batches of one pass over the ``arch`` split in this step; each has its own order."""
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
         return self.batches.read("arch", self.arch_epoch() * (alone + self.joint_epochs) + number)
