@@ -135,8 +135,8 @@ def options_have_defaults(subject: Subject) -> None:
         for name in sub_tables(subject.plugin.config):
             require(
                 subject.plugin.config(**{name: {}}) == defaults,
-                f"the sub-table {name!r} has another default than its class, so that setting one of its options "
-                "changes the others. Derive a class with with_defaults() and make it the default_factory.",
+                f"the sub-table {name!r} has another default than its class, so that setting one of its "
+                "options changes the others. Derive a class with with_defaults() and make it the default_factory.",
             )
 
 

@@ -34,7 +34,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         self.joint_epochs = self.config.joint_epochs
         super().setup(ctx)
 
-    def make_twin(self, ctx: Context, **more: Any) -> Twin:
+    def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network whose optimiser and copied weights follow the options."""
         cfg = self.config
         skip = left_behind if cfg.quirks.copy_bug else lambda network, arch: ()
@@ -47,8 +47,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
     def make_optimizers(self) -> None:
         """Make the optimisers of the search network and of the architecture."""
         cfg = self.config
-        assert self.twin is not None, "the recipe check requires a [distiller] table"
-        shared = self.twin.distiller if cfg.quirks.distiller_in_both else None
+        shared = self.twin.distiller if self.twin is not None and cfg.quirks.distiller_in_both else None
         searched = [*self.search_net.parameters(), *(() if shared is None else shared.parameters())]
         self.search_optimizer = weights_sgd(searched, cfg.lr, cfg)
         self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg)

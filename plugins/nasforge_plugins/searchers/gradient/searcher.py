@@ -41,12 +41,14 @@ class GradientSearcher(SupernetSearcher[G]):
         channels = self.config.partial_channels
         return space if channels == 1 else space.with_partial_channels(channels)
 
-    def make_twin(self, ctx: Context, **more: Any) -> Twin:
-        """Return an evaluation network beside the search network.
+    def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
+        """Return an evaluation network if there is a distiller.
 
         Raises:
             RunError: The search is of second order.
         """
+        if ctx.distiller is None:
+            return None
         if self.config.order == 2:
             raise RunError(
                 "[searcher]: order = 2 looks ahead for the search network alone. Set order = 1, or leave the "

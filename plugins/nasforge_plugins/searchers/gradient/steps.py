@@ -36,7 +36,7 @@ class SupernetSteps(Searcher[S]):
         search_net: The supernet.
         alpha: The architecture parameters.
         constant_weights: Option weights of edges that are averaged.
-        twin: The evaluation network; None without a distiller.
+        twin: The evaluation network, if there is one.
         update: Makes every step of an optimiser.
         epoch: Steps of the search that were made.
         repeat: Passes over the ``weights`` split that were made in the current step.
@@ -86,7 +86,7 @@ class SupernetSteps(Searcher[S]):
         Returns:
             Scalars by metric name.
         """
-        assert self.twin is not None, "only searches with a distiller train jointly"
+        assert self.twin is not None, "only searches with a twin train jointly"
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         options = self.config.twin
         self.search_net.train()
@@ -117,7 +117,7 @@ class SupernetSteps(Searcher[S]):
         Returns:
             Scalars by metric name.
         """
-        assert self.twin is not None, "only searches with a distiller have an evaluation network"
+        assert self.twin is not None, "only searches with a twin have an evaluation network"
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         loss, _, output = self.twin.loss(images, labels)
         self.update.descend(loss, [self.twin.optimizer], self.twin.parameters())

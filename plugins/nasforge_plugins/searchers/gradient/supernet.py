@@ -50,7 +50,7 @@ class SupernetSearcher(SupernetSteps[S]):
         self.penalty = make_l1(self.space, cfg.penalty)
         self.regularizers = Regularizers(cfg.regularizers, make_cost_penalty(cfg.cost, ctx))
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
-        self.twin = None if ctx.distiller is None else self.make_twin(ctx)
+        self.twin = self.make_twin(ctx)
         self.update: Update = self.make_update()
         self.make_optimizers()
         landscape = Landscape(ctx, self.search_net, self.alpha, self.mean_weights)
@@ -62,8 +62,8 @@ class SupernetSearcher(SupernetSteps[S]):
         """Return the space that is searched."""
         return space
 
-    def make_twin(self, ctx: Context, **more: Any) -> Twin:
-        """Return an evaluation network beside the search network.
+    def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
+        """Return an evaluation network beside the search network, or None to search without one.
 
         Args:
             ctx: Holds the distiller.
