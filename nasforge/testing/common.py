@@ -136,7 +136,7 @@ def options_have_defaults(subject: Subject) -> None:
             require(
                 subject.plugin.config(**{name: {}}) == defaults,
                 f"the sub-table {name!r} has another default than its class, so that setting one of its "
-                "options changes the others. Derive a class with with_defaults() and make it the default_factory.",
+                "options changes the others. Derive a class with with_defaults(), as default_factory.",
             )
 
 

@@ -15,8 +15,8 @@ from nasforge.seeding import derive_seed
 from nasforge_plugins.distillers.stages.config import StagesConfig
 from nasforge_plugins.distillers.stages.distiller import StagesDistiller
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig, QuirkOptions
-from nasforge_plugins.searchers.cdarts.copying import left_behind
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
+from nasforge_plugins.searchers.cdarts.transfer import left_behind
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
 from nasforge_plugins.searchers.gradient.penalties import L1Penalty, fading
 from nasforge_plugins.spaces.darts.config import DartsConfig
@@ -200,7 +200,9 @@ def test_joint_loss_weighs_its_terms_as_published():
             def descend(self, loss, *rest, caught=caught, **more) -> None:
                 caught.append(loss.item())
 
-        searcher.update = Spy(searcher.update.clip, searcher.config.quirks, searcher.parts().parameters)
+        searcher.update = Spy(
+            searcher.update.clip, searcher.config.quirks, searcher.collect_parts().parameters
+        )
         values = {k: v.item() for k, v in searcher.step_arch(*batch(2)).items()}
         losses.append((caught[0], values))
     for alpha, (loss, v) in zip((1.0, 4.0), losses, strict=True):
@@ -251,7 +253,7 @@ def test_the_strength_of_the_penalty_counts_joint_epochs():
     strengths = []
     for searcher.epoch in range(1, 4):
         for searcher.repeat in range(2):
-            strengths.append(searcher.penalties().item())
+            strengths.append(searcher.compute_penalties().item())
     expected = [max(1.0 - done / 4, 0.0) for done in range(6)]
     assert [strength / strengths[0] for strength in strengths] == pytest.approx(expected)
 

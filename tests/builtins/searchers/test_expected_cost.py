@@ -18,7 +18,7 @@ from nasforge.cost.itemize import count_options
 from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 from nasforge.space import Task
-from nasforge_plugins.searchers.gradient.expected import CostPenalty, ExpectedCost
+from nasforge_plugins.searchers.gradient.cost import CostPenalty, ExpectedCost
 from support.twin_world import TASK, TinySpace, make_context
 
 REGISTRY = Registry.discover()

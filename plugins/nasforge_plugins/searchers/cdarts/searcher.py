@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from nasforge.component import Context
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
-from nasforge_plugins.searchers.cdarts.copying import left_behind
+from nasforge_plugins.searchers.cdarts.transfer import left_behind
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
-from nasforge_plugins.searchers.gradient.reading import Batch
-from nasforge_plugins.searchers.gradient.stepping import arch_adam, weights_sgd
+from nasforge_plugins.searchers.gradient.batches import Batch
+from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
 from nasforge_plugins.searchers.gradient.supernet import SupernetSearcher
 
 __all__ = ["Cdarts"]
@@ -84,13 +84,13 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         del values["arch_accuracy"]
         return values
 
-    def unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
+    def select_unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return ``parameters``, or none where a norm over everything needs all gradients."""
         return () if self.update.needs_all_gradients else parameters
 
-    def arch_epoch(self) -> int:
+    def count_arch_epochs(self) -> int:
         """Return the number of earlier cycles after the warm-up."""
         return self.epoch - self.config.warmup_epochs
 
     def _everything(self) -> Iterator[nn.Parameter]:
-        return self.parts().parameters()
+        return self.collect_parts().parameters()

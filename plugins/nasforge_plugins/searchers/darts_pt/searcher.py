@@ -15,8 +15,8 @@ from nasforge.nn import OptionWeights
 from nasforge.seeding import derive_seed
 from nasforge.training.loops import RunningScores, cosine_lr, set_lr
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
+from nasforge_plugins.searchers.gradient.optimizers import weights_sgd
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
-from nasforge_plugins.searchers.gradient.stepping import weights_sgd
 
 __all__ = ["DartsPt"]
 
@@ -84,7 +84,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Return the decided options; open choices are answered by their weights."""
         return self.space.discretize({**self.alpha.as_lists(), **self.ranks})
 
-    def fixed_weights(self) -> dict[str, Tensor]:
+    def get_fixed_weights(self) -> dict[str, Tensor]:
         """Return the option weights that are not learned: those of averaged edges and decided choices."""
         decided = {name: self._weighed(name, values) for name, values in self.decided.items()}
         return {**self.constant_weights, **decided}
@@ -145,7 +145,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         Args:
             masks: Zeros for what is removed, by choice name.
         """
-        weights = self.mean_weights()
+        weights = self.compute_mean_weights()
         for name, mask in masks.items():
             factor = torch.tensor(mask, device=self.runtime.device)
             weights[name] = factor * weights[name] if name in weights else factor

@@ -12,7 +12,7 @@ from nasforge.arch import Choice
 from nasforge.errors import RecipeError, suggest
 from nasforge.nn import ArchParameters
 from nasforge.space import NetworkSpace
-from nasforge_plugins.searchers.gradient.expected import CostPenalty
+from nasforge_plugins.searchers.gradient.cost import CostPenalty
 from nasforge_plugins.searchers.gradient.options import PenaltyOptions, RegularizerOptions
 
 __all__ = [

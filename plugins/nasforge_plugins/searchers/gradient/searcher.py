@@ -16,11 +16,11 @@ from nasforge.training.loops import cosine_lr, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
+from nasforge_plugins.searchers.gradient.batches import Batch
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
 from nasforge_plugins.searchers.gradient.config import GradientConfig
 from nasforge_plugins.searchers.gradient.perturbation import adversarial, uniform
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
-from nasforge_plugins.searchers.gradient.reading import Batch
 from nasforge_plugins.searchers.gradient.supernet import SupernetSearcher
 
 __all__ = ["GradientSearcher"]
@@ -93,7 +93,7 @@ class GradientSearcher(SupernetSearcher[G]):
         def valid_loss() -> Tensor:
             output = self.run(images)
             loss = cross_entropy(output.logits.float(), labels)
-            penalty = self.penalties()
+            penalty = self.compute_penalties()
             values.update(arch_loss=loss, arch_accuracy=accuracy_of(output, labels), penalty=penalty)
             return loss + penalty
 
@@ -108,12 +108,12 @@ class GradientSearcher(SupernetSearcher[G]):
         Update().apply(arch, gradients, self.arch_optimizer)
         return values
 
-    def training_weights(self, images: Tensor, labels: Tensor) -> OptionWeights:
+    def draw_training_weights(self, images: Tensor, labels: Tensor) -> OptionWeights:
         """Return option weights, disturbed if so configured."""
-        options, weights = self.config.perturbation, self.option_weights()
+        options, weights = self.config.perturbation, self.draw_weights()
         if options.kind == "none":
             return weights
-        open_choices = self.alpha.operation_logits().keys() - self.fixed_weights().keys()
+        open_choices = self.alpha.operation_logits().keys() - self.get_fixed_weights().keys()
         learned = {name: cast("Tensor", weights[name]) for name in sorted(open_choices)}
         first, last = options.epsilon
         radius = first + (last - first) * min(1.0, self.epoch / self.config.epochs)

@@ -18,10 +18,10 @@ from nasforge.space import NetworkSpace
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
+from nasforge_plugins.searchers.gradient.batches import Batch
 from nasforge_plugins.searchers.gradient.options import SupernetOptions
 from nasforge_plugins.searchers.gradient.penalties import L1Penalty, Regularizers, fading
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
-from nasforge_plugins.searchers.gradient.reading import Batch
 
 __all__ = ["S", "SupernetSteps"]
 
@@ -90,11 +90,11 @@ class SupernetSteps(Searcher[S]):
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         options = self.config.twin
         self.search_net.train()
-        with frozen(self.unused(self.twin.resting())):
+        with frozen(self.select_unused(self.twin.resting())):
             student = self.run(images)
             arch_loss = cross_entropy(student.logits.float(), labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
-            penalty = self.penalties()
+            penalty = self.compute_penalties()
             mutual = options.loss_alpha * options.distill_weight * distill_loss
             loss = (arch_loss + eval_loss) / options.loss_alpha + mutual + penalty
         self.update.descend(loss, [self.twin.optimizer, self.arch_optimizer], self.twin.parameters())
@@ -133,31 +133,31 @@ class SupernetSteps(Searcher[S]):
         Returns:
             Scalars by metric name.
         """
-        with frozen(self.unused(self.alpha.parameters())):
-            weights = self.training_weights(images, labels)
+        with frozen(self.select_unused(self.alpha.parameters())):
+            weights = self.draw_training_weights(images, labels)
             self.search_net.train()
             output = self.run(images, weights)
             loss = cross_entropy(output.logits.float(), labels)
         self.update.descend(loss, [self.search_optimizer], self.search_net.parameters())
         return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels)}
 
-    def unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
+    def select_unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return those of the parameters that an update does not train whose gradients it does not need."""
         return parameters
 
-    def training_weights(self, images: Tensor, labels: Tensor) -> OptionWeights | None:
+    def draw_training_weights(self, images: Tensor, labels: Tensor) -> OptionWeights | None:
         """Return the option weights under which the search network learns from a batch; None for its own."""
         return None
 
-    def option_weights(self) -> dict[str, Tensor | int]:
+    def draw_weights(self) -> dict[str, Tensor | int]:
         """Return the option weights of the search network; relaxations that draw do so in every call."""
-        return {**self.alpha.weights(), **self.fixed_weights()}
+        return {**self.alpha.weights(), **self.get_fixed_weights()}
 
-    def mean_weights(self) -> dict[str, Tensor]:
+    def compute_mean_weights(self) -> dict[str, Tensor]:
         """Return the option weights without noise."""
-        return {**self.alpha.mean(), **self.fixed_weights()}
+        return {**self.alpha.mean(), **self.get_fixed_weights()}
 
-    def fixed_weights(self) -> dict[str, Tensor]:
+    def get_fixed_weights(self) -> dict[str, Tensor]:
         """Return the option weights that are not learned: those of averaged edges."""
         return self.constant_weights
 
@@ -166,12 +166,12 @@ class SupernetSteps(Searcher[S]):
 
         Args:
             images: ``(B, C, S, S)``.
-            weights: Option weights; None takes `option_weights`.
+            weights: Option weights; None draws them.
         """
         with self.runtime.autocast():
-            return self.search_net(images, self.option_weights() if weights is None else weights)
+            return self.search_net(images, self.draw_weights() if weights is None else weights)
 
-    def penalties(self) -> Tensor:
+    def compute_penalties(self) -> Tensor:
         """Return the terms of the architecture's loss that depend on its parameters alone, a scalar."""
         cfg = self.config
         epoch = self.epoch - cfg.warmup_epochs
@@ -187,7 +187,7 @@ class SupernetSteps(Searcher[S]):
         more = self.regularizers(self.alpha, epoch)
         return total if more is None else total + more
 
-    def parts(self) -> nn.ModuleDict:
+    def collect_parts(self) -> nn.ModuleDict:
         """Return everything with parameters: architecture, both networks, distiller."""
         parts: dict[str, nn.Module | None] = {"alpha": self.alpha, "search": self.search_net}
         if self.twin is not None:

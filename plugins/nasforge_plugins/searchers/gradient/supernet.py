@@ -14,14 +14,14 @@ from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
+from nasforge_plugins.searchers.gradient.batches import Batch, Batches
 from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
-from nasforge_plugins.searchers.gradient.expected import make_cost_penalty
+from nasforge_plugins.searchers.gradient.cost import make_cost_penalty
 from nasforge_plugins.searchers.gradient.landscape import Landscape
+from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress
-from nasforge_plugins.searchers.gradient.reading import Batch, Batches
-from nasforge_plugins.searchers.gradient.relaxing import relax
-from nasforge_plugins.searchers.gradient.stepping import arch_adam, weights_sgd
+from nasforge_plugins.searchers.gradient.relaxation import relax
 from nasforge_plugins.searchers.gradient.steps import S, SupernetSteps
 
 __all__ = ["SupernetSearcher"]
@@ -44,16 +44,14 @@ class SupernetSearcher(SupernetSteps[S]):
         self.space: NetworkSpace[Any] = self.prepare_space(space)
         self.data, self.runtime = ctx.data, ctx.runtime
         self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
-        self.alpha, self.constant_weights = relax(
-            self.space, cfg.relaxation, cfg.edge_weights, cfg.arch_init_std, self.runtime
-        )
+        self.alpha, self.constant_weights = relax(self.space, cfg, self.runtime)
         self.penalty = make_l1(self.space, cfg.penalty)
         self.regularizers = Regularizers(cfg.regularizers, make_cost_penalty(cfg.cost, ctx))
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
         self.twin = self.make_twin(ctx)
         self.update: Update = self.make_update()
         self.make_optimizers()
-        landscape = Landscape(ctx, self.search_net, self.alpha, self.mean_weights)
+        landscape = Landscape(ctx, self.search_net, self.alpha, self.compute_mean_weights)
         self.guard = CollapseGuard(cfg.guard, self.space, self.alpha, landscape)
         self.epoch = self.repeat = 0
         self.arch = self.derive()
@@ -181,7 +179,7 @@ class SupernetSearcher(SupernetSteps[S]):
         }
         if self.twin is not None:
             state["twin"] = self.twin.state_dict()
-        if left := gradients(self.parts()):
+        if left := gradients(self.collect_parts()):
             state["gradients"] = left
         return state
 
@@ -197,11 +195,11 @@ class SupernetSearcher(SupernetSteps[S]):
         self.search_net.load_state_dict(state["search_net"])
         load_optimizer(self.search_optimizer, state["search_optimizer"])
         load_optimizer(self.arch_optimizer, state["arch_optimizer"])
-        load_gradients(self.parts(), state.get("gradients", {}))
+        load_gradients(self.collect_parts(), state.get("gradients", {}))
         self.guard.load_state_dict(state["guard"])
         self.epoch, self.arch = state["epoch"], Arch(state["arch"])
 
-    def arch_epoch(self) -> int:
+    def count_arch_epochs(self) -> int:
         """Return the number of earlier steps with passes over the ``arch`` split: it decides the order."""
         return self.epoch
 
@@ -231,4 +229,4 @@ class SupernetSearcher(SupernetSteps[S]):
     def _read_arch(self, number: int) -> Iterable[Batch]:
         """Return the batches of one pass over the ``arch`` split in this step; each has its own order."""
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
-        return self.batches.read("arch", self.arch_epoch() * (alone + self.joint_epochs) + number)
+        return self.batches.read("arch", self.count_arch_epochs() * (alone + self.joint_epochs) + number)
