@@ -29,7 +29,7 @@ class PluginConfig(BaseModel):
 
     Attributes:
         moved_options: Where options are that recipes wrote elsewhere before: ``{"guard": "guard.policy"}``.
-            A recipe with the old name is told the new one.
+            A recipe that uses the old place gets an error that names the new one.
 
     Example:
         >>> class Options(PluginConfig):
