@@ -28,7 +28,7 @@ from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.training import Training
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
-from nasforge_plugins.searchers.darts.config import DartsSearchConfig
+from nasforge_plugins.searchers.gradient.config import GradientConfig
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
 
 __all__ = ["CdartsStep", "DartsStep", "Setting", "TrainEpoch", "Work"]
@@ -74,13 +74,21 @@ class CdartsStep:
 
     def __init__(self, setting: Setting, space: NetworkSpace[Any], arch: str) -> None:
         torch.manual_seed(0)
-        config = CdartsConfig.model_validate({"clip_scope": "all" if setting.reference else "per_network"})
+        config = CdartsConfig.model_validate(
+            {
+                # The strength of the penalty is 1 in the first step.
+                "warmup_epochs": 0,
+                "penalty": {"coefficient": 1.0},
+                "quirks": {"clip_scope": "all" if setting.reference else "per_network"},
+            }
+        )
         self.searcher = Cdarts(config)
         self.searcher.setup(
             _context(
                 space, setting, distiller=StagesDistiller(StagesConfig.model_validate({"freeze_heads": True}))
             )
         )
+        assert self.searcher.twin is not None
         self.searcher.twin.rebuild(space.parse(arch))
         assert self.searcher.twin.network is not None
         self.searcher.twin.network.train()
@@ -95,7 +103,7 @@ class CdartsStep:
 
     def step(self) -> Tensor:
         """Make both steps; return the loss of the search network in the first."""
-        values = self.searcher.step_arch(*self.batches["arch"], 1.0)
+        values = self.searcher.step_arch(*self.batches["arch"])
         self.searcher.step_search(*self.batches["weights"])
         return values["arch_loss"]
 
@@ -110,7 +118,7 @@ class DartsStep:
 
     def __init__(self, setting: Setting, space: NetworkSpace[Any]) -> None:
         torch.manual_seed(0)
-        self.searcher = GradientSearcher(DartsSearchConfig.model_validate({}))
+        self.searcher = GradientSearcher(GradientConfig.model_validate({}))
         self.searcher.setup(_context(space, setting))
         self.searcher.search_net.train()
         _as_written(setting, (self.searcher.search_optimizer, self.searcher.arch_optimizer))

@@ -245,15 +245,29 @@ def _about(config: Any) -> str:
 
 def _option_table(config: Any) -> str:
     from nasforge.cli.option_text import describe_options
+
+    return "\n\n".join(_option_tables(describe_options(config), "")) or "No options."
+
+
+def _option_tables(options: list[Any], at: str) -> Iterator[str]:
+    """Yield a table of the options, then one for each sub-table, under its name and description."""
     from nasforge.recipe.toml_text import to_toml
 
     rows = []
-    for option in describe_options(config):
+    for option in options:
+        if "options" in option:
+            continue
         default = "must be given"
         if not option["required"]:
             default = "not set" if option["default"] is None else f"`{to_toml(option['default'])}`"
         rows.append((f"`{option['name']}`", option["description"], option["type"], default))
-    return _table(("Option", "Meaning", "Type", "Default"), rows) if rows else "No options."
+    if rows:
+        yield _table(("Option", "Meaning", "Type", "Default"), rows)
+    for option in options:
+        if "options" in option:
+            name = f"{at}{option['name']}"
+            yield f"Sub-table `{name}`: {option['description']}"
+            yield from _option_tables(option["options"], f"{name}.")
 
 
 def _parameter(parameter: Any) -> tuple[str, str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from nasforge.cli.options import Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from nasforge.config import PluginConfig
     from nasforge.recipe import Recipe as LoadedRecipe
 
@@ -85,9 +88,17 @@ def _changed(config: PluginConfig, *, without: str = "") -> str:
     """List the options that differ from their defaults."""
     from nasforge.recipe.toml_text import to_toml
 
-    changed = []
-    for name, value in config.to_json().items():
-        default = type(config).model_fields[name].get_default(call_default_factory=True)
-        if name != without and getattr(config, name) != default:
-            changed.append(f"{name} = {to_toml(value)}")
+    changed = [f"{name} = {to_toml(value)}" for name, value in _differences(config) if name != without]
     return ", ".join(changed) or "(defaults)"
+
+
+def _differences(config: BaseModel, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the plain value of every option that differs from its default."""
+    from nasforge.config import sub_tables
+
+    inner, plain = sub_tables(type(config)), config.model_dump(mode="json")
+    for name, field in type(config).model_fields.items():
+        if name in inner:
+            yield from _differences(getattr(config, name), f"{at}{name}.")
+        elif getattr(config, name) != field.get_default(call_default_factory=True):
+            yield f"{at}{name}", plain[name]

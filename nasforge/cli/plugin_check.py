@@ -186,9 +186,12 @@ def _outcomes(
 
 
 def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
-    """Say which options must be given before anything can be made."""
-    given = {**plugin.tiny, **written}
-    missing = [n for n, field in plugin.config.model_fields.items() if field.is_required() and n not in given]
+    """Return a message about options that must be given before anything can be made, if there are any."""
+    from nasforge.config import merge_options
+
+    given = merge_options(plugin.tiny, written)
+    fields = plugin.config.model_fields
+    missing = [name for name, field in fields.items() if field.is_required() and name not in given]
     return f"give {' '.join(f'--set {option}=…' for option in missing)}" if missing else None
 
 

@@ -51,21 +51,28 @@ def list_plugins(as_json: Json = False) -> None:
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a plugin.", show_default=False)],
+    table: Annotated[
+        str | None,
+        typer.Argument(metavar="TABLE", help="One of its sub-tables, shown alone.", show_default=False),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option("--kind", "-k", metavar="KIND", help="Its kind, where several have that name."),
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show type and full description of every option.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a plugin's options as a TOML table, ready to paste into a recipe."""
-    from nasforge.cli.option_text import describe_options, table_text
+    """Show a plugin's options as TOML, ready to paste into a recipe: a line for each option."""
+    from nasforge.cli.option_text import describe_options, page_text, table_text
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
     from nasforge.plugins.capabilities import describe_need
 
     plugin = find(Registry.discover(), name, kind)
     if not as_json:
-        print(table_text(plugin))
+        print(table_text(plugin, table) if whole or table else page_text(plugin))
         return
     report: dict[str, Any] = {
         "kind": plugin.kind,

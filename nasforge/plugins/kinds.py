@@ -17,8 +17,8 @@ __all__ = [
     "Kind",
     "KindInfo",
     "inner_tables",
-    "kind_of",
     "table_abouts",
+    "table_kind",
     "with_article",
 ]
 
@@ -147,7 +147,7 @@ def with_article(kind: Kind) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def kind_of(table: str) -> Kind | None:
+def table_kind(table: str) -> Kind | None:
     """Return the kind of the plugin that a table of a recipe names, if it names one."""
     return TABLES.get(table) or GROUPS.get(table.rpartition(".")[0])
 

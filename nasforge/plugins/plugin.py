@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nasforge.config import BudgetedConfig, PluginConfig
+from pydantic import BaseModel
+
+from nasforge.config import BudgetedConfig, PluginConfig, sub_tables, walk_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins.capabilities import Need, kind_of, missing_members
 from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables, with_article
@@ -38,7 +40,7 @@ class Plugin:
         needs: Kinds of plugins that a recipe must also have (``"data"``), or capabilities of one
             (`nasforge.NetworkSpace`).
         provides: Capabilities of this plugin that others may need; `load` checks that the class has them.
-        tiny: Options for small, quick runs: conformance checks use them.
+        tiny: Options for small, quick runs: conformance checks use them. Options of sub-tables are nested.
         api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
         module: The module with its hook; filled in by the registry.
@@ -105,7 +107,8 @@ class Plugin:
             yield missing
         if "evaluations" in self.config.model_fields and not issubclass(self.config, BudgetedConfig):
             yield "its option 'evaluations' is not set by benches. Derive its options from BudgetedConfig."
-        for name, option in self.config.model_fields.items():
+        for path, option in walk_options(self.config):
+            name = ".".join(path)
             if not option.description:
                 yield f"its option {name!r} has no description. Put a string under it."
             if option.is_required() and not (KINDS[self.kind].paths_required and option.annotation is Path):
@@ -150,10 +153,21 @@ def find_fault(plugin: Plugin) -> str | None:
             return _moved("provides", provided)
         if (kind := kind_of(provided)) != plugin.kind:
             return f"it provides {provided.__name__}, which is a capability of kind {kind!r}. Remove it."
-    if unknown := sorted(set(plugin.tiny) - set(plugin.config.model_fields)):
-        return (
-            f"tiny sets {unknown[0]!r}, which is no option.{suggest(unknown[0], plugin.config.model_fields)}"
-        )
+    return _find_unknown(plugin.config, plugin.tiny)
+
+
+def _find_unknown(config: type[BaseModel], tiny: Mapping[str, Any], at: str = "") -> str | None:
+    inner = sub_tables(config)
+    for name in sorted(tiny):
+        if name not in config.model_fields:
+            return f"tiny sets {at + name!r}, which is no option.{suggest(name, config.model_fields)}"
+        table = inner.get(name)
+        if (
+            table
+            and isinstance(tiny[name], Mapping)
+            and (fault := _find_unknown(table, tiny[name], f"{at}{name}."))
+        ):
+            return fault
     return None
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
+from pydantic import BaseModel
+
+from nasforge.config import sub_tables
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins.hooks import GROUP, Listing, describe_module, error_text
 from nasforge.plugins.kinds import KINDS, with_article
@@ -138,12 +141,23 @@ class Registry:
         ]
 
     def shares(self, kind: str, one: str, other: str, option: str) -> bool:
-        """Tell whether one class defines an option of two plugins, so that it means the same to both."""
+        """Return whether one class defines an option of two plugins, so that it means the same to both.
+
+        Args:
+            kind: The kind of both plugins.
+            one: Name of a plugin.
+            other: Name of the other.
+            option: Its name; dotted for one of a sub-table, such as ``"guard.policy"``.
+        """
+        *tables, last = option.split(".")
         owners = []
         for name in (one, other):
             claims = self._claims.get((kind, name), [])
-            classes = claims[0].config.__mro__ if len(claims) == 1 else ()
-            owners.append(next((c for c in classes if option in inspect.get_annotations(c)), None))
+            config: type[BaseModel] | None = claims[0].config if len(claims) == 1 else None
+            for table in tables:
+                config = sub_tables(config).get(table) if config else None
+            classes = config.__mro__ if config else ()
+            owners.append(next((c for c in classes if last in inspect.get_annotations(c)), None))
         return owners[0] is not None and owners[0] is owners[1]
 
     def get(self, kind: str, name: str) -> Plugin:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from nasforge.config import BudgetedConfig, PluginConfig
+from nasforge.config import BudgetedConfig, PluginConfig, merge_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.capabilities import describe_need, kind_of
@@ -243,7 +243,7 @@ class _Reader:
     def _options(self, label: str, plugin: Plugin) -> dict[str, Any]:
         own = self.searcher if plugin == self.plugins.get("searcher") else {}
         shared = {key: value for key, value in own.items() if key not in ("use", "evaluations")}
-        return {**shared, **self.config.options.get(label, {})}
+        return merge_options(shared, self.config.options.get(label, {}))
 
     def _fits(self, plugin: Plugin) -> bool:
         """Whether a searcher could take part with the tables of this recipe."""

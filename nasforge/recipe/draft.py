@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.errors import RecipeError
-from nasforge.plugins.kinds import GROUPS, TABLES, kind_of
+from nasforge.plugins.kinds import GROUPS, TABLES, table_kind
 
 __all__ = ["TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
 
@@ -23,7 +23,8 @@ Keys = tuple[str, ...]
 """A path to a table or option."""
 
 Shares = Callable[[str, str, str, str], bool]
-"""Tells of a kind, two plugin names and an option whether both plugins mean the same by it."""
+"""Given a kind, two plugin names and an option, whether both plugins take it from one class. An option of a
+sub-table has a dotted name: ``"guard.policy"``."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +136,15 @@ class Draft:
         target = self.table(".".join(at)) if at else self.tables
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
-            # A profile or --set that changes one option of one searcher of [bench] leaves the others alone.
-            plugin = kind_of(".".join(path)) is not None
-            deep = len(path) == 1 or plugin or path[:2] == ("bench", "options")
-            if isinstance(value, Mapping) and deep:
+            if isinstance(value, Mapping):
                 old = target.get(key)
+                is_plugin = table_kind(".".join(path)) is not None
                 if not isinstance(old, dict):
                     self._forget(path)
                     target[key] = {}
-                elif "use" in old and value.get("use", old["use"]) != old["use"]:
+                elif is_plugin and "use" in old and value.get("use", old["use"]) != old["use"]:
                     target[key] = self.common(".".join(path), old, old["use"], value["use"])
-                    for option in old.keys() - target[key].keys():
-                        self._forget((*path, option))
+                    self._forget_missing(path, target[key])
                 self._origins[path] = (layer, place)
                 self.apply(layer, value, path, place)
             else:
@@ -165,9 +163,31 @@ class Draft:
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return {}
-        kind = kind_of(table) or ""
-        return {k: v for k, v in options.items() if k != "use" and self._shares(kind, old, new, k)}
+        return self._shared(
+            table_kind(table) or "", old, new, {k: v for k, v in options.items() if k != "use"}
+        )
+
+    def _shared(
+        self, kind: str, old: str, new: str, options: Mapping[str, Any], at: str = ""
+    ) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key, value in options.items():
+            name = f"{at}{key}"
+            if self._shares(kind, old, new, name):
+                kept[key] = value
+            elif isinstance(value, Mapping) and (inner := self._shared(kind, old, new, value, f"{name}.")):
+                kept[key] = inner
+        return kept
 
     def _forget(self, path: Keys) -> None:
         for known in [p for p in self._origins if p[: len(path)] == path]:
             del self._origins[known]
+
+    def _forget_missing(self, path: Keys, kept: Mapping[str, Any]) -> None:
+        """Forget where options below a path were written, except those that are kept."""
+        for known in [p for p in self._origins if p[: len(path)] == path and len(p) > len(path)]:
+            value: Any = kept
+            for key in known[len(path) :]:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if value is None:
+                del self._origins[known]

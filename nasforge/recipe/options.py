@@ -8,10 +8,11 @@ from copy import deepcopy
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from nasforge.config import PluginConfig
+from nasforge.config import PluginConfig, sub_tables
+from nasforge.recipe.toml_text import to_toml
 from nasforge.recipe.wording import Location, group_errors, word_errors
 
 if TYPE_CHECKING:
@@ -81,15 +82,56 @@ def check_options(
         The options; None if something is wrong.
     """
     path = table.split(".")
+    body, moved = _settle(model, body)
+    for where, value, (*tables, name) in moved:
+        written = to_toml(value)
+        written = written if len(written) <= 60 else "…"
+        home = ".".join([table, *tables])
+        draft.say((*path, *where), f"has moved. Write {name} = {written} below [{home}].")
     try:
         options, problems = validate(model, body)
-    except Exception as error:  # a validator of somebody else's plugin
+    except Exception as error:  # a validator of a third-party plugin
         origin = f" of {plugin.origin}" if plugin else ""
         draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
         return None
     for where, message in problems:
         draft.say((*path, *where), message)
-    return options
+    return None if moved else options
+
+
+def _settle(
+    model: type[BaseModel], body: Mapping[str, Any], at: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[tuple[Location, Any, tuple[str, ...]]]]:
+    """Put options that were written at an old place where they are now, so that the rest can be checked.
+
+    Args:
+        model: The class of the options.
+        body: Their values.
+        at: Path of both below the plugin's table.
+
+    Returns:
+        The values, and of every option that has moved its old path, its value and its new path.
+    """
+    settled, inner = dict(body), sub_tables(model)
+    found: list[tuple[Location, Any, tuple[str, ...]]] = []
+    for old, new in getattr(model, "moved_options", {}).items():
+        # A sub-table may have the name that an option had before.
+        if old not in body or (old in model.model_fields and isinstance(body[old], Mapping)):
+            continue
+        value = settled.pop(old)
+        *tables, name = new.split(".")
+        found.append(((*at, old), value, (*at, *tables, name)))
+        target = settled
+        for table in tables:
+            below = target.get(table)
+            target[table] = dict(below) if isinstance(below, Mapping) else {}
+            target = target[table]
+        target.setdefault(name, value)
+    for name, table in inner.items():
+        if isinstance(settled.get(name), Mapping):
+            settled[name], more = _settle(table, settled[name], (*at, name))
+            found += more
+    return settled, found
 
 
 def _with_default_paths(error: ValidationError, body: Mapping[str, Any]) -> dict[str, Any]:

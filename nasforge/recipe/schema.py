@@ -139,6 +139,10 @@ def _options(config: type[PluginConfig], prefix: str, definitions: dict[str, Any
         warnings.simplefilter("ignore")  # about defaults that JSON has no word for
         schema = config.model_json_schema(ref_template=f"#/definitions/{prefix}.{{model}}")
     nested = schema.pop("$defs", {})
+    for name, option in schema.get("properties", {}).items():
+        # Left out by pydantic where it equals the docstring of a sub-table's class.
+        if about := config.model_fields[name].description:
+            option.setdefault("description", about)
     definitions |= {f"{prefix}.{name}": _for_editors(model) for name, model in nested.items()}
     described = _for_editors({"properties": schema.get("properties", {})})
     return {"type": "object", "description": schema.get("description", ""), **described}

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from nasforge.config import walk_options
 from nasforge.errors import suggest
 from nasforge.recipe.toml_text import to_toml
 
@@ -109,7 +110,8 @@ def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]
     details = of_interest[0]
     kind, value = details["type"], details["input"]
     if kind == "extra_forbidden":
-        return f"no such option.{suggest(str(where[-1]), _options(model, where[:-1]))}"
+        home = _home_of(str(where[-1]), model)
+        return f"no such option.{home or suggest(str(where[-1]), _options(model, where[:-1]))}"
     if kind == "missing":
         return "this option must be given; it has no default."
     if kind in ("value_error", "assertion_error"):
@@ -155,6 +157,16 @@ def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
         if "bool" in kinds and word in ("true", "false", "yes", "no", "on", "off"):
             return " Write true or false without quotes."
     return ""
+
+
+def _home_of(name: str, model: type[BaseModel]) -> str:
+    """Return a hint if an option stands in the wrong table: a TOML table ends where the next begins."""
+    homes = [path[:-1] for path, _ in walk_options(model) if path[-1] == name]
+    if len(homes) != 1:
+        return ""
+    if not homes[0]:
+        return f" It is an option of the table itself: write {name!r} above its sub-tables."
+    return f" It belongs into the sub-table {'.'.join(homes[0])!r}."
 
 
 def _options(model: type[BaseModel], path: Location) -> list[str]:

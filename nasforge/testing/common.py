@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasforge.config import sub_tables, walk_options
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import known_capabilities, missing_members
 from nasforge.testing.parts import Partners
@@ -128,16 +129,16 @@ def listing_is_light(subject: Subject) -> None:
 
 def options_are_described(subject: Subject) -> None:
     """Every option has a description: the docstring under the field."""
-    for name, option in subject.plugin.config.model_fields.items():
+    for path, option in walk_options(subject.plugin.config):
         require(
             option.description,
-            f"option {name!r} of {subject.plugin.config.__name__} has no description. Put a string under it: "
-            "it is shown by 'nasforge plugins show' and in editors.",
+            f"option {'.'.join(path)!r} of {subject.plugin.config.__name__} has no description. Put a string "
+            "under it: it is shown by 'nasforge plugins show' and in editors.",
         )
 
 
 def options_have_defaults(subject: Subject) -> None:
-    """A table with nothing but ``use`` is valid; data alone may ask where the files are."""
+    """A table with nothing but ``use`` is valid; only data may need a path. Empty sub-tables add nothing."""
     fields = subject.plugin.config.model_fields
     required = [name for name, option in fields.items() if option.is_required()]
     paths_required = KINDS[subject.plugin.kind].paths_required
@@ -145,13 +146,19 @@ def options_have_defaults(subject: Subject) -> None:
     missing = [name for name in required if name not in excused]
     require(not missing, f"option(s) without a default: {', '.join(missing)}. Give each one.")
     if not required:
-        subject.plugin.config()
+        defaults = subject.plugin.config()
+        for name in sub_tables(subject.plugin.config):
+            require(
+                subject.plugin.config(**{name: {}}) == defaults,
+                f"the sub-table {name!r} has another default than its class, so that setting one of its "
+                "options changes the others. Derive a class with with_defaults(), as default_factory.",
+            )
 
 
 def tiny_options_are_valid(subject: Subject) -> None:
     """The settings for quick runs are options, and valid."""
     unknown = set(subject.options) - set(subject.plugin.config.model_fields)
-    require(not unknown, f"'tiny' sets {sorted(unknown)}, which are no options.")
+    require(not unknown, f"'tiny' sets {sorted(unknown)}, which are not options.")
     subject.plugin.config(**subject.options)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nasforge.config import merge_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import Need, describe_need
@@ -93,7 +94,7 @@ def checks_for(
         >>> for check in checks_for(Registry.discover().get("space", "darts")):
         ...     check()
     """
-    subject = Subject(plugin, module, {**plugin.tiny, **(options or {})}, partners or Partners())
+    subject = Subject(plugin, module, merge_options(plugin.tiny, options or {}), partners or Partners())
     groups: list[Need] = [plugin.kind, *sorted(plugin.provides, key=describe_need)]
     for rule in (*common.CHECKS, *(rule for group in groups for rule in RULES.get(group, ()))):
         yield Check(rule, subject)

@@ -17,7 +17,7 @@ from nasforge.runtime import Runtime
 from nasforge.training.optim import resembling
 
 __all__ = [
-    "Meter",
+    "RunningScores",
     "Scores",
     "accuracy",
     "check_finite",
@@ -61,7 +61,7 @@ def check_finite(loss: Tensor, where: str) -> None:
         )
 
 
-class Meter:
+class RunningScores:
     """Loss and accuracy of the batches so far, with a check that every loss is a number.
 
     On a GPU the values stay there until `read`, because fetching each would make the processor wait for
@@ -132,7 +132,7 @@ def train_epoch(
     Args:
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
         step: Trains on one batch and returns its loss and logits.
-        where: See `Meter`.
+        where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
 
@@ -142,13 +142,13 @@ def train_epoch(
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    meter = Meter(where)
+    running = RunningScores(where)
     for count, (images, labels) in enumerate(batches, 1):
         loss, logits = step(images, labels)
-        meter.add(loss, logits, labels)
+        running.add(loss, logits, labels)
         if every and count % every == 0:
-            progress(count, meter.read())
-    return meter.read()
+            progress(count, running.read())
+    return running.read()
 
 
 @torch.no_grad()
@@ -161,22 +161,22 @@ def score(
         network: Returns an `Output`; put into `eval` mode for the time of the call.
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
         runtime: Where and how the network computes.
-        where: See `Meter`.
+        where: See `RunningScores`.
 
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    meter = Meter(where)
+    running = RunningScores(where)
     training = network.training
     network.eval()
     try:
         for images, labels in batches:
             with runtime.autocast():
                 logits = network(runtime.prepare_images(images)).logits
-            meter.add(F.cross_entropy(logits.float(), labels), logits, labels)
+            running.add(F.cross_entropy(logits.float(), labels), logits, labels)
     finally:
         network.train(training)
-    return meter.read()
+    return running.read()
 
 
 def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime) -> float:

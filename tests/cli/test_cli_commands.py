@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from nasforge.cli import run_command
-from nasforge.cli.option_text import describe_options, table_text
+from nasforge.cli.option_text import describe_options, page_text, table_text
+from nasforge.config import sub_tables
 from nasforge.plugins import Registry
 from nasforge.recipe import check, parse_options, shipped
 from support.recipe_samples import plugin
@@ -76,27 +77,64 @@ def test_broken_plugins_and_conflicts_are_listed_with_their_reason(capsys, monke
 
 @pytest.mark.parametrize("known", list(Registry.discover()), ids=lambda p: f"{p.kind}-{p.name}")
 def test_what_show_prints_can_be_pasted(known):
-    text = table_text(known)
-    tables = tomllib.loads(text)
-    if known.kind == "observer":
-        table = tables["observers"][known.name]
-        assert f'# In [run]: observers = ["{known.name}"]' in text
-    else:
-        table = tables[known.kind]
-        assert table.pop("use") == known.name
-    required = {o["name"] for o in describe_options(known.config) if o["required"]}
-    if not required:
-        assert parse_options(known, table) == known.config()
-    for option in describe_options(known.config):
-        assert f"{option['name']} = " in text
-        assert option["description"], f"{known.name}.{option['name']} has no description"
-        assert option["type"]
+    for text in (table_text(known), page_text(known)):
+        tables = tomllib.loads(text)
+        if known.kind == "observer":
+            table = tables["observers"][known.name]
+            assert f'# In [run]: observers = ["{known.name}"]' in text
+        else:
+            table = tables[known.kind]
+            assert table.pop("use") == known.name
+        required = {o["name"] for o in describe_options(known.config) if o["required"]}
+        if not required:
+            assert parse_options(known, table) == known.config()
+        for option in all_options(describe_options(known.config)):
+            assert f"{option['name']} = " in text or "options" in option
+            assert option["description"], f"{known.name}.{option['name']} has no description"
+            assert option["type"]
+
+
+def all_options(options):
+    for option in options:
+        yield option
+        yield from all_options(option.get("options", []))
+
+
+@pytest.mark.parametrize(
+    "plugin", [p for p in Registry.discover() if sub_tables(p.config)], ids=lambda p: p.name
+)
+def test_a_sub_table_is_shown_as_a_table_of_its_own(plugin, capsys):
+    for name in sub_tables(plugin.config):
+        text = answer(capsys, "plugins", "show", plugin.name, name, "--kind", plugin.kind)
+        table = tomllib.loads(text)
+        assert f"[{plugin.kind}.{name}]" in text
+        assert parse_options(plugin, table[plugin.kind]) == plugin.config()
+        assert text in answer(capsys, "plugins", "show", plugin.name, "--all", "--kind", plugin.kind)
+
+
+@pytest.mark.parametrize("plugin", list(Registry.discover()), ids=lambda p: f"{p.kind}-{p.name}")
+def test_show_prints_one_page(plugin, capsys):
+    text = answer(capsys, "plugins", "show", plugin.name, "--kind", plugin.kind)
+    assert len(text.splitlines()) <= 40
+    assert f"nasforge plugins show {plugin.name} --all" in text.splitlines()[-1]
+
+
+def test_show_names_a_sub_table_that_is_not_there(capsys):
+    assert run_command(["plugins", "show", "gdas", "gaurd"]) == 2
+    assert "error: searcher 'gdas' has no sub-table 'gaurd'. Did you mean 'guard'?" in capsys.readouterr().err
+    assert run_command(["plugins", "show", "chain", "guard"]) == 2
+    assert "space 'chain' has no sub-table 'guard'. It has no sub-tables." in capsys.readouterr().err
 
 
 def test_show_prints_needs_defaults_and_types(capsys):
     text = answer(capsys, "plugins", "show", "cdarts")
     assert "Needs: data, distiller, space with NetworkSpace." in text
     assert '[searcher]\nuse = "cdarts"\n' in text
+    assert "(whole number, above 0)" in answer(capsys, "plugins", "show", "cdarts", "--all")
+    guard = json.loads(answer(capsys, "plugins", "show", "gdas", "--json"))["options"]
+    (guard,) = (option for option in guard if option["name"] == "guard")
+    assert guard["type"] == "table"
+    assert (guard["options"][0]["name"], guard["options"][0]["default"]) == ("policy", "off")
     report = json.loads(answer(capsys, "plugins", "show", "darts", "--kind", "space", "--json"))
     assert report["provides"] == ["NetworkSpace", "PartialChannels", "PlainNetworks"]
     cells = next(option for option in report["options"] if option["name"] == "cells")

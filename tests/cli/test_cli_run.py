@@ -150,10 +150,11 @@ def test_the_verdict_of_a_guard_is_stored_and_printed(here, capsys):
     searcher = """[searcher]
 use = "darts"
 epochs = 4
-guard = "rollback"
-guard_start = 1
-guard_steps = 2
-guard_max_free = 0.0
+[searcher.guard]
+policy = "rollback"
+start = 1
+steps = 2
+max_free = 0.0
 """
     recipe = RECIPE.replace('[searcher]\nuse = "fixed"\narch = "DARTS_V1"\n', searcher)
     (here / "small.toml").write_text(recipe)

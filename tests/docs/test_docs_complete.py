@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nasforge.config import walk_options
 from nasforge.recipe.shipped import shipped_recipes
 from support.docs_blocks import DOCS
 from support.docs_site import GENERATED, WRITTEN, generate
@@ -61,7 +62,9 @@ def test_the_table_of_quirks_is_that_of_the_presets():
     from nasforge_plugins.searchers.cdarts.config import PRESETS
 
     found = re.findall(
-        r"^\| .* \| `(\w+)` \| `(.*)` \| `(.*)` \|$", WRITTEN["cdarts.md"].partition("## Quirks")[2], re.M
+        r"^\| .* \| `quirks\.(\w+)` \| `(.*)` \| `(.*)` \|$",
+        WRITTEN["cdarts.md"].partition("## Quirks")[2],
+        re.M,
     )
     assert {name: (clean, official) for name, clean, official in found} == {
         name: (to_toml(PRESETS["clean"][name]), to_toml(PRESETS["official"][name]))
@@ -70,8 +73,8 @@ def test_the_table_of_quirks_is_that_of_the_presets():
 
 
 def test_options_named_by_the_cdarts_page_exist():
-    options = {name for p in generate.builtins() for name in p.config.model_fields}
-    for table, name in re.findall(r"`(searcher|distiller|space|data)\.(\w+)", WRITTEN["cdarts.md"]):
+    options = {".".join(path) for p in generate.builtins() for path, _ in walk_options(p.config)}
+    for table, name in re.findall(r"`(searcher|distiller|space|data)\.([\w.]+)", WRITTEN["cdarts.md"]):
         assert name in options, f"{table}.{name}"
 
 

@@ -76,7 +76,7 @@ def seen(network, space, weights=None, resting=()):
     return {**values, **network.state_dict()}, kept
 
 
-def option_weights(space):
+def draw_weights(space):
     generator = torch.Generator().manual_seed(1)
     return {c.name: torch.rand(len(c.options), generator=generator).requires_grad_() for c in space.choices}
 
@@ -87,7 +87,7 @@ def both(build, space, **how):
         torch.manual_seed(0)
         network = runtime(checkpointing).prepare(build()).train()
         set_drop_path(network, 0.3)
-        weights = option_weights(space) if how.get("weighted") else None
+        weights = draw_weights(space) if how.get("weighted") else None
         resting = list(network.parameters())[4:] if how.get("resting") else ()
         results.append(seen(network, space, weights, resting))
     return results

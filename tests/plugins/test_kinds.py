@@ -7,7 +7,7 @@ import pytest
 
 import nasforge_plugins
 from nasforge.plugins import KINDS, Registry
-from nasforge.plugins.kinds import GROUPS, TABLES, inner_tables, kind_of, table_abouts
+from nasforge.plugins.kinds import GROUPS, TABLES, inner_tables, table_abouts, table_kind
 from nasforge.plugins.scaffold import TEMPLATES
 from nasforge.testing.kit import RULES
 from support.generated_plugins import run_python
@@ -47,10 +47,10 @@ def test_a_table_stands_before_those_inside_it():
 
 
 def test_the_kind_of_a_table():
-    assert kind_of("train.distiller") == "distiller"
-    assert kind_of("train") == "evaluator"
-    assert kind_of("run") is None
-    assert kind_of("train.epochs") is None
+    assert table_kind("train.distiller") == "distiller"
+    assert table_kind("train") == "evaluator"
+    assert table_kind("run") is None
+    assert table_kind("train.epochs") is None
 
 
 def test_the_table_of_kinds_is_read_without_a_contract(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import nasforge
 from nasforge.cli import run_command
-from nasforge.config import PluginConfig
+from nasforge.config import PluginConfig, sub_tables
 from nasforge.plugins import Plugin, Registry
 from nasforge.recipe import registry_for
 from nasforge.recipe.draft import TOP_TABLES
@@ -126,10 +126,21 @@ def test_every_option_is_described_with_its_default(plugin):
     (variant,) = [v for v in variants if v["title"] == plugin.name]
     assert variant["description"] == plugin.summary
     assert set(variant["properties"]) - {"base"} == {"use", *plugin.config.model_fields}
-    for name, field in plugin.config.model_fields.items():
-        option = variant["properties"][name]
+    options_are_described(variant["properties"], plugin.config)
+
+
+def options_are_described(properties, config):
+    inner = sub_tables(config)
+    for name, field in config.model_fields.items():
+        option = properties[name]
         assert option["description"] == " ".join((field.description or "").split())
-        if field.default is not None and not field.is_required():
+        if name in inner:
+            (reference,) = option["allOf"]
+            table = SCHEMA["definitions"][reference["$ref"].removeprefix("#/definitions/")]
+            assert table["additionalProperties"] is False
+            assert set(table["properties"]) == set(inner[name].model_fields)
+            options_are_described(table["properties"], inner[name])
+        elif field.default is not None and not field.is_required():
             assert "default" in option
 
 

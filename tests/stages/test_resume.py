@@ -33,7 +33,8 @@ eval_cells = 3
 use = "cdarts"
 iterations = 3
 warmup_epochs = 1
-eval_warmup_epochs = 1
+[searcher.twin]
+warmup_epochs = 1
 [distiller]
 use = "stages"
 [train]

@@ -9,7 +9,7 @@ from nasforge.errors import RunError
 from nasforge.nn import Output
 from nasforge.runtime import Runtime
 from nasforge.training.loops import (
-    Meter,
+    RunningScores,
     accuracy,
     cosine_lr,
     isolated_random,
@@ -69,7 +69,7 @@ def test_cosine_lr_has_the_published_values() -> None:
 
 
 def test_meter_names_the_batch_of_a_bad_loss() -> None:
-    meter = Meter("train, epoch 3")
+    meter = RunningScores("train, epoch 3")
     logits, labels = torch.eye(3), torch.arange(3)
     meter.add(torch.tensor(1.0), logits, labels)
     with pytest.raises(RunError, match=r"train, epoch 3, batch 2: the loss is nan"):
@@ -80,7 +80,7 @@ def test_a_deferred_meter_finds_the_same() -> None:
     data = [
         (torch.tensor(float(n)), images.mean((2, 3)), y) for n, (images, y) in enumerate(batches(5, 2, 3))
     ]
-    at_once, deferred = Meter("train"), Meter("train", defer=True)
+    at_once, deferred = RunningScores("train"), RunningScores("train", defer=True)
     for batch in data:
         at_once.add(*batch)
         deferred.add(*batch)

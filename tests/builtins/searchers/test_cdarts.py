@@ -14,7 +14,7 @@ from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
 from nasforge_plugins.distillers.stages.config import StagesConfig
 from nasforge_plugins.distillers.stages.distiller import StagesDistiller
-from nasforge_plugins.searchers.cdarts.config import PRESETS, CdartsConfig
+from nasforge_plugins.searchers.cdarts.config import PRESETS, CdartsConfig, QuirkOptions
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
 from support.twin_world import TinyData, TinySpace, make_context
 
@@ -24,7 +24,7 @@ VARIANTS = {
     "official": {"preset": "official"},
     "kept optimisers": {"renew_optimizers": False},
     "learned edges": {"edge_weights": "learned", "joint_epochs": 2},
-    "nothing inherited": {"inherit": False, "eval_warmup_epochs": 0},
+    "nothing inherited": {"twin": {"inherit": False, "warmup_epochs": 0}},
 }
 
 
@@ -87,9 +87,9 @@ def test_a_search_learns_and_decides():
         data=TinyData({"weights": 20, "arch": 20}),
         iterations=8,
         arch_lr=0.05,
-        l1_coefficient=0.1,
         lr=0.02,
-        eval_lr=0.02,
+        penalty={"coefficient": 0.1},
+        twin={"lr": 0.02},
     )
     metrics = [searcher.step() for _ in range(8)]
     assert searcher.done
@@ -112,7 +112,7 @@ def test_metrics_of_warm_up_and_cycle():
 
 
 def test_penalty_fades_over_the_cycles():
-    searcher = make(iterations=5, l1_ratio=0.5)
+    searcher = make(iterations=5, penalty={"ratio": 0.5})
     penalties = [searcher.step().get("penalty", -1.0) for _ in range(5)]
     assert penalties[0] == -1.0
     assert penalties[1] > penalties[2] > 0 == penalties[3] == penalties[4]
@@ -174,7 +174,7 @@ def test_sample_ratio_uses_a_share_of_every_epoch():
 @pytest.mark.parametrize("cycle", [1, 2])
 def test_a_loss_that_is_no_number_names_cycle_phase_and_batch(cycle):
     searcher = make(data=TinyData(poison=1))
-    searcher.cycle = cycle - 1
+    searcher.epoch = cycle - 1
     phase = "search warm-up" if cycle == 1 else "evaluation warm-up"
     with pytest.raises(RunError, match=f"search, cycle {cycle}, {phase}, batch 2: the loss is nan"):
         searcher.step()
@@ -191,14 +191,14 @@ def test_works_without_distiller():
 
 
 def test_presets_fill_what_the_recipe_leaves_out():
-    assert CdartsConfig().clip_scope == "per_network"
-    official = CdartsConfig(preset="official", copy_bug=False)
+    assert CdartsConfig().quirks.clip_scope == "per_network"
+    official = CdartsConfig(preset="official", quirks={"copy_bug": False}).quirks
     assert (official.clip_scope, official.stale_gradients, official.copy_bug) == ("all", True, False)
     for name, values in PRESETS.items():
         config = CdartsConfig(preset=name)
-        assert {option: getattr(config, option) for option in values} == dict(values)
+        assert config.quirks.to_json() == dict(values)
         assert CdartsConfig(**config.to_json()) == config
-    assert {k: v for k, v in CdartsConfig().to_json().items() if k in PRESETS["clean"]} == PRESETS["clean"]
+    assert CdartsConfig().to_json()["quirks"] == QuirkOptions().to_json() == PRESETS["clean"]
 
 
 def test_wrong_options_are_refused():
@@ -207,7 +207,7 @@ def test_wrong_options_are_refused():
     with pytest.raises(ValidationError, match="leaves nothing of iterations = 2"):
         CdartsConfig(iterations=2, warmup_epochs=2)
     with pytest.raises(RecipeError, match=r"no choice has 'poool'. Did you mean 'pool'\?") as caught:
-        make(l1_options=["skip", "poool"])
+        make(penalty={"options": ["skip", "poool"]})
     assert isinstance(caught.value, NasforgeError)
 
 
@@ -215,7 +215,7 @@ def test_penalised_options_default_to_those_the_space_calls_free():
     class Free(TinySpace):
         parameter_free = frozenset({"pool", "not in this space"})
 
-    searcher = make(space=Free(PluginConfig()), l1_multiplier=1.0)
+    searcher = make(space=Free(PluginConfig()), penalty={"multiplier": 1.0})
     logits = dict(searcher.alpha.logits.items())
     expected = sum(float(values.detach()[2].abs()) for values in logits.values())
     assert searcher.penalty(logits).item() == pytest.approx(expected)
@@ -226,7 +226,7 @@ def test_penalised_options_default_to_those_the_space_calls_free():
 def test_every_space_with_networks_can_be_searched(name, preset):
     plugin = Registry.discover().get("space", name)
     space = plugin.load()(plugin.config(**plugin.tiny))
-    searcher = make(space=space, preset=preset, iterations=2, warmup_epochs=1, lr=0.01, eval_lr=0.01)
+    searcher = make(space=space, preset=preset, iterations=2, warmup_epochs=1, lr=0.01, twin={"lr": 0.01})
     while not searcher.done:
         metrics = searcher.step()
     assert metrics["eval_loss"] > 0

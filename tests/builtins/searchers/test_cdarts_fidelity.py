@@ -7,25 +7,25 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from nasforge.arch import Arch
 from nasforge.nn import ArchParameters
 from nasforge.seeding import derive_seed
 from nasforge_plugins.distillers.stages.config import StagesConfig
 from nasforge_plugins.distillers.stages.distiller import StagesDistiller
-from nasforge_plugins.searchers.cdarts.config import CdartsConfig
-from nasforge_plugins.searchers.cdarts.copying import left_behind
-from nasforge_plugins.searchers.cdarts.penalty import L1Penalty, l1_strength
+from nasforge_plugins.searchers.cdarts.config import CdartsConfig, QuirkOptions
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
-from nasforge_plugins.searchers.cdarts.update import UpdateRule
+from nasforge_plugins.searchers.cdarts.transfer import left_behind
+from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
+from nasforge_plugins.searchers.gradient.penalties import L1Penalty, fading
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
 from support.twin_world import TASK, TinyData, make_context
 
-CIFAR = {"coefficient": 5.0, "ratio": 0.667, "start": 2, "epochs": 30}
+CIFAR = {"coefficient": 5.0, "ratio": 0.667, "epochs": 30}
 CONV_AFTER_SKIP = Arch(
     {"inputs": ("in1", "in0"), "op/in0": "conv", "op/in1": "skip", "op/in2": "none"},
 )
@@ -73,7 +73,7 @@ def prepared(preset: str, **heads) -> Cdarts:
     """Return a searcher in the middle of a cycle, when every gradient has existed before."""
     searcher = make(preset, heads)
     searcher.twin.rebuild(searcher.arch)
-    searcher.step_arch(*batch(), 5.0)
+    searcher.step_arch(*batch())
     return searcher
 
 
@@ -84,7 +84,7 @@ def test_which_parameters_move_in_which_step(preset, freeze):
     # Weight decay and momentum of torch 1.2 move what a step does not use.
     beside = {"ensemble"} | heads if preset == "official" else set()
     searcher = prepared(preset, freeze_heads=freeze)
-    assert moved(searcher, lambda: searcher.step_arch(*batch(2), 5.0)) == {
+    assert moved(searcher, lambda: searcher.step_arch(*batch(2))) == {
         "stem", "alpha", "eval", "ensemble", *heads,
     }  # fmt: skip
     assert moved(searcher, lambda: searcher.step_search(*batch(3))) == {"stem", "search", *beside}
@@ -99,19 +99,37 @@ def test_official_step_b_moves_unused_heads_by_weight_decay_alone():
     torch.testing.assert_close(searcher.twin.distiller.ensemble.detach(), expected, rtol=1e-6, atol=0)
 
 
+def gradients_at_step(searcher: Cdarts, step) -> dict[str, list[torch.Tensor]]:
+    """Return the gradients by part that exist when the first optimiser of an update steps."""
+    caught: list[dict[str, list[torch.Tensor]]] = []
+
+    def look(optimizer, args, kwargs) -> None:
+        caught.append(
+            {
+                name: found
+                for name, ps in parts(searcher).items()
+                if (found := [p.grad.clone() for p in ps if p.grad is not None])
+            }
+        )
+
+    handle = register_optimizer_step_pre_hook(look)
+    try:
+        step()
+    finally:
+        handle.remove()
+    return caught[0]
+
+
 def test_clean_computes_only_gradients_that_are_used():
     searcher = prepared("clean")
-
-    def with_gradient() -> set[str]:
-        return {name for name, ps in parts(searcher).items() if any(p.grad is not None for p in ps)}
-
-    searcher.step_arch(*batch(2), 5.0)
-    assert with_gradient() == {"stem", "alpha", "eval", "heads", "ensemble"}
-    searcher.step_search(*batch(3))
-    assert with_gradient() == {"stem", "search"}
-    searcher.step_eval(*batch(4))
-    assert with_gradient() == {"stem", "eval"}
-    assert all(p.requires_grad for ps in parts(searcher).values() for p in ps)
+    found = gradients_at_step(searcher, lambda: searcher.step_arch(*batch(2)))
+    assert set(found) == {"stem", "alpha", "eval", "heads", "ensemble"}
+    found = gradients_at_step(searcher, lambda: searcher.step_search(*batch(3)))
+    assert set(found) == {"stem", "search"}
+    found = gradients_at_step(searcher, lambda: searcher.step_eval(*batch(4)))
+    assert set(found) == {"stem", "eval"}
+    assert all(p.requires_grad and p.grad is None for ps in parts(searcher).values() for p in ps)
+    assert "gradients" not in searcher.state_dict()
 
 
 def test_official_norm_counts_gradients_that_other_steps_left():
@@ -128,7 +146,7 @@ def test_official_norm_counts_gradients_that_other_steps_left():
 
 def test_a_cycle_updates_in_the_published_order():
     data = TinyData({"weights": 3, "arch": 2})
-    searcher = make("official", data=data, eval_warmup_epochs=2)
+    searcher = make("official", data=data, twin={"warmup_epochs": 2})
     steps: list[str] = []
 
     def record(optimizer, args, kwargs) -> None:
@@ -156,7 +174,7 @@ def test_a_cycle_updates_in_the_published_order():
 
 def test_joint_step_uses_the_arch_split_for_architecture_and_evaluation_network(monkeypatch):
     data = TinyData({"weights": 1, "arch": 1})
-    searcher = make(data=data, eval_warmup_epochs=0, warmup_epochs=0)
+    searcher = make(data=data, twin={"warmup_epochs": 0}, warmup_epochs=0)
     got = {}
     for name in ("step_arch", "step_search"):
         original = getattr(searcher, name)
@@ -172,18 +190,20 @@ def test_joint_step_uses_the_arch_split_for_architecture_and_evaluation_network(
 
 
 def test_joint_loss_weighs_its_terms_as_published():
-    plain, scaled = prepared("clean"), make("clean", loss_alpha=4.0)
+    plain, scaled = prepared("clean"), make("clean", twin={"loss_alpha": 4.0})
     scaled.twin.rebuild(scaled.arch)
     losses = []
     for searcher in (plain, scaled):
-        rule, caught = searcher.rule, []
+        caught = []
 
-        class Spy(UpdateRule):
-            def apply(self, loss, *rest, caught=caught) -> None:
+        class Spy(QuirkyUpdate):
+            def descend(self, loss, *rest, caught=caught, **more) -> None:
                 caught.append(loss.item())
 
-        searcher.rule = Spy(rule.clip, rule.clip_scope)
-        values = {k: v.item() for k, v in searcher.step_arch(*batch(2), 5.0).items()}
+        searcher.update = Spy(
+            searcher.update.clip, searcher.config.quirks, searcher.collect_parts().parameters
+        )
+        values = {k: v.item() for k, v in searcher.step_arch(*batch(2)).items()}
         losses.append((caught[0], values))
     for alpha, (loss, v) in zip((1.0, 4.0), losses, strict=True):
         expected = (v["arch_loss"] + v["eval_loss"]) / alpha + alpha * v["distill_loss"] + v["penalty"]
@@ -215,14 +235,27 @@ def test_l1_value_of_the_published_nasbench201_search():
     ("epoch", "expected"), [(2, 5.0), (10, 3.0), (20, 0.50), (22, 0.0025), (23, 0.0), (31, 0.0)]
 )
 def test_l1_schedule_of_the_published_cifar_search(epoch, expected):
-    assert l1_strength(epoch, **CIFAR) == pytest.approx(expected, rel=5e-3)
+    assert fading(epoch - 2, **CIFAR) == pytest.approx(expected, rel=5e-3)
 
 
 def test_l1_ends_where_the_other_published_searches_end_it():
-    imagenet = {"coefficient": 5.0, "ratio": 0.5, "start": 10, "epochs": 30}
-    nasbench201 = {"coefficient": 5.0, "ratio": 0.667, "start": 0, "epochs": 50}
-    assert l1_strength(24, **imagenet) > 0 == l1_strength(25, **imagenet)
-    assert l1_strength(33, **nasbench201) > 0 == l1_strength(34, **nasbench201)
+    imagenet = {"coefficient": 5.0, "ratio": 0.5, "epochs": 30}
+    nasbench201 = {"coefficient": 5.0, "ratio": 0.667, "epochs": 50}
+    assert fading(24 - 10, **imagenet) > 0 == fading(25 - 10, **imagenet)
+    assert fading(33, **nasbench201) > 0 == fading(34, **nasbench201)
+
+
+def test_the_strength_of_the_penalty_counts_joint_epochs():
+    searcher = make(iterations=5, warmup_epochs=1, joint_epochs=2, penalty={"ratio": 0.5})
+    with torch.no_grad():
+        for logits in searcher.alpha.parameters():
+            logits.fill_(1.0)
+    strengths = []
+    for searcher.epoch in range(1, 4):
+        for searcher.repeat in range(2):
+            strengths.append(searcher.compute_penalties().item())
+    expected = [max(1.0 - done / 4, 0.0) for done in range(6)]
+    assert [strength / strengths[0] for strength in strengths] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +267,10 @@ def test_clipping_over_everything_damps_the_evaluation_network(epoch, scale, sco
     operations = [c for c in space.choices if c.kind == "op"]
     penalty = L1Penalty(operations, space.parameter_free, multiplier=3.0)
     weight = nn.Parameter(torch.zeros(()))
-    loss = 1e-3 * weight + l1_strength(epoch, **CIFAR) * penalty(dict(alpha.logits.items()))
+    loss = 1e-3 * weight + fading(epoch - 2, **CIFAR) * penalty(dict(alpha.logits.items()))
     sgd = torch.optim.SGD([weight], lr=1.0)
-    UpdateRule(5.0, scope).apply(loss, [sgd], [weight], [weight, *alpha.parameters()])
+    quirks = QuirkOptions(clip_scope=scope)
+    QuirkyUpdate(5.0, quirks, lambda: [weight, *alpha.parameters()]).descend(loss, [sgd], [weight])
     expected = scale if scope == "all" else 1.0
     assert -weight.item() / 1e-3 == pytest.approx(expected, abs=0.006)
 
@@ -244,10 +278,9 @@ def test_clipping_over_everything_damps_the_evaluation_network(epoch, scale, sco
 def test_per_network_clipping_leaves_the_architecture_alone():
     searcher = make(clip=1e-3)
     searcher.twin.rebuild(searcher.arch)
-    searcher.step_arch(*batch(), 5.0)
+    found = gradients_at_step(searcher, lambda: searcher.step_arch(*batch()))
     norms = {
-        name: math.sqrt(sum(float((p.grad**2).sum()) for p in ps if p.grad is not None))
-        for name, ps in parts(searcher).items()
+        name: math.sqrt(sum(float((g**2).sum()) for g in found.get(name, ()))) for name in parts(searcher)
     }
     twin = math.hypot(*(norms[name] for name in ("stem", "eval", "heads", "ensemble")))
     assert twin == pytest.approx(1e-3, rel=1e-3)

@@ -84,7 +84,7 @@ def test_a_space_says_what_is_free_of_parameters():
 
 
 def test_discretising_a_decided_mixture_costs_nothing():
-    searcher = make("darts", space=tiny_space("nasbench201"), guard="warn")
+    searcher = make("darts", space=tiny_space("nasbench201"), guard={"policy": "warn"})
     landscape = searcher.guard._landscape
     with torch.no_grad():
         for logits in searcher.alpha.parameters():
@@ -105,7 +105,7 @@ def test_watching_changes_no_bit(name):
     options = {"preset": "official"} if name == "cdarts" else {}
     states, seen = [], set()
     for policy in ("off", "warn"):
-        searcher = make(name, guard=policy, guard_max_free=1.0, **options)
+        searcher = make(name, guard={"policy": policy, "max_free": 1.0}, **options)
         while not searcher.done:
             metrics = searcher.step()
             seen |= set(metrics) if policy == "warn" else set()
@@ -116,7 +116,7 @@ def test_watching_changes_no_bit(name):
 
 
 def test_modes_gradients_and_buffers_are_left_as_they_were():
-    searcher = make("darts", guard="warn")
+    searcher = make("darts", guard={"policy": "warn"})
     searcher.step()
     network = searcher.search_net
     network.eval()
@@ -142,7 +142,7 @@ def test_modes_gradients_and_buffers_are_left_as_they_were():
 def test_blocks_that_are_computed_again_have_the_same_curvature():
     measured = []
     for again in (False, True):
-        searcher = make("darts", space=tiny_space("nasbench201"), guard="warn")
+        searcher = make("darts", space=tiny_space("nasbench201"), guard={"policy": "warn"})
         if again:
             runtime = replace(searcher.runtime, gradient_checkpointing=True)
             runtime.prepare(searcher.search_net)
@@ -154,7 +154,9 @@ def test_blocks_that_are_computed_again_have_the_same_curvature():
 
 
 def test_the_curvature_is_measured_as_often_as_asked():
-    searcher = make("darts", epochs=6, warmup_epochs=1, guard="warn", guard_interval=2, guard_max_free=1.0)
+    searcher = make(
+        "darts", epochs=6, warmup_epochs=1, guard={"policy": "warn", "interval": 2, "max_free": 1.0}
+    )
     rows = []
     while not searcher.done:
         rows.append(searcher.step())
@@ -164,7 +166,7 @@ def test_the_curvature_is_measured_as_often_as_asked():
 
 # In a search
 
-SUDDEN = {"guard_start": 1, "guard_window": 1, "guard_max_growth": 1.0001, "guard_max_free": 0.0}
+SUDDEN = {"start": 1, "window": 1, "max_growth": 1.0001, "max_free": 0.0}
 
 
 @pytest.mark.filterwarnings("ignore:collapse after step")
@@ -172,7 +174,7 @@ SUDDEN = {"guard_start": 1, "guard_window": 1, "guard_max_growth": 1.0001, "guar
 @pytest.mark.parametrize("policy", ["stop", "rollback"])
 def test_every_searcher_ends_early_and_resumes_exactly(name, policy):
     plugin = REGISTRY.get("searcher", name)
-    options = {**plugin.tiny, "guard": policy, **SUDDEN}
+    options = {**plugin.tiny, "guard": {"policy": policy, **SUDDEN}}
     options |= {"iterations": 6} if name == "cdarts" else {"epochs": 2 if name == "darts-pt" else 6}
     options |= {"warmup_epochs": 0, **({"tune_epochs": 0} if name == "darts-pt" else {})}
     checks = {check.name: check for check in checks_for(plugin, options=options)}
@@ -185,12 +187,10 @@ def test_every_searcher_ends_early_and_resumes_exactly(name, policy):
 @pytest.mark.parametrize("name", ["darts", "cdarts"])
 def test_a_search_returns_the_architecture_it_goes_back_to(name):
     length = {"iterations": 8} if name == "cdarts" else {"epochs": 8}
-    searcher = make(name, guard="rollback", arch_lr=0.3, warmup_epochs=0, **length)
+    searcher = make(name, guard={"policy": "rollback"}, arch_lr=0.3, warmup_epochs=0, **length)
     found = {}
     values = iter([1.0, 1.0, 1.0, 9.0])
-    searcher.guard._options = GuardOptions(
-        guard="rollback", guard_start=0, guard_window=2, guard_max_free=1.0
-    )
+    searcher.guard._options = GuardOptions(policy="rollback", start=0, window=2, max_free=1.0)
     searcher.guard._landscape.eigenvalue = lambda steps: next(values)
     derive = searcher.space.discretize
     while not searcher.done:
@@ -206,7 +206,7 @@ def test_a_search_returns_the_architecture_it_goes_back_to(name):
 
 @pytest.mark.filterwarnings("ignore:collapse after step")
 def test_perturbation_based_selection_goes_on_behind_a_stopped_search():
-    searcher = make("darts-pt", epochs=6, warmup_epochs=0, tune_epochs=0, guard="stop", **SUDDEN)
+    searcher = make("darts-pt", epochs=6, warmup_epochs=0, tune_epochs=0, guard={"policy": "stop", **SUDDEN})
     while searcher.searching:
         searcher.step()
     assert searcher.epoch < 6
@@ -219,5 +219,5 @@ def test_perturbation_based_selection_goes_on_behind_a_stopped_search():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_guard_is_off_unless_asked_for(name):
     plugin = REGISTRY.get("searcher", name)
-    assert plugin.config().guard == "off"
+    assert plugin.config().guard.policy == "off"
     assert make(name).summary() == {}

@@ -51,7 +51,7 @@ def arch_of(step, free=0):
 def scripted(policy, eigenvalues, **options):
     space = TinySpace(PluginConfig())
     alpha = ArchParameters(space.choices)
-    settings = {"guard_start": 0, "guard_window": 3, "guard": policy, **options}
+    settings = {"start": 0, "window": 3, "policy": policy, **options}
     return CollapseGuard(GuardOptions(**settings), space, alpha, Script(eigenvalues)), alpha
 
 
@@ -94,7 +94,7 @@ def test_a_falling_eigenvalue_and_an_early_one_are_no_collapse():
     play(guard, alpha, range(1, 11))
     assert guard.verdict is None
     assert guard.summary()["guard"] == {"policy": "stop", "fired": False, "text": "no collapse (stop)"}
-    early, alpha = scripted("stop", [*RISING, *[3.0] * 4], guard_start=8)
+    early, alpha = scripted("stop", [*RISING, *[3.0] * 4], start=8)
     play(early, alpha, range(1, 15))
     assert early.verdict is None
 
@@ -102,7 +102,7 @@ def test_a_falling_eigenvalue_and_an_early_one_are_no_collapse():
 @pytest.mark.filterwarnings("ignore:collapse after step")
 def test_too_many_parameter_free_options_go_back_to_the_last_sound_step():
     shares = {1: 0, 2: 1, 3: 2, 4: 1, 5: 3, 6: 3}
-    guard, alpha = scripted("rollback", [1.0] * 6, guard_max_free=0.5)
+    guard, alpha = scripted("rollback", [1.0] * 6, max_free=0.5)
     past = play(guard, alpha, range(1, 7), lambda step: arch_of(step, shares[step]))
     assert (guard.verdict.step, guard.verdict.criterion, guard.verdict.returned) == (3, "parameter_free", 2)
     assert guard.verdict.describe("stop") == (
@@ -111,7 +111,7 @@ def test_too_many_parameter_free_options_go_back_to_the_last_sound_step():
     )
     assert all(torch.equal(p, q) for p, q in zip(alpha.parameters(), past[2], strict=True))
     # Never sound: the least unsound, and of equals the latest.
-    guard, alpha = scripted("rollback", [1.0] * 6, guard_max_free=0.1, guard_start=3)
+    guard, alpha = scripted("rollback", [1.0] * 6, max_free=0.1, start=3)
     play(guard, alpha, range(1, 7), lambda step: arch_of(step, {1: 3, 2: 2, 3: 2, 4: 3}[step]))
     assert (guard.verdict.step, guard.verdict.returned) == (4, 3)
 
@@ -153,8 +153,8 @@ def test_growth_compares_two_windows(values, window, expected):
 
 
 @pytest.mark.parametrize(("option", "value"), [
-    ("guard", "on"), ("guard_max_growth", 1.0), ("guard_max_free", 1.5), ("guard_window", 0),
-    ("guard_interval", 0), ("guard_steps", 0), ("guard_start", -1),
+    ("policy", "on"), ("max_growth", 1.0), ("max_free", 1.5), ("window", 0),
+    ("interval", 0), ("steps", 0), ("start", -1),
 ])  # fmt: skip
 def test_options_out_of_range_are_refused(option, value):
     with pytest.raises(ValidationError, match=option):

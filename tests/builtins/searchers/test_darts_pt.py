@@ -74,7 +74,7 @@ def test_a_decided_choice_is_no_longer_mixed():
     searcher.step()
     searcher.step()
     (name,) = searcher.decided
-    weights = searcher.option_weights()[name]
+    weights = searcher.draw_weights()[name]
     assert sorted(weights.tolist()) == [0.0] * (len(OPERATIONS) - 1) + [1.0]
     assert searcher.best()[name] == (OPERATIONS[int(weights.argmax())],)
 

@@ -18,7 +18,7 @@ from nasforge.cost.itemize import count_options
 from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 from nasforge.space import NetworkSpace, Task
-from nasforge_plugins.searchers.gradient.expected import CostPenalty, ExpectedCost
+from nasforge_plugins.searchers.gradient.cost import CostPenalty, ExpectedCost
 from support.twin_world import TASK, TinySpace, make_context
 
 REGISTRY = Registry.discover()
@@ -116,11 +116,11 @@ SEARCHERS = {
     "gdas": {},
     "pc-darts": {"partial_channels": 1},
     "drnas": {},
-    "fair-darts": {"zero_one": 0.0},
+    "fair-darts": {"regularizers": {"zero_one": 0.0}},
     "sdarts": {},
     "beta-darts": {},
     "darts-pt": {},
-    "cdarts": {"joint_epochs": 1, "warmup_epochs": 0, "l1_coefficient": 0.0},
+    "cdarts": {"joint_epochs": 1, "warmup_epochs": 0, "penalty": {"coefficient": 0.0}},
 }
 
 
@@ -134,7 +134,7 @@ def test_every_gradient_search_gets_cheaper_by_it(name):
         length = {"epochs": 3, "warmup_epochs": 0, "arch_lr": 0.05}
         if name == "cdarts":
             length = {**plugin.tiny, "arch_lr": 0.05}
-        options = {**length, **SEARCHERS[name], "cost_weight": weight, "cost": "params"}
+        options = {**length, **SEARCHERS[name], "cost": {"weight": weight, "metric": "params"}}
         searcher = plugin.load()(plugin.config(**options))
         distiller = None
         if name == "cdarts":
@@ -157,8 +157,8 @@ def test_every_gradient_search_gets_cheaper_by_it(name):
     assert found[100.0] < found[0.0]
 
 
-def test_a_cost_that_nobody_can_itemise_is_refused():
+def test_a_cost_that_cannot_be_itemised_is_refused():
     plugin = REGISTRY.get("searcher", "darts")
-    searcher = plugin.load()(plugin.config(cost_weight=1.0, cost="latency_ms"))
+    searcher = plugin.load()(plugin.config(cost={"weight": 1.0, "metric": "latency_ms"}))
     with pytest.raises(RecipeError, match=r"latency_ms.*Set constraints.latency to a latency table"):
         searcher.setup(make_context())

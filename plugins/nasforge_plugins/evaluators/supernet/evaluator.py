@@ -21,7 +21,7 @@ from nasforge.nn import Network, copy_shared
 from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.training.loops import Meter, Scores, isolated_random
+from nasforge.training.loops import RunningScores, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
@@ -154,12 +154,12 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         if self.config.norm == "batch":
             order = torch.Generator().manual_seed(derive_seed(self.ctx.seed, SLOT, "order"))
             batches = mixed(batches, size, order)
-        meter = Meter(f"search, {split} images")
+        scores = RunningScores(f"search, {split} images")
         for images, labels in batches:
             with self.ctx.runtime.autocast():
                 logits = network(self.ctx.runtime.prepare_images(images)).logits
-            meter.add(F.cross_entropy(logits.float(), labels), logits, labels)
-        return meter.read()
+            scores.add(F.cross_entropy(logits.float(), labels), logits, labels)
+        return scores.read()
 
     def _batch_size(self, split: Split) -> int:
         return max(1, min(self.config.batch_size, self._data.sizes()[split]))

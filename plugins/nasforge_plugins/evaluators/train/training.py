@@ -21,15 +21,8 @@ from nasforge.images import cutout
 from nasforge.nn import Network, Output, set_drop_path
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
-from nasforge.training.loops import (
-    Scores,
-    cosine_lr,
-    load_optimizer,
-    random_state,
-    set_lr,
-    set_random_state,
-    train_epoch,
-)
+from nasforge.training.epochs import EpochTraining
+from nasforge.training.loops import Scores, cosine_lr
 from nasforge_plugins.evaluators.train.config import TrainConfig
 
 __all__ = ["Training", "load_teacher", "size_rule"]
@@ -84,7 +77,7 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
     return teacher
 
 
-class Training:
+class Training(EpochTraining):
     """A network with all that trains it: auxiliary head, optimiser, teacher's loss.
 
     Build it with the global torch generator seeded: the network is initialised first, so that its weights do
@@ -110,8 +103,8 @@ class Training:
         teacher: Network | None = None,
     ) -> None:
         assert ctx.data is not None
-        self.config, self.ctx, self.data, self.epochs = config, ctx, ctx.data, epochs
-        space, task, runtime = cast("NetworkSpace[Any]", ctx.space), self.data.task, ctx.runtime
+        self.config, self.ctx, self.epochs = config, ctx, epochs
+        space, task, runtime = cast("NetworkSpace[Any]", ctx.space), ctx.data.task, ctx.runtime
         self.network = runtime.prepare_training(space.build(task, arch, scale="final")).train()
         parts: dict[str, nn.Module] = {"network": self.network}
         self.auxiliary: nn.Module | None = None
@@ -125,24 +118,11 @@ class Training:
             self.distiller = copy.deepcopy(distiller)
             self.distiller.bind(self.network.feature_info, teacher.feature_info, task)
             parts["distiller"] = runtime.prepare(self.distiller).train()
-        self.modules = nn.ModuleDict(parts)
-
         decay, drop_path = size_rule(count_parameters(self.network))
         self.drop_path = drop_path if config.drop_path == "by_size" else config.drop_path
-        self.optimizer = self._optimizer(decay if config.weight_decay == "by_size" else config.weight_decay)
-
-    def _optimizer(self, weight_decay: float) -> Optimizer:
-        config = self.config
-        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        if config.optimizer == "adamw":
-            return AdamW(self.parameters, lr=config.lr, weight_decay=weight_decay)
-        return SGD(
-            self.parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=weight_decay,
-            nesterov=config.nesterov,
-        )
+        parameters = [p for p in nn.ModuleDict(parts).parameters() if p.requires_grad]
+        optimizer = _optimizer(config, parameters, decay)
+        super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip)
 
     def lr(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
@@ -160,39 +140,37 @@ class Training:
         Args:
             epoch: From 0.
             split: The images to train on.
-            report: Told of progress about ten times.
+            report: Called about ten times.
 
         Raises:
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
-        lr, size = self.lr(epoch), self.config.batch_size
-        set_lr(self.optimizer, lr)
         set_drop_path(self.network, self.drop_path_rate(epoch))
         seed = derive_seed(self.ctx.seed, "cutout", epoch)
-        self._cutout = torch.Generator(self.ctx.runtime.device).manual_seed(seed)
-        batches = self.data.num_batches(split, batch_size=size)
+        self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
+        return self.train(
+            split,
+            epoch,
+            self.epochs,
+            lr=self.lr(epoch),
+            batch_size=self.config.batch_size,
+            where=self.ctx.stage,
+            report=report,
+        )
 
-        def progress(count: int, scores: Scores) -> None:
-            done = (epoch + min(count / batches, 1.0)) / self.epochs
-            report({"done": done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
+    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and logits of a batch, with cutout, auxiliary head and teacher as configured.
 
-        images = self.data.batches(split, epoch=epoch, batch_size=size)
-        every = max(1, batches // 10)
-        where = f"{self.ctx.stage}, epoch {epoch + 1}"
-        return train_epoch(images, self._step, where, every=every, progress=progress)
-
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        Args:
+            images: ``(B, C, S, S)``.
+            labels: ``(B,)``.
+        """
         if self.config.cutout:
             images = cutout(images, self.config.cutout, self._cutout)
-        images = self.ctx.runtime.prepare_images(images)
-        self.optimizer.zero_grad()
-        with self.ctx.runtime.autocast():
+        images = self.runtime.prepare_images(images)
+        with self.runtime.autocast():
             output = self.network(images)
             loss = self._loss(output, images, labels)
-        loss.backward()
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        self.optimizer.step()
         return loss, output.logits
 
     def _loss(self, output: Output, images: Tensor, labels: Tensor) -> Tensor:
@@ -212,17 +190,15 @@ class Training:
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything the next epochs depend on, the global generators included."""
-        return {
-            **{name: module.state_dict() for name, module in self.modules.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "random": random_state(self.ctx.runtime.device),
-        }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        for name, module in self.modules.items():
-            module.load_state_dict(state[name])
-        load_optimizer(self.optimizer, state["optimizer"])
-        set_random_state(self.ctx.runtime.device, state["random"])
+def _optimizer(config: TrainConfig, parameters: list[nn.Parameter], by_size: float) -> Optimizer:
+    weight_decay = by_size if config.weight_decay == "by_size" else config.weight_decay
+    if config.optimizer == "adamw":
+        return AdamW(parameters, lr=config.lr, weight_decay=weight_decay)
+    return SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=weight_decay,
+        nesterov=config.nesterov,
+    )

@@ -1,69 +1,59 @@
-"""One update: which gradients are cleared, what the clipping norm is taken over, who steps."""
+"""The update of CDARTS: which gradients are cleared, and over which parameters the norm is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch import nn
 from torch.optim import Optimizer
 
-__all__ = ["UpdateRule"]
+from nasforge.training.update import Update
+from nasforge_plugins.searchers.cdarts.config import QuirkOptions
+
+__all__ = ["QuirkyUpdate"]
 
 
-@dataclass(frozen=True)
-class UpdateRule:
-    """How a loss becomes a step; see the options of the same names.
+class QuirkyUpdate(Update):
+    """An update with the quirks of the published code, each if the options ask for it.
 
-    Attributes:
-        clip: Largest norm; 0 does not clip.
-        clip_scope: What the norm is taken over.
-        stale_gradients: Clear only what the optimisers that step own.
-        zero_gradients: Clear to zeros instead of to nothing.
+    Args:
+        clip: Largest norm of the gradients; 0 does not clip.
+        quirks: The quirks.
+        everything: Returns the parameters of both networks, the distiller and the architecture.
     """
 
-    clip: float = 5.0
-    clip_scope: Literal["all", "per_network"] = "per_network"
-    stale_gradients: bool = False
-    zero_gradients: bool = False
+    def __init__(
+        self, clip: float, quirks: QuirkOptions, everything: Callable[[], Iterable[nn.Parameter]]
+    ) -> None:
+        super().__init__(clip)
+        self._quirks, self._everything = quirks, everything
 
     @property
     def needs_all_gradients(self) -> bool:
         """Whether gradients of parameters that do not step change the update."""
-        return self.clip_scope == "all" and self.clip > 0
+        return self._quirks.clip_scope == "all" and self.clip > 0
 
     @property
     def leaves_gradients(self) -> bool:
         """Whether the next update reads gradients of this one, so that they belong to the state."""
-        return self.stale_gradients or self.zero_gradients
+        return self._quirks.stale_gradients or self._quirks.zero_gradients
 
-    def apply(
-        self,
-        loss: Tensor,
-        optimizers: Sequence[Optimizer],
-        network: Iterable[nn.Parameter],
-        everything: Iterable[nn.Parameter],
-    ) -> None:
-        """Clear, differentiate, clip and step.
-
-        Args:
-            loss: A scalar.
-            optimizers: Stepped in this order.
-            network: The parameters of the network that learns: the norm of ``"per_network"``.
-            everything: The parameters of both networks, the distiller and the architecture.
-        """
-        everything = list(everything)
-        if self.stale_gradients:
+    def clear(self, optimizers: Sequence[Optimizer]) -> None:
+        """Clear all gradients before the backward pass, or only those that ``optimizers`` own."""
+        quirks = self._quirks
+        if quirks.stale_gradients:
             for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=not self.zero_gradients)
-        else:
-            for parameter in everything:
-                if parameter.grad is not None:
-                    parameter.grad = parameter.grad.zero_() if self.zero_gradients else None
-        loss.backward()
-        if self.clip > 0:
-            clip_grad_norm_(everything if self.clip_scope == "all" else network, self.clip)
-        for optimizer in optimizers:
-            optimizer.step()
+                optimizer.zero_grad(set_to_none=not quirks.zero_gradients)
+            return
+        for parameter in self._everything():
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.zero_() if quirks.zero_gradients else None
+
+    def finish(self, optimizers: Sequence[Optimizer]) -> None:
+        """Clear all gradients after the step, unless the next update reads them."""
+        if not self.leaves_gradients:
+            self.clear(optimizers)
+
+    def norm_parameters(self, clipped: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
+        """Return all parameters, or those of the network that learns."""
+        return list(self._everything()) if self._quirks.clip_scope == "all" else clipped

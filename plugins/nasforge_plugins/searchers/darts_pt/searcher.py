@@ -13,10 +13,10 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import Context
 from nasforge.nn import OptionWeights
 from nasforge.seeding import derive_seed
-from nasforge.training.loops import Meter, cosine_lr
+from nasforge.training.loops import RunningScores, cosine_lr, set_lr
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
+from nasforge_plugins.searchers.gradient.optimizers import weights_sgd
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
-from nasforge_plugins.searchers.gradient.stepping import weights_sgd
 
 __all__ = ["DartsPt"]
 
@@ -75,7 +75,8 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         for epoch in range(cfg.tune_epochs):
             done, total = made * cfg.tune_epochs + epoch, len(self.order) * cfg.tune_epochs
             lr = cosine_lr(done, total, cfg.tune_lr, min(cfg.min_lr, cfg.tune_lr))
-            metrics = self._train(f"search, decision {made + 1}, epoch {epoch + 1}", lr)
+            set_lr(self.search_optimizer, lr)
+            metrics = self.train(f"search, decision {made + 1}, epoch {epoch + 1}")
         self.arch = self.derive()
         return {**metrics, "removal_cost": cost}
 
@@ -83,7 +84,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Return the decided options; open choices are answered by their weights."""
         return self.space.discretize({**self.alpha.as_lists(), **self.ranks})
 
-    def fixed_weights(self) -> dict[str, Tensor]:
+    def get_fixed_weights(self) -> dict[str, Tensor]:
         """Return the option weights that are not learned: those of averaged edges and decided choices."""
         decided = {name: self._weighed(name, values) for name, values in self.decided.items()}
         return {**self.constant_weights, **decided}
@@ -144,7 +145,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         Args:
             masks: Zeros for what is removed, by choice name.
         """
-        weights = self.mean_weights()
+        weights = self.compute_mean_weights()
         for name, mask in masks.items():
             factor = torch.tensor(mask, device=self.runtime.device)
             weights[name] = factor * weights[name] if name in weights else factor
@@ -152,11 +153,11 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
 
     def _measure(self, weights: OptionWeights) -> tuple[float, float]:
         self.search_net.eval()
-        meter = Meter("search, selection")
+        scores = RunningScores("search, selection")
         for images, labels in self.batches.read("arch", augment=False):
             logits = self.run(images, weights).logits.float()
-            meter.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
-        loss, accuracy = meter.read()
+            scores.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
+        loss, accuracy = scores.read()
         return accuracy, -loss
 
 

@@ -18,12 +18,12 @@ from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.options import GuardOptions
 
-__all__ = ["CollapseGuard", "Verdict", "growth", "parameter_free_share"]
+__all__ = ["Collapse", "CollapseGuard", "growth", "parameter_free_share"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a guard stepped in, and what came of it.
+class Collapse:
+    """A detected collapse: the criterion, the measured value, and the step that was restored.
 
     Attributes:
         step: The step of the search after which it did.
@@ -93,12 +93,12 @@ class CollapseGuard:
         self._options, self._space, self._alpha, self._landscape = options, space, alpha, landscape
         self._rows: list[_Row] = []
         self._past: list[Tensor] = []
-        self.verdict: Verdict | None = None
+        self.verdict: Collapse | None = None
 
     @property
     def stopped(self) -> bool:
         """Whether the search shall end."""
-        return self.verdict is not None and self._options.guard in ("stop", "rollback")
+        return self.verdict is not None and self._options.policy in ("stop", "rollback")
 
     def observe(self, step: int, arch: Arch) -> dict[str, float]:
         """Measure, judge, and act.
@@ -112,14 +112,14 @@ class CollapseGuard:
             of the supernet; and where it is due ``hessian_eigenvalue``. Nothing if the guard is off.
         """
         options = self._options
-        if options.guard == "off":
+        if options.policy == "off":
             return {}
         metrics = {
             "parameter_free_share": parameter_free_share(self._space, arch),
             "discretization_gap": self._landscape.gap(arch),
         }
-        if len(self._rows) % options.guard_interval == 0:
-            metrics["hessian_eigenvalue"] = self._landscape.eigenvalue(options.guard_steps)
+        if len(self._rows) % options.interval == 0:
+            metrics["hessian_eigenvalue"] = self._landscape.eigenvalue(options.steps)
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._rows.append(_Row(step, metrics["parameter_free_share"], metrics.get("hessian_eigenvalue")))
         self._past.append(self._flat().clone())
@@ -129,7 +129,7 @@ class CollapseGuard:
 
     def summary(self) -> dict[str, Any]:
         """Return what the result of a search says about its guard; nothing if it is off."""
-        policy, verdict = self._options.guard, self.verdict
+        policy, verdict = self._options.policy, self.verdict
         if policy == "off":
             return {}
         found = {"fired": False, "text": f"no collapse ({policy})"}
@@ -156,39 +156,39 @@ class CollapseGuard:
         self._rows = [_Row(*row) for row in state.get("rows", [])]
         self._past = [row.to(self._flat()) for row in state.get("past", [])]
         verdict = state.get("verdict")
-        self.verdict = None if verdict is None else Verdict(**verdict)
+        self.verdict = None if verdict is None else Collapse(**verdict)
 
-    def _judge(self) -> Verdict | None:
+    def _judge(self) -> Collapse | None:
         options, step = self._options, self._rows[-1].step
-        judged = self._rows[options.guard_start :]
+        judged = self._rows[options.start :]
         if not judged:
             return None
-        if (share := judged[-1].share) > options.guard_max_free:
-            return Verdict(step, "parameter_free", share, options.guard_max_free, self._last_sound())
+        if (share := judged[-1].share) > options.max_free:
+            return Collapse(step, "parameter_free", share, options.max_free, self._last_sound())
         measured = [(row.step, row.eigenvalue) for row in judged if row.eigenvalue is not None]
         if judged[-1].eigenvalue is None:
             return None
-        window = options.guard_window
+        window = options.window
         grown = growth([value for _, value in measured], window)
-        if grown is None or grown <= options.guard_max_growth:
+        if grown is None or grown <= options.max_growth:
             return None
         before, _ = measured[-2 * window + window // 2]
-        return Verdict(step, "curvature", grown, options.guard_max_growth, before)
+        return Collapse(step, "curvature", grown, options.max_growth, before)
 
     def _last_sound(self) -> int:
         """Return the last step within the limit on parameter-free options, else the last of the best."""
-        limit = self._options.guard_max_free
+        limit = self._options.max_free
         return max(
             self._rows, key=lambda row: (row.share <= limit, min(0.0, limit - row.share), row.step)
         ).step
 
-    def _act(self, found: Verdict) -> None:
-        policy = self._options.guard
+    def _act(self, found: Collapse) -> None:
+        policy = self._options.policy
         if policy == "rollback":
             index = next(i for i, row in enumerate(self._rows) if row.step == found.returned)
             self._set_back(self._past[index])
         else:
-            found = Verdict(found.step, found.criterion, found.value, found.limit)
+            found = Collapse(found.step, found.criterion, found.value, found.limit)
         self.verdict = found
         warnings.warn(f"{found.describe(policy)}.", stacklevel=4)
 

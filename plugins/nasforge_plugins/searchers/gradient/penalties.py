@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from nasforge.arch import Choice
 from nasforge.errors import RecipeError, suggest
 from nasforge.nn import ArchParameters
 from nasforge.space import NetworkSpace
-from nasforge_plugins.searchers.gradient.expected import CostPenalty
-from nasforge_plugins.searchers.gradient.options import RegularizerOptions
+from nasforge_plugins.searchers.gradient.cost import CostPenalty
+from nasforge_plugins.searchers.gradient.options import PenaltyOptions, RegularizerOptions
 
 __all__ = [
     "L1Penalty",
@@ -61,7 +61,7 @@ class L1Penalty:
         if unknown := [option for option in options if option not in known]:
             raise RecipeError(
                 "[searcher]",
-                [f"l1_options: no choice has {option!r}.{suggest(option, known)}" for option in unknown],
+                [f"penalty.options: no choice has {option!r}.{suggest(option, known)}" for option in unknown],
             )
         self._indices = {
             c.name: [i for i, option in enumerate(c.options) if option in options] for c in choices
@@ -82,27 +82,20 @@ class L1Penalty:
         return self._factor * torch.cat(entries).float().abs().sum()
 
 
-def make_l1(
-    space: NetworkSpace[Any],
-    options: Iterable[str] | None,
-    reduction: Literal["sum", "mean"],
-    multiplier: float = 1.0,
-) -> L1Penalty:
+def make_l1(space: NetworkSpace[Any], options: PenaltyOptions) -> L1Penalty:
     """Return the penalty on a space's choices of operations.
 
     Args:
         space: The space that is searched.
-        options: The options to penalise; None takes those the space calls free of parameters.
-        reduction: Whether to add or to average.
-        multiplier: Factor.
+        options: Penalised options, multiplier and reduction.
 
     Raises:
         RecipeError: No choice has one of the options.
     """
     operations = [c for c in space.choices if c.kind == "op"]
     present = {option for choice in operations for option in choice.options}
-    chosen = space.parameter_free & present if options is None else options
-    return L1Penalty(operations, chosen, multiplier, reduction == "mean")
+    chosen = space.parameter_free & present if options.options is None else options.options
+    return L1Penalty(operations, chosen, options.multiplier, options.reduction == "mean")
 
 
 class Regularizers:

@@ -1,21 +1,22 @@
-"""Describes the searcher to nasforge."""
+"""The searchers that differ from DARTS in their defaults only: a row for each."""
 
 from nasforge.plugins import Plugin, hookimpl
 from nasforge.space import NetworkSpace
-from nasforge_plugins.searchers.pc_darts.config import PcDartsConfig
+from nasforge_plugins.searchers.gradient.config import ROWS, GradientConfig
 
 
 @hookimpl
 def nasforge_plugins() -> list[Plugin]:
-    """Return the searcher of this folder."""
+    """Return a searcher for each row."""
     return [
         Plugin(
             "searcher",
-            "pc-darts",
+            name,
             "nasforge_plugins.searchers.gradient.searcher:GradientSearcher",
-            PcDartsConfig,
-            "Operations see a quarter of the channels, edges have weights (PC-DARTS)",
+            GradientConfig.with_defaults(f"{name.title().replace('-', '')}Config", about, defaults),
+            summary,
             needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 3, "warmup_epochs": 1, "partial_channels": 1},
         )
+        for name, (summary, about, defaults) in ROWS.items()
     ]

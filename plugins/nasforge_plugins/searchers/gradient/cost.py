@@ -10,7 +10,7 @@ from torch import Tensor
 from nasforge.component import Context
 from nasforge.cost.additive import AdditiveCost, Picks
 from nasforge.errors import RecipeError, RunError
-from nasforge_plugins.searchers.gradient.options import RegularizerOptions
+from nasforge_plugins.searchers.gradient.options import CostOptions
 
 __all__ = ["CostPenalty", "ExpectedCost", "make_cost_penalty"]
 
@@ -94,22 +94,22 @@ class CostPenalty:
         return self._weight * torch.relu(cost / self._target - 1.0)
 
 
-def make_cost_penalty(options: RegularizerOptions, ctx: Context) -> CostPenalty | None:
+def make_cost_penalty(options: CostOptions, ctx: Context) -> CostPenalty | None:
     """Return the penalty that the options ask for; None if its weight is 0.
 
     Args:
-        options: Of the searcher.
-        ctx: Its constraints know what options cost.
+        options: Metric, weight and target.
+        ctx: Its constraints know the cost of each option.
 
     Raises:
-        RecipeError: Nobody can tell what one option costs.
+        RecipeError: The cost of a single option is unknown.
     """
-    if not options.cost_weight:
+    if not options.weight:
         return None
     try:
-        cost = ctx.constraints.itemized(options.cost)
+        cost = ctx.constraints.itemized(options.metric)
     except RunError as error:
-        hint = " Set constraints.latency to a latency table." if options.cost == "latency_ms" else ""
-        raise RecipeError("[searcher]", [f'cost = "{options.cost}": {error}{hint}']) from None
-    expected = ExpectedCost(cost, options.cost, ctx.runtime.device)
-    return CostPenalty(expected, options.cost_weight, options.cost_target)
+        hint = " Set constraints.latency to a latency table." if options.metric == "latency_ms" else ""
+        raise RecipeError("[searcher]", [f'cost.metric = "{options.metric}": {error}{hint}']) from None
+    expected = ExpectedCost(cost, options.metric, ctx.runtime.device)
+    return CostPenalty(expected, options.weight, options.target)

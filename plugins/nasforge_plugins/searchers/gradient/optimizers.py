@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
-__all__ = ["SteppingOptions", "arch_adam", "weights_sgd"]
+from nasforge_plugins.searchers.gradient.options import SupernetOptions
+
+__all__ = ["arch_adam", "weights_sgd"]
 
 
-class SteppingOptions(Protocol):
-    """What the options of a search say about its steps."""
-
-    @property
-    def momentum(self) -> float:
-        """Of the weights."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Of the weights."""
-
-    @property
-    def arch_lr(self) -> float:
-        """Learning rate of the architecture."""
-
-    @property
-    def arch_betas(self) -> tuple[float, float]:
-        """Of the architecture's Adam."""
-
-    @property
-    def arch_weight_decay(self) -> float:
-        """Of the architecture."""
-
-
-def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: SteppingOptions) -> Optimizer:
+def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: SupernetOptions) -> Optimizer:
     """Make the optimiser of a network's weights.
 
     Args:
@@ -50,7 +27,7 @@ def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: Stepping
     )
 
 
-def arch_adam(parameters: Iterable[nn.Parameter], options: SteppingOptions) -> Optimizer:
+def arch_adam(parameters: Iterable[nn.Parameter], options: SupernetOptions) -> Optimizer:
     """Make the optimiser of the architecture parameters.
 
     Args:

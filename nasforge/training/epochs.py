@@ -1,0 +1,127 @@
+"""A training that is made of epochs: learning rate, progress reports, updates, state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nasforge.data import DataModule, Split
+from nasforge.runtime import Runtime
+from nasforge.training.loops import (
+    Scores,
+    load_optimizer,
+    random_state,
+    set_lr,
+    set_random_state,
+    train_epoch,
+)
+from nasforge.training.update import Update
+
+__all__ = ["EpochTraining"]
+
+
+class EpochTraining(ABC):
+    """Trains modules with one optimiser, epoch by epoch, and resumes exactly.
+
+    Args:
+        data: The images.
+        runtime: Where and how the modules compute.
+        modules: By name in the state.
+        optimizer: Of ``parameters``.
+        parameters: What is trained, and clipped together.
+        clip: Largest norm of the gradients; 0 does not clip.
+    """
+
+    share_name = "done"
+    """Name of the share of the training that is over, in progress reports."""
+
+    def __init__(
+        self,
+        data: DataModule[Any],
+        runtime: Runtime,
+        modules: Mapping[str, nn.Module],
+        optimizer: Optimizer,
+        parameters: list[nn.Parameter],
+        clip: float,
+    ) -> None:
+        self.data, self.runtime, self.modules = data, runtime, dict(modules)
+        self.optimizer, self.parameters, self.update = optimizer, parameters, Update(clip)
+
+    @abstractmethod
+    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, a scalar, and its logits ``(B, classes)``.
+
+        Args:
+            images: ``(B, C, S, S)``.
+            labels: ``(B,)``.
+        """
+
+    def edit_gradients(self) -> None:
+        """Change gradients between backward pass and clipping; by default, do nothing."""
+        return
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Train on one batch; return its loss and logits.
+
+        Args:
+            images: ``(B, C, S, S)``.
+            labels: ``(B,)``.
+        """
+        loss, logits = self.loss(images, labels)
+        self.update.descend(loss, [self.optimizer], self.parameters, edit=self.edit_gradients)
+        return loss, logits
+
+    def train(
+        self,
+        split: Split,
+        epoch: int,
+        epochs: int,
+        *,
+        lr: float,
+        batch_size: int,
+        where: str,
+        report: Callable[[Mapping[str, float]], None],
+    ) -> Scores:
+        """Train for one epoch.
+
+        Args:
+            split: The images to train on.
+            epoch: From 0.
+            epochs: Length of the training.
+            lr: Learning rate of the epoch.
+            batch_size: Images per batch.
+            where: What is trained, for messages: ``"train"``.
+            report: Called about ten times.
+
+        Raises:
+            RunError: The loss is infinite or not a number; names epoch and batch.
+        """
+        set_lr(self.optimizer, lr)
+        batches = self.data.num_batches(split, batch_size=batch_size)
+
+        def progress(count: int, scores: Scores) -> None:
+            done = (epoch + min(count / batches, 1.0)) / epochs
+            report({self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
+
+        images = self.data.batches(split, epoch=epoch, batch_size=batch_size)
+        every = max(1, batches // 10)
+        return train_epoch(images, self.step, f"{where}, epoch {epoch + 1}", every=every, progress=progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next epochs depend on, the global generators included."""
+        return {
+            **{name: module.state_dict() for name, module in self.modules.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "random": random_state(self.runtime.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, module in self.modules.items():
+            module.load_state_dict(state[name])
+        load_optimizer(self.optimizer, state["optimizer"])
+        set_random_state(self.runtime.device, state["random"])

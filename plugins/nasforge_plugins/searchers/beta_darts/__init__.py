@@ -1,1 +1,0 @@
-"""DARTS with beta-decay."""

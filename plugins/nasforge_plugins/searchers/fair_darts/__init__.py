@@ -1,1 +1,0 @@
-"""DARTS whose options do not compete."""

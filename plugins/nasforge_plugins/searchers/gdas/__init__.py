@@ -1,1 +1,0 @@
-"""Gradient-based search by a differentiable sampler."""

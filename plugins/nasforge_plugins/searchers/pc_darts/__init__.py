@@ -1,1 +1,0 @@
-"""DARTS with partial channels and edge normalisation."""

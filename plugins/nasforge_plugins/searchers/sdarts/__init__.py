@@ -1,1 +1,0 @@
-"""DARTS under disturbed option weights."""
