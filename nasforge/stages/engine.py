@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from nasforge.component import Stage
 from nasforge.evaluator import Evaluator
-from nasforge.files import read_json, write_json
 from nasforge.observer import Observer
+from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
 
-__all__ = ["Engine", "StageClock"]
-
-
-class StageClock:
-    """Seconds spent in a stage, over all processes that worked on it.
-
-    Args:
-        path: Where the sum is kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
-        self._start = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return the sum so far."""
-        return self._before + time.monotonic() - self._start
-
-    def save(self) -> None:
-        """Write the sum; time since the last save is lost in a crash."""
-        write_json(self._path, {"seconds": round(self.seconds(), 3)})
+__all__ = ["Engine"]
 
 
 class Engine:
