@@ -151,7 +151,7 @@ def run(
     from nasforge.parallel.start import describe_workers
     from nasforge.runtime import Runtime
     from nasforge.runtime.environment import describe_environment
-    from nasforge.stages.stages import Stages
+    from nasforge.stages.runner import Run, run_stages
 
     for part in loaded.parts.values():
         part.plugin.load()  # what cannot be imported is better known before the search than after it
@@ -167,10 +167,10 @@ def run(
         environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
         note_environment(folder, environment)
         watched.run_start(folder.path.name, loaded.resolved())
-        stages = Stages(loaded, folder, runtime, watched)
-        results = stages.run()
+        started = Run(loaded, folder, runtime, watched)
+        results = run_stages(started)
         watched.run_end(list(results.values())[-1])
-    return RunResult(folder.path, results, frozenset(stages.skipped))
+    return RunResult(folder.path, results, frozenset(started.skipped))
 
 
 def bench(

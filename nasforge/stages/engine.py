@@ -1,11 +1,10 @@
-"""The only loop over search steps: it reports and checkpoints, and knows no gradients or populations."""
+"""The loop over search steps: reports and checkpoints them, and knows nothing of gradients or populations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from nasforge.component import Stage
 from nasforge.evaluator import Evaluator
 from nasforge.observer import Observer
 from nasforge.runs.clock import StageClock
@@ -18,21 +17,21 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """Runs a searcher, already set up, from wherever its checkpoint stands.
+    """Runs a searcher, already set up, from its checkpoint or from the start.
 
     Args:
+        stage: Name of the stage in metrics and events.
         searcher: Owns the steps.
         evaluator: Checkpointed beside the searcher, if there is one.
         path: The checkpoint file.
         metrics: Receives a row per step.
-        observer: Told about every step.
+        observer: Receives an event per step.
         clock: Saved with every step.
     """
 
-    stage: Stage = "search"
-
     def __init__(
         self,
+        stage: str,
         searcher: Searcher[Any],
         evaluator: Evaluator[Any] | None,
         path: Path,
@@ -40,7 +39,7 @@ class Engine:
         observer: Observer,
         clock: StageClock,
     ) -> None:
-        self.searcher, self.evaluator, self.path = searcher, evaluator, path
+        self.stage, self.searcher, self.evaluator, self.path = stage, searcher, evaluator, path
         self.metrics, self.observer, self.clock = metrics, observer, clock
         self.steps = 0
 

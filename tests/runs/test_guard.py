@@ -5,8 +5,9 @@ from nasforge.config import PluginConfig
 from nasforge.data import DataModule
 from nasforge.errors import RunError
 from nasforge.runs.guard import GuardedData
-from nasforge.runs.scope import DERIVE, SEARCH, TEST, TRAIN, Scope
+from nasforge.runs.scope import SEARCH, TEST, TRAIN, Scope
 from nasforge.space import Task
+from nasforge.stages import STAGES
 
 
 class OneImage(DataModule[PluginConfig]):
@@ -22,8 +23,12 @@ class OneImage(DataModule[PluginConfig]):
         yield torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
 
 
-@pytest.mark.parametrize("scope", [SEARCH, DERIVE, TRAIN], ids=lambda scope: scope.stage)
+EARLIER = [stage.scope for stage in STAGES if stage.scope != TEST]
+
+
+@pytest.mark.parametrize("scope", EARLIER, ids=lambda scope: scope.stage)
 def test_the_test_split_is_locked_before_the_test_stage(scope):
+    assert {"search", "derive", "train"} <= {scope.stage for scope in EARLIER}
     guarded = GuardedData(OneImage(PluginConfig()), scope, "searcher 'peeker'")
     words = r"searcher 'peeker': asked for the 'test' images in the " + scope.stage
     with pytest.raises(RunError, match=words):
