@@ -25,9 +25,9 @@ from nasforge.evaluator import Evaluator
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import check
+from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
-from nasforge.stages.stages import Stages
 from nasforge_plugins.evaluators.tabular.store import load
 
 NORMS = ("recalibrate", "batch", "inherited")
@@ -41,7 +41,7 @@ def evaluator(run: Path, norm: str) -> Iterator[Evaluator[Any]]:
     runtime = Runtime.of(recipe.run, "cpu")
     torch.set_num_threads(recipe.run.threads or torch.get_num_threads())
     with tempfile.TemporaryDirectory() as scratch:
-        yield Stages(recipe, RunFolder(Path(scratch)), runtime, Observer()).search_evaluator()
+        yield Assembly(recipe, RunFolder(Path(scratch)), runtime, Observer()).search_evaluator()
 
 
 def collect(run: Path, norm: str, count: int, seed: int, out: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
 from nasforge.component import Stage
-from nasforge.files import read_json
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
+from nasforge.runs.environment import note_environment
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.network import load_network as load_trained
 from nasforge.runs.network import network_space
@@ -154,7 +153,7 @@ def run(
     from nasforge.parallel.start import describe_workers
     from nasforge.runtime import Runtime
     from nasforge.runtime.environment import describe_environment
-    from nasforge.stages.stages import Stages
+    from nasforge.stages.runner import Run, run_stages
 
     for part in loaded.parts.values():
         part.plugin.load()  # what cannot be imported is better known before the search than after it
@@ -167,13 +166,13 @@ def run(
         folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
         environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
-        _note_environment(folder, environment)
         watched.setup(folder.path)
+        note_environment(folder, environment)
         watched.run_start(folder.path.name, loaded.resolved())
-        stages = Stages(loaded, folder, runtime, watched)
-        results = stages.run()
+        started = Run(loaded, folder, runtime, watched)
+        results = run_stages(started)
         watched.run_end(list(results.values())[-1])
-    return RunResult(folder.path, results, frozenset(stages.skipped))
+    return RunResult(folder.path, results, frozenset(started.skipped))
 
 
 def bench(
@@ -282,19 +281,6 @@ def _with_arguments(
         overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
     extra = [] if device is None else [f'run.device="{device}"']
     return [*overrides, *extra, *([] if seed is None else [f"run.seed={seed}"])]
-
-
-def _note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
-    path = folder.path / "environment.json"
-    earlier = read_json(path)["processes"] if path.exists() else []
-    threads = [process.get("workers", process)["threads"] for process in (*earlier[-1:], now)]
-    if threads[0] != threads[-1]:
-        warnings.warn(
-            f"{folder.path}: was run with {threads[0]} threads before and {threads[-1]} now: "
-            "results may differ in the last bits. Set run.threads to keep them equal.",
-            stacklevel=2,
-        )
-    folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
 
 
 def _logits_only(network: Network) -> nn.Module:

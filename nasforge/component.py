@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from nasforge.config import PluginConfig
 from nasforge.constraints import Constraints
@@ -22,7 +22,8 @@ __all__ = ["Component", "Context", "Slot", "Stage"]
 
 C = TypeVar("C", bound=PluginConfig)
 
-Stage = Literal["search", "derive", "train", "test"]
+Stage = str
+"""Name of a stage of a run; `nasforge.stages` lists the stages."""
 
 
 class Slot(Protocol):

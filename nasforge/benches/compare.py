@@ -14,6 +14,8 @@ from nasforge.files import read_json
 from nasforge.recipe.bench_table import CEILING
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.folder import RunFolder, differences
+from nasforge.runs.scope import SEARCH
+from nasforge.stages import STAGES, Stage
 
 __all__ = ["Comparison", "Finished", "compare_folders", "read_folder"]
 
@@ -119,11 +121,11 @@ def read_folder(path: Path) -> list[Finished]:
         return _bench_runs(bench, inputs)
     if (resolved := run.resolved) is None:
         raise RunError(f"{path}: is neither a run nor a bench. Give the folder that one of them made.")
-    searched, derived = (_stored(run.stage(stage) / "result.json") for stage in ("search", "derive"))
-    tested = _stored(run.stage("test") / "result.json")
-    if not searched or not derived or ("train" in resolved and not tested):
+    stages = [stage for stage in STAGES if stage.compared and stage.needed(resolved)]
+    results = [_stored(run.stage(stage.name) / "result.json") for stage in stages]
+    if not all(results):
         raise RunError(f"{path}: is not finished. Go on with it: nasforge run {path}")
-    rows = [row for row in run.metrics.rows() if row.get("stage") == "search"]
+    rows = [row for row in run.metrics.rows() if row.get("stage") == SEARCH.stage]
     options = {key: value for key, value in resolved["searcher"].items() if key not in ("use", "evaluations")}
     evaluations = resolved["searcher"].get("evaluations")
     return [
@@ -133,7 +135,7 @@ def read_folder(path: Path) -> list[Finished]:
             options,
             resolved["run"]["seed"],
             {**resolved, "budget": None if evaluations is None else f"{evaluations} evaluations"},
-            _numbers(rows[-1] if rows else {}, derived, tested),
+            _numbers(zip(stages, results, strict=True), rows[-1] if rows else {}),
             evaluations,
         )
     ]
@@ -167,12 +169,13 @@ def _stored(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _numbers(
-    row: Mapping[str, Any], derived: Mapping[str, Any], tested: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return what a run found, what was measured last on top."""
-    score = {"score": row["best_score"]} if "best_score" in row else {}
-    merged = {**derived.get("looked_up", {}), **derived, **tested, **score}
+def _numbers(results: Iterable[tuple[Stage, Mapping[str, Any]]], row: Mapping[str, Any]) -> dict[str, float]:
+    """Merge the numbers of all stages, later ones over earlier ones, and the last score of the search."""
+    merged: dict[str, Any] = {}
+    for stage, result in results:
+        merged |= stage.numbers(result)
+    if "best_score" in row:
+        merged["score"] = row["best_score"]
     return {k: v for k, v in merged.items() if isinstance(v, int | float) and k not in ("seconds", "index")}
 
 

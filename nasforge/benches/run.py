@@ -27,10 +27,10 @@ from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.recipe.bench_table import Budget
 from nasforge.recipe.objectives import objectives_of
+from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
-from nasforge.stages.stages import Stages
 from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["BenchResult", "Job", "run_bench", "search_once"]
@@ -147,8 +147,10 @@ def search_once(job: Job) -> dict[str, Any]:
     _set_threads(options.threads)
     started = time.monotonic()
     with RunFolder(job.work).locked():
-        stages = Stages(recipe, RunFolder(job.work), runtime, Observers())
-        searcher, meter = stages.assemble(lambda e: Meter(e, job.budget, partial(_check_objectives, job, e)))
+        assembly = Assembly(recipe, RunFolder(job.work), runtime, Observers(()))
+        searcher, meter = assembly.assemble(
+            lambda e: Meter(e, job.budget, partial(_check_objectives, job, e))
+        )
         assert isinstance(meter, Meter), "the recipe check requires an [evaluator] table"
         steps, stopped = _search(searcher, meter, job)
         if meter.evaluations == 0:
@@ -166,7 +168,7 @@ def search_once(job: Job) -> dict[str, Any]:
         "searcher": job.label,
         "seed": job.seed,
         "score": judged.score,
-        "notation": stages.space.notation(best),
+        "notation": assembly.space.notation(best),
         "architecture": best.to_json(),
         "metrics": dict(judged.metrics),
         "evaluations": meter.evaluations,

@@ -86,16 +86,19 @@ def _print_summary(result: RunResult) -> None:
     from nasforge.cli.output import print_table
     from nasforge.constraints import number
 
-    derived = result.results.get("derive", {})
-    rows = [("architecture", str(derived.get("notation", "")))]
-    rows += [(words, number(derived[key])) for key, words in _SIZES.items() if derived.get(key) is not None]
-    rows += _looked_up(derived.get("looked_up"))
-    guard = result.results.get("search", {}).get("searcher", {}).get("guard", {})
+    # Later stages repeat what earlier ones found, so the first report of a value counts.
+    reported: dict[str, Any] = {}
+    for found in reversed(list(result.results.values())):
+        reported |= found
+    rows = [("architecture", str(reported.get("notation", "")))]
+    rows += [(words, number(reported[key])) for key, words in _SIZES.items() if reported.get(key) is not None]
+    rows += _looked_up(reported.get("looked_up"))
+    guard = reported.get("searcher", {}).get("guard", {})
     rows += [("collapse guard", str(guard.get("text", "")))]
     # The test stage repeats what the train stage measured, so it goes last.
     measured: dict[str, float] = {}
-    for stage in ("derive", "train", "test"):
-        measured |= _accuracies(result.results.get(stage, {}))
+    for found in result.results.values():
+        measured |= _accuracies(found)
     rows += [(name.replace("_", " "), f"{value:.2f} %") for name, value in sorted(measured.items())]
     seconds = {stage: found.get("seconds") for stage, found in result.results.items()}
     spent = [f"{stage} {value:.1f}" for stage, value in seconds.items() if isinstance(value, int | float)]

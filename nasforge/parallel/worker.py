@@ -23,7 +23,9 @@ from nasforge.observer import Observer
 from nasforge.parallel.failures import checked, concerns_the_run, reason_of
 from nasforge.plugins import Registry
 from nasforge.recipe import check
+from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
 
@@ -64,9 +66,6 @@ class Worker:
     """
 
     def __init__(self, order: Order, send: Send) -> None:
-        # Building is what a stage does; stages start workers, so this import waits.
-        from nasforge.stages.stages import Stages
-
         self._send = send
         warnings.showwarning = self._warn
         os.chdir(order.place)
@@ -81,8 +80,8 @@ class Worker:
         recipe = check(resolved, Registry.discover(), source=source, folder=folder.path)
         options = recipe.run
         runtime = Runtime.of(options, order.device)
-        torch.manual_seed(derive_seed(options.seed, "search"))
-        self._evaluator = Stages(recipe, folder, runtime, _Watch(send)).search_evaluator()
+        torch.manual_seed(derive_seed(options.seed, SEARCH.stage))
+        self._evaluator = Assembly(recipe, folder, runtime, _Watch(send)).search_evaluator()
         send({"ready": True})
 
     def answer(self, arch: Mapping[str, Any], budget: int | None) -> None:

@@ -1,26 +1,19 @@
-"""Who may read which images, and when: the test split is locked until the test stage."""
+"""A guarded view of the images: components read only the splits that their stage allows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nasforge.component import Stage
 from nasforge.data import DataModule, Split
 from nasforge.errors import AccessError
+from nasforge.runs.scope import Scope
 from nasforge.space import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ALLOWED", "GuardedData"]
-
-ALLOWED: Mapping[Stage, frozenset[Split]] = {
-    "search": frozenset({"weights", "arch", "select"}),
-    "derive": frozenset(),
-    "train": frozenset({"weights", "arch", "select", "full"}),
-    "test": frozenset({"test"}),
-}
+__all__ = ["GuardedData"]
 
 
 class GuardedData(DataModule[Any]):
@@ -28,16 +21,16 @@ class GuardedData(DataModule[Any]):
 
     Args:
         data: The images, already set up.
-        stage: Decides which splits may be read; see `ALLOWED`.
-        reader: The component that reads, as an error shall name it: ``"searcher 'cdarts'"``.
-        log: Called with the split at its first access.
+        scope: Splits that may be read, and the stage.
+        reader: Name of the component in errors and in the access log, such as ``"searcher 'cdarts'"``.
+        log: Called with a split at its first access.
     """
 
     def __init__(
-        self, data: DataModule[Any], stage: Stage, reader: str, log: Callable[[Split], None] = lambda _: None
+        self, data: DataModule[Any], scope: Scope, reader: str, log: Callable[[Split], None] = lambda _: None
     ) -> None:
         super().__init__(data.config)
-        self._data, self._stage, self._reader, self._log = data, stage, reader, log
+        self._data, self._scope, self._reader, self._log = data, scope, reader, log
         self._seen: set[Split] = set()
 
     @property
@@ -61,11 +54,11 @@ class GuardedData(DataModule[Any]):
         Raises:
             AccessError: It may not.
         """
-        if split not in ALLOWED[self._stage]:
-            allowed = ", ".join(sorted(ALLOWED[self._stage])) or "none"
+        if split not in self._scope.reads:
+            allowed = ", ".join(sorted(self._scope.reads)) or "none"
             raise AccessError(
-                f"{self._reader}: asked for the {split!r} images in the {self._stage} stage, which may read: "
-                f"{allowed}. The test images are read by the test stage alone."
+                f"{self._reader}: asked for the {split!r} images in the {self._scope.stage} stage, "
+                f"which may read: {allowed}. The test images are read by the test stage alone."
             )
         if split not in self._seen:
             self._seen.add(split)

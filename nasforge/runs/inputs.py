@@ -9,6 +9,7 @@ from nasforge.data import DataModule
 from nasforge.errors import RunError
 from nasforge.recipe import Recipe
 from nasforge.runs.build import build
+from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime
 from nasforge.space import NetworkSpace, SearchSpace, Task
 
@@ -27,7 +28,7 @@ def read_images(recipe: Recipe, space: SearchSpace[Any], runtime: Runtime) -> Da
         DataError: The images cannot be read.
     """
     data: DataModule[Any] = build(recipe.parts["data"])
-    data.setup(Context(space, runtime, recipe.run.seed, "search", _no_slot, lambda values: None))
+    data.setup(Context(space, runtime, recipe.run.seed, SEARCH.stage, _no_slot, lambda values: None))
     return data
 
 

@@ -12,12 +12,19 @@ from nasforge.plugins import Registry
 from nasforge.recipe import check
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.scope import DERIVE, TRAIN
 from nasforge.space import NetworkSpace, Task
 
 if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
-__all__ = ["load_network", "network_space"]
+__all__ = ["ARCHITECTURE", "WEIGHTS", "load_network", "network_space"]
+
+ARCHITECTURE = "arch.json"
+"""File with the found architecture and its task, in the folder of the derive stage."""
+
+WEIGHTS = "weights.safetensors"
+"""File with the trained weights, in the folder of the train stage."""
 
 
 def load_network(folder: str | Path) -> Network:
@@ -39,13 +46,13 @@ def load_network(folder: str | Path) -> Network:
     resolved = run_folder.resolved
     if resolved is None:
         raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
-    weights = run_folder.stage("train") / "weights.safetensors"
+    weights = run_folder.stage(TRAIN.stage) / WEIGHTS
     if not weights.exists():
         raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
     source = str(run_folder.path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
     space = network_space(build(recipe.parts["space"]), resolved["space"]["use"])
-    derived = read_json(run_folder.stage("derive") / "arch.json")
+    derived = read_json(run_folder.stage(DERIVE.stage) / ARCHITECTURE)
     network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
     tensors, _ = checkpoint.load_weights(weights)
     try:

@@ -1,60 +1,37 @@
-"""The only loop over search steps: it reports and checkpoints, and knows no gradients or populations."""
+"""The loop over search steps: reports and checkpoints them, and knows nothing of gradients or populations."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from nasforge.component import Stage
 from nasforge.evaluator import Evaluator
-from nasforge.files import read_json, write_json
 from nasforge.observer import Observer
+from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
 
-__all__ = ["Engine", "StageClock"]
-
-
-class StageClock:
-    """Seconds spent in a stage, over all processes that worked on it.
-
-    Args:
-        path: Where the sum is kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
-        self._start = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return the sum so far."""
-        return self._before + time.monotonic() - self._start
-
-    def save(self) -> None:
-        """Write the sum; time since the last save is lost in a crash."""
-        write_json(self._path, {"seconds": round(self.seconds(), 3)})
+__all__ = ["Engine"]
 
 
 class Engine:
-    """Runs a searcher, already set up, from wherever its checkpoint stands.
+    """Runs a searcher, already set up, from its checkpoint or from the start.
 
     Args:
+        stage: Name of the stage in metrics and events.
         searcher: Owns the steps.
         evaluator: Checkpointed beside the searcher, if there is one.
         path: The checkpoint file.
         metrics: Receives a row per step.
-        observer: Told about every step.
+        observer: Receives an event per step.
         clock: Saved with every step.
     """
 
-    stage: Stage = "search"
-
     def __init__(
         self,
+        stage: str,
         searcher: Searcher[Any],
         evaluator: Evaluator[Any] | None,
         path: Path,
@@ -62,7 +39,7 @@ class Engine:
         observer: Observer[Any],
         clock: StageClock,
     ) -> None:
-        self.searcher, self.evaluator, self.path = searcher, evaluator, path
+        self.stage, self.searcher, self.evaluator, self.path = stage, searcher, evaluator, path
         self.metrics, self.observer, self.clock = metrics, observer, clock
         self.steps = 0
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
+from nasforge.runs.scope import SEARCH
 from nasforge.testing.common import Rule, Subject, require, scratch
 from nasforge.testing.workbench import Workbench
 
@@ -187,7 +188,7 @@ CHECKS: tuple[Rule, ...] = (
 def _data(subject: Subject, seed: int = 0) -> DataModule[Any]:
     with scratch() as folder:
         data: DataModule[Any] = subject.make()
-        data.setup(Workbench(subject, Path(folder), seed).context("search", data=None))
+        data.setup(Workbench(subject, Path(folder), seed).context(SEARCH, data=None))
         return data
 
 

@@ -16,6 +16,7 @@ from nasforge.data import Split
 from nasforge.errors import NasforgeError
 from nasforge.evaluator import Evaluation
 from nasforge.recipe.objectives import reported
+from nasforge.runs.scope import SEARCH, TEST, TRAIN
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.workbench import Killed, Workbench
 
@@ -27,10 +28,10 @@ MAX_KILLS = 4
 
 def evaluations_are_complete(subject: Subject) -> None:
     """An evaluation names its architecture, and its numbers are finite."""
-    for stage in ("search", "train"):
+    for scope in (SEARCH, TRAIN):
         with scratch() as folder:
             bench = Workbench(subject, folder)
-            evaluator, arch = bench.evaluator(stage), _arch(bench)
+            evaluator, arch = bench.evaluator(scope), _arch(bench)
             result = evaluator.evaluate(arch)
             require(
                 isinstance(result, Evaluation), f"evaluate() returns {type(result).__name__}, not Evaluation."
@@ -81,7 +82,7 @@ def seed_decides_the_score(subject: Subject) -> None:
     for before in (0, 0, 2):
         with scratch() as folder:
             bench = Workbench(subject, folder)
-            evaluator, arch = bench.evaluator("search"), _arch(bench)
+            evaluator, arch = bench.evaluator(SEARCH), _arch(bench)
             random.seed()
             rng = Random(1)
             for _ in range(before):
@@ -105,7 +106,7 @@ def budget_is_respected(subject: Subject) -> None:
     for budget in (1, 2):
         with scratch() as folder:
             bench = Workbench(subject, folder)
-            evaluator = bench.evaluator("search")
+            evaluator = bench.evaluator(SEARCH)
             try:
                 evaluator.evaluate(_arch(bench), budget=budget)
             except NasforgeError as error:
@@ -123,7 +124,7 @@ def killed_evaluations_go_on(subject: Subject) -> None:
     """After a kill in the middle, evaluation goes on from its slot and ends with the same score."""
     with scratch() as folder:
         bench = Workbench(subject, folder)
-        evaluator, arch = bench.evaluator("search"), _arch(bench)
+        evaluator, arch = bench.evaluator(SEARCH), _arch(bench)
         straight = evaluator.evaluate(arch)
         saves, whole = bench.saves, sum(bench.batches_read.values())
     for kill in range(1, min(saves, MAX_KILLS) + 1):
@@ -131,10 +132,10 @@ def killed_evaluations_go_on(subject: Subject) -> None:
             bench = Workbench(subject, folder)
             bench.die_at_save = kill
             with suppress(Killed):
-                bench.evaluator("search").evaluate(arch)
+                bench.evaluator(SEARCH).evaluate(arch)
             bench.die_at_save = 0
             bench.batches_read.clear()
-            resumed = bench.evaluator("search").evaluate(arch)
+            resumed = bench.evaluator(SEARCH).evaluate(arch)
             require(
                 resumed.score == straight.score and _rest(resumed) == _rest(straight),
                 f"killed after save {kill} of {saves} and resumed, the score is {resumed.score} instead of "
@@ -150,10 +151,10 @@ def killed_evaluations_go_on(subject: Subject) -> None:
 
 def evaluating_reads_no_test_images(subject: Subject) -> None:
     """``evaluate`` never reads the test split, in a search or in the final training (law 6)."""
-    for stage in ("search", "train"):
+    for scope in (SEARCH, TRAIN):
         with scratch() as folder:
             bench = Workbench(subject, folder)
-            bench.evaluator(stage).evaluate(_arch(bench))  # the data raises an error that names the split
+            bench.evaluator(scope).evaluate(_arch(bench))  # the data raises an error that names the split
 
 
 def testing_reads_nothing_else(subject: Subject) -> None:
@@ -161,10 +162,10 @@ def testing_reads_nothing_else(subject: Subject) -> None:
     with scratch() as folder:
         bench = Workbench(subject, folder)
         arch = _arch(bench)
-        bench.evaluator("train").evaluate(arch)
+        bench.evaluator(TRAIN).evaluate(arch)
         bench.batches_read.clear()
         try:
-            metrics = bench.evaluator("test").test(arch)
+            metrics = bench.evaluator(TEST).test(arch)
         except (NotImplementedError, NasforgeError) as error:
             require(
                 "the test images are read by" not in str(error).lower(),
@@ -182,10 +183,10 @@ def state_is_restored(subject: Subject) -> None:
 
     with scratch() as folder:
         bench = Workbench(subject, folder)
-        evaluator = bench.evaluator("search")
+        evaluator = bench.evaluator(SEARCH)
         evaluator.evaluate(_arch(bench))
         state = through_disk(evaluator.state_dict(), folder)
-        fresh = bench.evaluator("search")
+        fresh = bench.evaluator(SEARCH)
         fresh.load_state_dict(state)
         path = difference(state, through_disk(fresh.state_dict(), folder))
         require(not path, f"after saving and loading, the state differs at {path}.")
@@ -220,7 +221,7 @@ def _metrics(subject: Subject, without: Split | None = None) -> frozenset[str]:
     with scratch() as folder:
         bench = Workbench(subject, folder)
         bench.without = without
-        return frozenset(bench.evaluator("search").evaluate(_arch(bench)).metrics)
+        return frozenset(bench.evaluator(SEARCH).evaluate(_arch(bench)).metrics)
 
 
 def _named(metrics: Iterable[str]) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge.component import Component, Context, Stage
+from nasforge.component import Component, Context
 from nasforge.data import DataModule, Split
 from nasforge.evaluator import Evaluator
 from nasforge.runs.guard import GuardedData
+from nasforge.runs.scope import SEARCH, Scope
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
@@ -119,11 +120,11 @@ class Workbench:
         self.saves = self.die_at_save = 0
         self.without: Split | None = None
 
-    def context(self, stage: Stage, **parts: Any) -> Context:
+    def context(self, scope: Scope, **parts: Any) -> Context:
         """Return a context as the engine makes it, on the CPU.
 
         Args:
-            stage: Decides which splits may be read.
+            scope: The stage, and the splits that may be read.
             parts: An evaluator or a distiller, already set up; a ``data`` replaces the partner.
         """
         space, runtime = self.subject.partners.space(), Runtime.create("cpu")
@@ -133,7 +134,7 @@ class Workbench:
                 space=space,
                 runtime=runtime,
                 seed=self.seed,
-                stage=stage,
+                stage=scope.stage,
                 slot=lambda name: FolderSlot(self.folder / f"{name}.safetensors", self),
                 report=lambda values: None,
                 **more,
@@ -143,19 +144,19 @@ class Workbench:
             data = self.subject.partners.data()
             data.setup(bare())
             plugin = self.subject.plugin
-            guarded = GuardedData(data, stage, f"{plugin.kind} {plugin.name!r}")
+            guarded = GuardedData(data, scope, f"{plugin.kind} {plugin.name!r}")
             parts["data"] = WatchedData(guarded, self.batches_read, self.without)
         return bare(**parts)
 
-    def evaluator(self, stage: Stage) -> Evaluator[Any]:
+    def evaluator(self, scope: Scope) -> Evaluator[Any]:
         """Return the evaluator under test, set up as for a fresh process."""
-        torch.manual_seed(derive_seed(self.seed, stage))
+        torch.manual_seed(derive_seed(self.seed, scope.stage))
         evaluator: Evaluator[Any] = self.subject.make()
         parts: dict[str, Any] = {}
         if self.subject.plugin.requires("evaluator"):
             parts["evaluator"] = self.subject.partners.evaluator()
-            parts["evaluator"].setup(self.context(stage))
-        evaluator.setup(self.context(stage, **parts))
+            parts["evaluator"].setup(self.context(scope))
+        evaluator.setup(self.context(scope, **parts))
         return evaluator
 
 
@@ -170,19 +171,19 @@ class SearchDriver:
 
     def __init__(self, subject: Subject, folder: Path, seed: int = 0) -> None:
         self.bench = Workbench(subject, folder, seed)
-        torch.manual_seed(derive_seed(seed, "search"))
+        torch.manual_seed(derive_seed(seed, SEARCH.stage))
         # Whatever reads these two instead of a seeded generator shall be found out.
         random.seed(None)
         partners, plugin = subject.partners, subject.plugin
         parts: dict[str, Any] = {}
         if plugin.requires("evaluator"):
             parts["evaluator"] = partners.evaluator()
-            parts["evaluator"].setup(self.bench.context("search"))
+            parts["evaluator"].setup(self.bench.context(SEARCH))
         if plugin.requires("distiller"):
             parts["distiller"] = partners.distiller()
         self.evaluator: Component[Any] | None = parts.get("evaluator")
         self.searcher: Searcher[Any] = subject.make()
-        self.searcher.setup(self.bench.context("search", **parts))
+        self.searcher.setup(self.bench.context(SEARCH, **parts))
         self.steps = 0
         self.metrics: list[Mapping[str, float]] = []
 

@@ -11,7 +11,7 @@ from nasforge.observer import Observer
 from nasforge.recipe import check
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
-from nasforge.stages.stages import Stages
+from nasforge.stages.runner import Run, run_stages
 from support.odd_plugins import registry
 from support.tiny_recipe import tiny
 
@@ -36,7 +36,7 @@ def run_odd(recipe, folder: Path, listener: Observer) -> None:
     loaded = check(recipe, registry())
     run_folder = RunFolder(folder)
     run_folder.claim(loaded.resolved(), "")
-    Stages(loaded, run_folder, Runtime.create("cpu"), listener).run()
+    run_stages(Run(loaded, run_folder, Runtime.create("cpu"), listener))
 
 
 @pytest.fixture(scope="module")

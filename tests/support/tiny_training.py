@@ -14,10 +14,10 @@ from nasforge.component import Context, Stage
 from nasforge.config import PluginConfig
 from nasforge.data import DataModule, Split
 from nasforge.nn import ChoiceBlock, DropPath, FeatureInfo, Network, OptionWeights, Output
+from nasforge.runs.slots import FileSlot
 from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge.stages.stages import FileSlot
 
 ARCH = Arch({"layer": "conv3"})
 CHANNELS = 6

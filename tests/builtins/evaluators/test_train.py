@@ -11,6 +11,7 @@ from nasforge.config import PluginConfig
 from nasforge.errors import RecipeError, RunError
 from nasforge.nn import DropPath
 from nasforge.runs.guard import GuardedData
+from nasforge.runs.scope import SEARCH, TRAIN
 from nasforge.runtime import Runtime
 from nasforge.training.loops import isolated_random, score
 from nasforge_plugins.evaluators.train.config import TrainConfig
@@ -140,10 +141,10 @@ def test_last_and_best_of_the_kept_epochs_are_tested(tmp_path: Path) -> None:
 
 
 def test_the_guard_never_objects(tmp_path: Path) -> None:
-    for stage, split in (("search", "weights"), ("train", "full")):
+    for scope, split in ((SEARCH, "weights"), (TRAIN, "full")):
         seen: list[str] = []
-        guarded = GuardedData(TinyData(), stage, "train", seen.append)  # type: ignore[arg-type]
-        trainer(tmp_path / stage, guarded, stage=stage).evaluate(ARCH)  # type: ignore[arg-type]
+        guarded = GuardedData(TinyData(), scope, "train", seen.append)
+        trainer(tmp_path / scope.stage, guarded, stage=scope.stage).evaluate(ARCH)  # type: ignore[arg-type]
         assert seen[0] == split
         assert "test" not in seen
 

@@ -1,0 +1,31 @@
+"""Seconds that a stage has taken, summed over all processes that worked on it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from nasforge.files import read_json, write_json
+
+__all__ = ["StageClock"]
+
+
+class StageClock:
+    """Wall-clock seconds of a stage, earlier processes included.
+
+    Args:
+        path: File that keeps the sum.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the sum so far."""
+        return self._before + time.monotonic() - self._start
+
+    def save(self) -> None:
+        """Write the sum; time since the last save is lost in a crash."""
+        write_json(self._path, {"seconds": round(self.seconds(), 3)})

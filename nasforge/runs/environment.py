@@ -1,0 +1,30 @@
+"""The environment of a run on disk: versions and hardware of every process that worked on it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from nasforge.files import read_json
+from nasforge.runs.folder import RunFolder
+
+__all__ = ["note_environment"]
+
+
+def note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
+    """Add this process to ``environment.json``; warn if its number of threads differs from the last one's.
+
+    Args:
+        folder: The run folder.
+        now: The environment of this process.
+    """
+    path = folder.path / "environment.json"
+    earlier = read_json(path)["processes"] if path.exists() else []
+    threads = [process.get("workers", process)["threads"] for process in (*earlier[-1:], now)]
+    if threads[0] != threads[-1]:
+        warnings.warn(
+            f"{folder.path}: was run with {threads[0]} threads before and {threads[-1]} now: "
+            "results may differ in the last bits. Set run.threads to keep them equal.",
+            stacklevel=2,
+        )
+    folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})

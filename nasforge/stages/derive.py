@@ -1,0 +1,66 @@
+"""The derive stage: describes the found architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nasforge.arch import Arch
+from nasforge.runs.clock import StageClock
+from nasforge.runs.folder import inputs_of
+from nasforge.runs.network import ARCHITECTURE
+from nasforge.runs.scope import DERIVE, SEARCH
+from nasforge.space import NetworkSpace
+from nasforge.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from nasforge.stages.runner import Run
+
+__all__ = ["Derive"]
+
+
+class Derive(Stage):
+    """Writes notation and costs of the found architectures, and the accuracies that a table has for them."""
+
+    scope = DERIVE
+    compared = True
+
+    def inputs(self, run: Run) -> dict[str, Any]:
+        """Return the architecture, and the tables that its description depends on."""
+        from nasforge.runs.limits import fingerprint_of
+
+        return {
+            "architecture": run.results[SEARCH.stage]["architecture"],
+            **inputs_of(run.resolved, "space", "data"),
+            **fingerprint_of(run.recipe.constraints),
+        }
+
+    def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
+        """Describe the best architecture and the Pareto front."""
+        searched = run.results[SEARCH.stage]
+        result = _describe(run, Arch(searched["architecture"]))
+        front = [_describe(run, Arch(arch)) for arch in searched["front"]]
+        run.folder.store_file(self.name, ARCHITECTURE, result)
+        run.folder.store_file(self.name, "front.json", {"front": front})
+        return result
+
+    def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return costs, and accuracies from a table."""
+        return {**result.get("looked_up", {}), **result}
+
+
+def _describe(run: Run, arch: Arch) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "architecture": arch.to_json(),
+        "key": arch.key,
+        "notation": run.space.notation(arch),
+    }
+    if isinstance(run.space, NetworkSpace):
+        described |= run.constraints.cost(arch)
+        described["task"] = asdict(run.task)
+    if excess := run.constraints.excess(arch):
+        described["over_limit"] = excess
+    if looked_up := run.space.lookup(arch, test=True):
+        described["looked_up"] = dict(looked_up)
+    return described

@@ -1,0 +1,72 @@
+"""Run the stages of a recipe in order, and skip the finished ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nasforge.observer import Observer
+from nasforge.recipe import Recipe
+from nasforge.runs.assembly import Assembly
+from nasforge.runs.clock import StageClock
+from nasforge.runs.folder import RunFolder, fingerprint
+from nasforge.runtime import Runtime
+from nasforge.stages import STAGES
+from nasforge.stages.stage import Stage
+
+__all__ = ["Run", "run_stages"]
+
+
+class Run(Assembly):
+    """One run: its components, and the results of its stages so far.
+
+    Args:
+        recipe: The recipe of the run.
+        folder: Holds all files of the run.
+        runtime: Device and precision.
+        observer: Receives every event.
+
+    Attributes:
+        results: Results of finished stages, by name and in order.
+        skipped: Names of stages that an earlier process had finished.
+    """
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer[Any]) -> None:
+        super().__init__(recipe, folder, runtime, observer)
+        self.results: dict[str, dict[str, Any]] = {}
+        self.skipped: list[str] = []
+
+
+def run_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str, Any]]:
+    """Run every stage that the recipe has. A finished stage whose inputs are unchanged is skipped.
+
+    Args:
+        run: The run. Its ``results`` and ``skipped`` are filled.
+        stages: The stages, in order.
+
+    Returns:
+        The results by name of the stage.
+    """
+    for stage in stages:
+        if stage.needed(run.recipe.parts):
+            run.results[stage.name] = _result(stage, run)
+    return run.results
+
+
+def _result(stage: Stage, run: Run) -> dict[str, Any]:
+    folder, observer, name = run.folder, run.observer, stage.name
+    mark = fingerprint(stage.inputs(run))
+    if (done := folder.result(name, mark)) is not None:
+        run.skipped.append(name)
+        observer.stage_end(name, done, True)
+        return done
+    stage.check(run)
+    folder.begin(name, mark)
+    clock = StageClock(folder.stage(name) / "clock.json")
+    if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
+        observer.stage_start(name, 0, None)
+    result = stage.run(run, clock)
+    stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
+    folder.store(name, stored)
+    observer.stage_end(name, stored, False)
+    return stored

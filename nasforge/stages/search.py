@@ -1,0 +1,74 @@
+"""The search stage: runs the searcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from nasforge.errors import RunError
+from nasforge.runs.clock import StageClock
+from nasforge.runs.folder import inputs_of
+from nasforge.runs.scope import SEARCH
+from nasforge.searcher import AskTellSearcher, Searcher
+from nasforge.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from nasforge.stages.runner import Run
+
+__all__ = ["Search"]
+
+
+class Search(Stage):
+    """Finds an architecture, and a Pareto front if the search has several objectives."""
+
+    scope = SEARCH
+    compared = True
+
+    def inputs(self, run: Run) -> dict[str, Any]:
+        """Return the tables of all components of the search."""
+        from nasforge.runs.limits import fingerprint_of
+
+        tables = inputs_of(run.resolved, "data", "space", "searcher", "distiller", "evaluator")
+        return tables | fingerprint_of(run.recipe.constraints)
+
+    def check(self, run: Run) -> None:
+        """Refuse limits that no architecture can keep."""
+        from nasforge.runs.limits import refuse_impossible
+
+        refuse_impossible(run.recipe, run.constraints, run.space, run.task)
+
+    def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
+        """Step the searcher until it is done."""
+        from nasforge.parallel.start import evaluating
+        from nasforge.stages.engine import Engine
+
+        with ExitStack() as stack:
+            searcher, evaluator = run.assemble(
+                lambda one: stack.enter_context(evaluating(one, run.recipe.run, run.folder, run.runtime))
+            )
+            path = run.folder.stage(self.name) / "checkpoint.safetensors"
+            engine = Engine(self.name, searcher, evaluator, path, run.folder.metrics, run.observer, clock)
+            engine.run()
+        failed = _failures(searcher)
+        front = [arch.to_json() for arch in searcher.front()]
+        result = {"steps": engine.steps, "architecture": searcher.best().to_json(), "front": front}
+        if failed:
+            result["failed"] = failed
+        if remarks := searcher.summary():
+            result["searcher"] = dict(remarks)
+        if evaluator is not None and (summary := evaluator.summary()):
+            result["evaluator"] = dict(summary)
+        return result
+
+
+def _failures(searcher: Searcher[Any]) -> list[Mapping[str, Any]]:
+    history = searcher.history if isinstance(searcher, AskTellSearcher) else []
+    failed = [e for e in history if e.failed]
+    if failed and len(failed) == len(history):
+        raise RunError(f"{SEARCH.stage}: no candidate could be evaluated. The last one: {failed[-1].failed}")
+    space = searcher.ctx.space
+    return [
+        {"architecture": e.arch.to_json(), "notation": space.notation(e.arch), "reason": e.failed}
+        for e in failed
+    ]

@@ -1,0 +1,48 @@
+"""The train stage: trains the found architecture from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from nasforge.arch import Arch
+from nasforge.evaluator import KeepsNetwork
+from nasforge.runs.clock import StageClock
+from nasforge.runs.folder import inputs_of
+from nasforge.runs.network import WEIGHTS
+from nasforge.runs.scope import DERIVE, TRAIN
+from nasforge.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from nasforge.stages.runner import Run
+
+__all__ = ["Train"]
+
+
+class Train(Stage):
+    """Trains the network of the found architecture, and stores its weights if the evaluator keeps them."""
+
+    scope = TRAIN
+
+    def needed(self, tables: Collection[str]) -> bool:
+        """Return whether the recipe has a ``[train]`` table."""
+        return "train" in tables
+
+    def inputs(self, run: Run) -> dict[str, Any]:
+        """Return the architecture, and the tables that its training depends on."""
+        architecture = run.results[DERIVE.stage]["architecture"]
+        return {"architecture": architecture, **inputs_of(run.resolved, "data", "space", "train")}
+
+    def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
+        """Train and store the network."""
+        from nasforge.runtime import checkpoint
+
+        derived = run.results[DERIVE.stage]
+        evaluator = run.trainer(self.scope, clock)
+        arch = Arch(derived["architecture"])
+        evaluation = evaluator.evaluate(arch)
+        if isinstance(evaluator, KeepsNetwork):
+            path = run.folder.stage(self.name) / WEIGHTS
+            about = {"space": run.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
+            checkpoint.save_weights(path, evaluator.network(arch).state_dict(), about)
+        return evaluation.to_json()
