@@ -32,9 +32,9 @@ class ReluConvBn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised convolution of ``relu(x)``."""
-        return self.of_rectified(F.relu(x))
+        return self.forward_rectified(F.relu(x))
 
-    def of_rectified(self, x: Tensor) -> Tensor:
+    def forward_rectified(self, x: Tensor) -> Tensor:
         """Return what `forward` returns, of an input that is rectified already."""
         return self.norm(self.conv(x))
 
@@ -58,9 +58,9 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised halves of ``relu(x)``, side by side along the channels."""
-        return self.of_rectified(F.relu(x))
+        return self.forward_rectified(F.relu(x))
 
-    def of_rectified(self, x: Tensor) -> Tensor:
+    def forward_rectified(self, x: Tensor) -> Tensor:
         """Return what `forward` returns, of an input that is rectified already."""
         return self.norm(self.convolve(x))
 
