@@ -43,12 +43,12 @@ class BundlePath(NamedTuple):
 
 
 class BundleForm(NamedTuple):
-    """What is fixed about a bundle.
+    """Sizes and statistics of a bundle.
 
     Attributes:
-        edges: G, how many edges.
-        paths: What every edge has of each, those with two convolutions first.
-        eps: What the batch norms add to a variance.
+        edges: G, the number of edges.
+        paths: The paths of each edge, those with two convolutions first.
+        eps: Added to each variance by the batch norms.
         running: Running mean and variance, ``(L G, C)`` each, or None to use the batch's.
     """
 
@@ -151,7 +151,7 @@ class _FusedBundle(torch.autograd.Function):
             un_last = unfold(last, weight[first:], cross, total.repeat(twice, 1), grad.shape[1])
             for k, d in enumerate(last_maps):
                 kernel = kernels[paths + k]
-                z = _inner(outer, k, maps[k], count)  # cheaper to make again than to keep
+                z = _inner(outer, k, maps[k], count)  # computing it again is cheaper than keeping it
                 to_map = _to_map(grad, d, last, un_last, k, count)
                 if trains:
                     read = readable(z, kernel, overwrite=True)
@@ -196,7 +196,7 @@ def _fold(
     shift: Tensor | None,
     some: slice,
 ) -> tuple[Folded, list[Tensor]]:
-    """Fold the norms of some layers; return their maps, too."""
+    """Fold the norms of some layers; return the maps as well."""
     maps: list[Tensor] = []
 
     def rows() -> Iterator[Tensor]:
@@ -218,7 +218,7 @@ def _fold(
 
 
 def _inner(folded: Folded, k: int, d: Tensor, count: int) -> Tensor:
-    """Return what the second convolution of a path gets, to be rectified."""
+    """Return the input of the second convolution of a path, before its ReLU."""
     some = slice(k * count, (k + 1) * count)
     z = torch.empty_like(d)
     torch.baddbmm(folded.bias[some], d.flatten(1, 3), folded.product[some].mT, out=z.flatten(1, 3))
@@ -250,7 +250,7 @@ def _cross(grads: Sequence[Tensor], maps: Sequence[Tensor], count: int) -> Tenso
 
 
 def _to_map(grad: Tensor, d: Tensor, folded: Folded, un: Unfolded, k: int, count: int) -> Tensor:
-    """Return the gradient of what the 1x1 convolutions of layer ``k`` see."""
+    """Return the gradient of the input of the 1x1 convolutions of layer ``k``."""
     some = slice(k * count, (k + 1) * count)
     out = torch.empty_like(d)
     rows = out.flatten(1, 3)

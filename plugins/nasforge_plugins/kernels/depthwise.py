@@ -1,7 +1,7 @@
-"""Depthwise convolutions of several groups at once, by torch.
+"""Depthwise convolutions of several groups at once, in torch.
 
 A map is ``(groups, B, H, W, C)``. Torch convolves all groups as one image of more channels, so a map has the
-memory of ``(B, H, W, groups, C)``; whoever works on pixels, ``map.flatten(1, 3)``, need not know. All groups
+memory of ``(B, H, W, groups, C)``; work on pixels, ``map.flatten(1, 3)``, does not depend on it. All groups
 may read one map of a single group.
 """
 
@@ -21,11 +21,11 @@ __all__ = ["KernelStack", "Layer", "as_map", "depthwise", "input_gradient", "rea
 
 
 class KernelStack(NamedTuple):
-    """KernelStack of several groups, and how they move.
+    """Depthwise kernels of several groups, with their stride and dilation.
 
     Attributes:
         weight: ``(groups C, 1, k, k)``.
-        groups: How many groups.
+        groups: Number of groups.
         stride: Step of the convolution.
         dilation: Distance between taps.
     """
@@ -36,7 +36,7 @@ class KernelStack(NamedTuple):
     dilation: int
 
     def convolve(self, x: Tensor) -> Tensor:
-        """Convolve what `readable` returned; the result is a map of all groups."""
+        """Convolve a map from `readable`; the result is a map of all groups."""
         image = interleaving.convolve(_image(x, self.groups), self.weight, self.stride, self.dilation)
         return _map(image, self.groups)
 
@@ -44,8 +44,8 @@ class KernelStack(NamedTuple):
         """Return the gradient of ``weight``.
 
         Args:
-            grad: Gradient of what `convolve` returned.
-            x: What it read.
+            grad: Gradient of the result of `convolve`.
+            x: Input of `convolve`.
         """
         images = _image(grad, self.groups), _image(x, self.groups)
         return interleaving.weight_gradient(*images, self.weight, self.stride, self.dilation)
@@ -85,7 +85,7 @@ def readable(x: Tensor, kernels: KernelStack, *, overwrite: bool = False) -> Ten
 
     Args:
         x: ``(1 or groups, B, H, W, C)``.
-        kernels: Who reads it.
+        kernels: The kernels that read it.
         overwrite: Whether ``x`` may be rectified in place.
     """
     x = x.relu_() if overwrite else F.relu(x)

@@ -3,7 +3,7 @@
 A batch norm needs mean and variance of its input ``p = W d``. Both follow from mean and covariance of ``d``,
 which are small: ``E[p] = W E[d]`` and ``Var[p] = diag(W Cov[d] W^T)``. The norm is then part of the
 convolution's weights, and the option weight of an operation part of the norm's scale, so the sum of many
-weighted operations is a sum of matrix products. What has to be kept for the gradient is ``d`` alone.
+weighted operations is a sum of matrix products. Only ``d`` has to be kept for the gradient.
 
 Everything here works on ``L`` layers at once, whose maps have ``n`` pixels each.
 """
@@ -100,9 +100,9 @@ def fold(
         weight: ``(L, C_out, C_in)``.
         scale: ``(L, C_out)`` or ``(L, 1)``; None is 1.
         shift: ``(L, C_out)``; None is 0.
-        eps: What the norms add to a variance.
+        eps: Added to each variance by the norms.
         n: Pixels of a map.
-        seen: What `moments` returned, for norms that use the statistics of the batch; overwritten.
+        seen: Result of `moments`, for norms that use the statistics of the batch; overwritten.
         running: Running mean and variance, ``(L, C_out)`` each, for the others.
     """
     mean_in = spread = None
@@ -125,7 +125,7 @@ def unfold(folded: Folded, weight: Tensor, cross: Tensor, total: Tensor, n: int)
     """Return the gradients of `fold`'s arguments, given those of its products.
 
     Args:
-        folded: What `fold` returned.
+        folded: Result of `fold`.
         weight: The 1x1 weights, ``(L, C_out, C_in)``.
         cross: ``grad^T d``, ``(L, C_out, C_in)``; overwritten.
         total: Sum of ``grad`` over pixels, ``(L, C_out)``: the gradient of the shift, too.

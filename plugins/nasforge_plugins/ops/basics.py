@@ -33,7 +33,7 @@ def pool(kind: str, channels: int, stride: int = 1, *, batch_norm: bool = False)
 
     Args:
         kind: ``"max"`` or ``"avg"``; the average leaves the padding out.
-        channels: Channels of the input; only the batch norm asks for them.
+        channels: Channels of the input; only the batch norm needs them.
         stride: Step of the window.
         batch_norm: Whether a batch norm without scale and shift follows.
     """

@@ -35,7 +35,7 @@ class ReluConvBn(nn.Module):
         return self.forward_rectified(F.relu(x))
 
     def forward_rectified(self, x: Tensor) -> Tensor:
-        """Return what `forward` returns, of an input that is rectified already."""
+        """Return the result of `forward` for an input that is rectified already."""
         return self.norm(self.conv(x))
 
 
@@ -61,11 +61,11 @@ class FactorizedReduce(nn.Module):
         return self.forward_rectified(F.relu(x))
 
     def forward_rectified(self, x: Tensor) -> Tensor:
-        """Return what `forward` returns, of an input that is rectified already."""
+        """Return the result of `forward` for an input that is rectified already."""
         return self.norm(self.convolve(x))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """Return what the batch norm sees, of an input that is rectified already."""
+        """Return the input of the batch norm, for an input that is rectified already."""
         height, width = x.shape[2:]
         shifted = x if (height | width) % 2 == 0 else F.pad(x, (0, width % 2, 0, height % 2))
         shifted = shifted[:, :, 1:, 1:]

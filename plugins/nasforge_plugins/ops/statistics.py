@@ -11,12 +11,12 @@ __all__ = ["RunningStatistics", "uses_batch"]
 
 
 def uses_batch(norm: nn.BatchNorm2d) -> bool:
-    """Whether a batch norm uses the statistics of the batch, rather than its running ones."""
+    """Return whether a batch norm uses the statistics of the batch, rather than its running ones."""
     return norm.training or norm.running_mean is None
 
 
 class RunningStatistics:
-    """Collects new running statistics, to write them with few operations."""
+    """Collect new running statistics, to write them with few operations."""
 
     def __init__(self) -> None:
         self.running: list[Tensor] = []
@@ -26,7 +26,7 @@ class RunningStatistics:
 
     @torch.no_grad()
     def add(self, norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor, count: int) -> None:
-        """Note what some batch norms have seen.
+        """Record the statistics of a batch for some batch norms.
 
         Args:
             norms: G batch norms.
@@ -48,7 +48,7 @@ class RunningStatistics:
 
     @torch.no_grad()
     def write(self) -> None:
-        """Move the running statistics of all noted batch norms."""
+        """Move the running statistics of all recorded batch norms."""
         for share in sorted(set(self.shares)):
             chosen = [i for i, s in enumerate(self.shares) if s == share]
             torch._foreach_lerp_([self.running[i] for i in chosen], [self.seen[i] for i in chosen], share)

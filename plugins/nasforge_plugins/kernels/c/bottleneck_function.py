@@ -1,9 +1,9 @@
 """All bottlenecks of a block up to their last norm, as one differentiable function with kernels in C.
 
-The options of a block widen the same map. Batch norm after a 1x1 convolution follows from mean and covariance
-of what the convolution reads, which is a sixth to a quarter as wide and the same for all options: so the norm
-is part of the convolution's weights. Kept for the gradient are the widened and the filtered maps; what lies
-between is made again by kernels that go over the memory anyway.
+The options of a block widen the same map. The batch norm after a 1x1 convolution follows from mean and
+covariance of the input of the convolution, which is a sixth to a quarter as wide and the same for all
+options: so the norm is part of the convolution's weights. The widened and the filtered maps are kept for the
+gradient; maps in between are computed again by kernels that go over the memory anyway.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COUNT = len(_Weights._fields)
 
 
 class _Kept(NamedTuple):
-    """What the gradient of one option needs."""
+    """Maps and vectors that the gradient of one option needs."""
 
     widened: Tensor
     filtered: Tensor
@@ -54,7 +54,7 @@ class _Kept(NamedTuple):
 
 
 def has_kernels(blocks: Sequence[Bottleneck], x: Tensor) -> bool:
-    """Whether `narrow` can compute these blocks at ``x``: their norms use the batch, in one precision."""
+    """Return whether there are kernels for these blocks: their norms use the batch, in one precision."""
     norms = [norm for block in blocks for norm in (block.expand_norm, block.depthwise_norm)]
     return (
         all(norm.training and norm.affine for norm in norms)
@@ -68,7 +68,7 @@ def has_kernels(blocks: Sequence[Bottleneck], x: Tensor) -> bool:
 
 
 def narrow_in_c(blocks: Sequence[Bottleneck], x: Tensor) -> list[Tensor]:
-    """Return what `MBConv.narrow` returns for each of these blocks, and move their running statistics.
+    """Return the result of each bottleneck, and move the running statistics; see `bottlenecks.narrow`.
 
     Args:
         blocks: Of one choice; see `has_kernels`.
@@ -109,7 +109,7 @@ class _Widening(NamedTuple):
 
     Attributes:
         weight: ``(I, c_in)``, I channels of all options together.
-        centred: What they read, less its mean, ``(n, c_in)``.
+        centred: Their input, less its mean, ``(n, c_in)``.
         spread: Weight times the squares of ``centred``, ``(I, c_in)``.
         deviation: One over the standard deviation, ``(I,)``.
         gain: Scale over deviation, ``(I,)``.
@@ -218,7 +218,7 @@ def _norm(weights: _Weights, mean: Tensor, variance: Tensor, eps: float) -> tupl
 
 
 def _filtered(weights: _Weights, widened: Tensor, stride: int, eps: float) -> tuple[Tensor, _Kept]:
-    """Return the narrowed map ``(B, H, W, c_out)`` of one option, and what its gradient needs."""
+    """Return the narrowed map ``(B, H, W, c_out)`` of one option, and its part of the gradient's inputs."""
     filtered, mean, variance = bottleneck_operators.filter_map(widened, weights.kernel, stride)
     _, gain, bias = _norm(weights, mean, variance, eps)
     means = bottleneck_operators.squeeze(filtered, gain, bias)

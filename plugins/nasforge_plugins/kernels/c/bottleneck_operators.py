@@ -1,6 +1,6 @@
-"""The inside of inverted bottlenecks in C, as operators of torch, so that whoever counts operators sees them.
+"""Kernels for the inside of inverted bottlenecks, as operators of torch, visible to profilers and counters.
 
-Maps are ``(B, H, W, C)``, contiguous; see ``bottleneck.c`` for what each function computes.
+Maps are ``(B, H, W, C)``, contiguous; ``bottleneck.c`` describes each function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BottleneckFormInC(ctypes.Structure):
 
 
 def has_kernels(x: Tensor, side: int, stride: int) -> bool:
-    """Whether there are kernels for maps like ``x`` and a depthwise convolution of this side and stride."""
+    """Return whether there are kernels for maps like ``x`` and such a depthwise convolution."""
     known = side in SIDES and stride in STRIDES and x.device.type == "cpu" and x.numel() > 0
     return known and compiled(x.dtype, SOURCE) is not None
 
@@ -112,7 +112,7 @@ _define(
 
 @register_flop_formula(torch.ops.nasforge.filter)
 def _filter_flop(a: Any, kernel: Any, stride: int, *, out_shape: Any = None, **options: Any) -> int:
-    """Count the convolution: who asks for the arithmetic of a network would see less on a CPU."""
+    """Count the convolution, so that the arithmetic of a network is the same on every device."""
     return 2 * pixels(a, stride) * math.prod(kernel)
 
 
@@ -152,7 +152,7 @@ def unexcite(grad: Tensor, y: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 def unsqueeze(
     grad: Tensor, y: Tensor, gain: Tensor, bias: Tensor, gate: Tensor, level: Tensor, mean: Tensor
 ) -> Tensor:
-    """Turn the gradient of what `excite` returned into that of ``gain y + bias``, in its place.
+    """Turn the gradient of the result of `excite` into that of ``gain y + bias``, in place.
 
     Args:
         grad: Overwritten.
@@ -160,7 +160,7 @@ def unsqueeze(
         gain: ``(C,)``.
         bias: ``(C,)``.
         gate: ``(B, C)``.
-        level: What every pixel of an image gets through its mean, ``(B, C)``.
+        level: Gradient that every pixel of an image has through the mean, ``(B, C)``.
         mean: Mean of ``y``.
 
     Returns:
@@ -175,7 +175,7 @@ def unfilter(
     """Return gradients of ``a`` and the kernel; sums of the first and of its product with ``a``, ``(2, C)``.
 
     Args:
-        grad: What `unsqueeze` left.
+        grad: The gradient that `unsqueeze` computed in place.
         y: The convolved map.
         a: As in `filter_map`.
         kernel: As there.

@@ -1,4 +1,4 @@
-"""The kernels as operators of torch, so that whoever counts or records operators sees them."""
+"""Kernels for bundles, as operators of torch, so that profilers and counters see them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MEAN, VARIANCE = 3, 4
 
 
 class BundleSizes(NamedTuple):
-    """What is fixed about a bundle; paths with two convolutions come first.
+    """Sizes of a bundle; paths with two convolutions come first.
 
     Attributes:
-        groups: G, how many edges.
+        groups: G, the number of edges.
         stride: Step of the first convolutions.
-        twice: How many paths have two convolutions.
+        twice: Number of paths with two convolutions.
         kernels: Side of the kernels, per path.
         dilations: Distance between the taps of the first convolution, per path.
         batch: Whether the norms use the statistics of the batch.
@@ -41,16 +41,16 @@ class BundleSizes(NamedTuple):
     batch: bool
 
     def to_list(self) -> list[int]:
-        """Return everything as operators take it."""
+        """Return the fields in the form of an operator argument."""
         return [self.groups, self.stride, self.twice, int(self.batch), *self.kernels, *self.dilations]
 
 
 class BundleResult(NamedTuple):
-    """What `forward` returns; ``L`` layers are the first convolutions of all paths, then the second ones.
+    """Result of `forward`; the ``L`` layers are the first convolutions of all paths, then the second ones.
 
     Attributes:
         out: Sum of the paths, per edge, ``(G, n, C)``.
-        maps: What the 1x1 convolutions make, ``(L G, n, C)``.
+        maps: Results of the 1x1 convolutions, ``(L G, n, C)``.
         vecs: ``(L G, 5, C)``.
     """
 
@@ -85,7 +85,7 @@ class BundleFormInC(ctypes.Structure):
 
 
 def has_kernels(x: Tensor, shape: BundleSizes) -> bool:
-    """Whether there are kernels for such a bundle of a map like ``x``."""
+    """Return whether there are kernels for such a bundle of a map like ``x``."""
     known = (
         len(shape.kernels) <= PATHS
         and {3, 5}.issuperset(shape.kernels)
@@ -109,7 +109,7 @@ _operators.define(
 def _forward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
     """Count the convolutions.
 
-    Torch's counter must know: who asks for the MACs of a network would see less on a CPU.
+    Torch's counter needs it, so that the MACs of a network are the same on every device.
     """
     x, kernels, weight, numbers = *shapes[:3], shapes[7]
     return 2 * pixels(x, numbers[1]) * (math.prod(weight) + math.prod(kernels))
@@ -117,7 +117,7 @@ def _forward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
 
 @register_flop_formula(torch.ops.nasforge.bundle_backward)
 def _backward_flop(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
-    """Count its gradients, and what the 1x1 convolutions see, which those of weights need again."""
+    """Count the gradients, and the depthwise convolutions that the gradients of 1x1 weights repeat."""
     x, kernels, weight = shapes[1:4]
     numbers, _, of_weights = shapes[6:]
     products = math.prod(weight) * (1 + of_weights)
@@ -199,7 +199,7 @@ def forward(
         shift: ``(L G, C)``; None is 0.
         running: Mean and variance of norms that do not use the batch's, ``(L G, C)``.
         shape: Sizes.
-        eps: What the norms add to a variance.
+        eps: Added to each variance by the norms.
     """
     mean, variance = (None, None) if running is None else running
     given = (None if t is None else t.contiguous() for t in (scale, shift))
@@ -225,7 +225,7 @@ def backward(
         x: As in `forward`.
         kernels: As there.
         weight: As there.
-        done: Maps and vecs of what it returned.
+        done: Maps and vecs from its result.
         shape: As there.
         of_x: Whether the first of the gradients is wanted; else it is empty.
         of_weights: Whether the next two are.

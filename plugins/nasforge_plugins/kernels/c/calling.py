@@ -1,4 +1,4 @@
-"""How kernels in C are called, whatever file they are in, and the size of what they make."""
+"""Call kernels in C, and compute the size of their results."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def call(source: str, dtype: torch.dtype, name: str, form: ctypes.Structure, giv
         dtype: Of the maps.
         name: Of its function.
         form: Its first argument, in C.
-        given: The other ones: contiguous tensors, None for no tensor, or what `ctypes` takes.
+        given: The other arguments: contiguous tensors, None for no tensor, or values of `ctypes`.
     """
     found = compiled(dtype, source)
-    assert found is not None, "has_kernels() says whether there are kernels"
+    assert found is not None, "callers check has_kernels()"
     arguments = (
         ctypes.c_void_p(address(g)) if isinstance(g, Tensor) else ctypes.c_void_p() if g is None else g
         for g in given

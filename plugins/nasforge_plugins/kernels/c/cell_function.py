@@ -1,7 +1,7 @@
-"""A cell as one differentiable function, by kernels in C.
+"""A cell as one differentiable function, with kernels in C.
 
-Kept for the gradient are the nodes, rectified where that is enough, and the maps of the 3x3 convolutions. A
-1x1 convolution and the norm after it are one matrix product, which is made again.
+The gradient needs the nodes, rectified where that is enough, and the maps of the 3x3 convolutions. A 1x1
+convolution and the norm after it are one matrix product, which is computed again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _CellInC(torch.autograd.Function):
             run.leave(number, state)
             state = run.make_node(number + 1)
         ctx.form, ctx.factor_only = form, scale is not None and scale.shape[1] == 1
-        # Only option weights of skips and pools ask what a node was before it was rectified.
+        # Only the gradients of option weights of skips and pools need a node before its ReLU.
         ctx.is_rectified = not ctx.needs_input_grad[4]
         saved: list[Tensor | None] = []
         for source, rectified in zip(run.sources, run.rectified, strict=True):

@@ -21,8 +21,8 @@ class CellGradient:
     """Collects the gradients of a cell. Nodes are entered from the last to the first.
 
     Args:
-        form: What is fixed about the cell.
-        sources: What is kept of its nodes, without the last.
+        form: Edges and statistics.
+        sources: The nodes as the forward pass kept them, without the last.
         is_rectified: Whether of those that convolutions read it is the rectified node.
         plain: Option weights of skips, then pools; None is 1.
         weights: Of all convolutions.
@@ -32,7 +32,7 @@ class CellGradient:
         to_scale: Gradient of the scales, ``(L, C)``.
         to_shift: Of the shifts.
         to_plain: Of ``plain``, one by one.
-        to_weights: Of the weights; None: not asked for, or the node has no part in the output.
+        to_weights: Of the weights; None: not requested, or the node has no part in the output.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CellGradient:
             of: Which weights have gradients.
 
         Returns:
-            The gradient of the node; None if it was not asked for, or it has no part in the output.
+            The gradient of the node; None if not requested, or if the node has no part in the output.
         """
         form, source, grads = self.form, self.sources[number], self.grads
         kinds = (form.threes, form.ones, form.skips, form.pools)
@@ -187,6 +187,6 @@ class CellGradient:
 
 
 def _together(un: Unfolded) -> tuple[Tensor, Tensor]:
-    """Return what the statistics of all convolutions of a node do to its gradient."""
+    """Return the share of the gradient of a node that passes through the statistics of its convolutions."""
     back, level = cast("Tensor", un.back), cast("Tensor", un.level)
     return back.sum(0, keepdim=True).neg_(), level.sum((0, 1))

@@ -1,4 +1,4 @@
-"""Kernels for cells whose nodes are sums, as operators of torch, so that whoever counts operators sees them.
+"""Kernels for cells whose nodes are sums, as operators of torch, so that profilers and counters see them.
 
 Maps are ``(B, H, W, channels)``, contiguous.
 """
@@ -29,7 +29,7 @@ class CellFormInC(ctypes.Structure):
 
 
 def has_kernels(x: Tensor) -> bool:
-    """Whether there are kernels for maps like ``x``."""
+    """Return whether there are kernels for maps like ``x``."""
     return x.device.type == "cpu" and x.numel() > 0 and compiled(x.dtype, SOURCE) is not None
 
 
@@ -166,7 +166,7 @@ def gather(like: Tensor, terms: Gathered, *, turned: bool = False) -> Tensor:
 
     Args:
         like: A map of the same shape.
-        terms: What is added up.
+        terms: The terms of the sum.
         turned: Do not pool, but return the gradient of pooling.
     """
     lists = (list(t) if isinstance(t, (list, tuple)) else t for t in terms)
@@ -177,7 +177,7 @@ def dots(uses: Uses, *, skip: bool, pool: bool) -> Dots:
     """Return all sums over pixels that the gradients of a source's operations are made from.
 
     Args:
-        uses: What there is.
+        uses: The operations of the source.
         skip: Whether products with the source are wanted.
         pool: Whether those with the pooled source are.
     """
@@ -188,7 +188,7 @@ def unnorm(uses: Uses, coefficients: Tensor, *, batch: bool) -> Tensor:
     """Return the gradient of the maps, ``gain (grad - level - pull (map - mean))``, side by side.
 
     Args:
-        uses: What there is.
+        uses: The operations of the source.
         coefficients: Gain, level and pull of all columns, ``(3, columns)``.
         batch: Whether norms use the statistics of the batch; else it is ``gain grad``.
     """

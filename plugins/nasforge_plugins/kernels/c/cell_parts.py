@@ -1,4 +1,4 @@
-"""What the two passes over a cell share: its edges, and what is kept of each of its nodes."""
+"""Parts that the forward and backward pass of a cell share: edges, and the kept maps of each node."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Edges = tuple[tuple[int, int], ...]
 
 
 class CellForm(NamedTuple):
-    """What is fixed about a cell.
+    """Edges and statistics of a cell.
 
     Attributes:
         threes: Edges with a 3x3 convolution.
         ones: Edges with a 1x1 convolution.
         skips: Edges that pass their source on.
         pools: Edges that pool it.
-        eps: What norms add to a variance.
+        eps: Added to each variance by the norms.
         running: Running mean and variance of all layers, ``(L, C)`` each, or None to use the batch's.
     """
 
@@ -37,7 +37,7 @@ class CellForm(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What is kept of a node that others read, with K 3x3 convolutions.
+    """The kept maps of a node that others read, with K 3x3 convolutions.
 
     Attributes:
         state: The node, ``(B, H, W, C)``; for the gradient it may be rectified.

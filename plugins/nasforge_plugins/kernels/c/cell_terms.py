@@ -1,4 +1,4 @@
-"""What the kernels for cells are given: maps, what they are multiplied by, and how C is told."""
+"""Arguments of the kernels for cells, in Python and in C: maps and their factors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Gathered(NamedTuple):
 
 
 class Uses(NamedTuple):
-    """What the nodes that a source leads to make of it.
+    """The operations of a source, and the gradients of the nodes they lead to.
 
     Attributes:
         grads: Gradients of the nodes, at most three.
@@ -65,18 +65,18 @@ class Uses(NamedTuple):
     places: Sequence[int]
 
     def to_arguments(self) -> tuple[Any, ...]:
-        """Return everything as operators take it."""
+        """Return the fields in the form of operator arguments."""
         return (list(self.grads), *self[1:5], list(self.columns), list(self.places))
 
 
 class Dots(NamedTuple):
-    """Products of the gradients of nodes with what a source gives them, summed over pixels.
+    """Products of the gradients of nodes with maps of a source, summed over pixels.
 
     Attributes:
         totals: Sums of the gradients alone, ``(nodes, C)``.
         along: With the maps less their means, ``(columns,)``.
         cross: With the rectified source, ``(places, C, C)``.
-        plain: With the source and with the pooled source, ``(nodes, 2)``; 0 where it was not asked for.
+        plain: With the source and with the pooled source, ``(nodes, 2)``; 0 where not requested.
     """
 
     totals: Tensor
@@ -112,7 +112,7 @@ class UsesInC(ctypes.Structure):
 
 
 def uses_in_c(uses: Uses, skip: bool, pool: bool) -> UsesInC:
-    """Return everything as the kernels take it; it must not outlive the tensors."""
+    """Return the arguments in C; the tensors have to outlive them."""
     form = UsesInC(targets=len(uses.grads), skip=skip, pool=pool)
     for i, grad in enumerate(uses.grads):
         form.grad[i] = address(grad)
@@ -125,7 +125,7 @@ def uses_in_c(uses: Uses, skip: bool, pool: bool) -> UsesInC:
 
 
 def terms_in_c(terms: Gathered, turned: bool) -> TermsInC:
-    """Return everything as the kernels take it; it must not outlive the tensors."""
+    """Return the arguments in C; the tensors have to outlive them."""
     counts = (len(terms.maps), len(terms.rows), len(terms.skipped), len(terms.pooled))
     form = TermsInC(*counts, turned)
     for i, some in enumerate(terms.maps):  # some channels of a contiguous map

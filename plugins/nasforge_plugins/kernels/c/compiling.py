@@ -70,7 +70,7 @@ def _texts(source: str) -> list[str]:
 
 
 def _own(path: Path) -> bool:
-    """Whether the file is there and nobody else's: its code will run as this user's."""
+    """Return whether the file exists and belongs to this user, who is going to run its code."""
     return path.exists() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())
 
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions by Winograd's minimal filtering, as operators of torch, so that whoever counts sees them.
+"""3x3 convolutions by Winograd's minimal filtering, as operators of torch, visible to profilers and counters.
 
 Maps are ``(B, H, W, channels)``, contiguous.
 """
@@ -27,7 +27,7 @@ class WinogradFormInC(ctypes.Structure):
 
 
 def has_kernels(x: Tensor) -> bool:
-    """Whether there are kernels for maps like ``x``."""
+    """Return whether there are kernels for maps like ``x``."""
     return x.device.type == "cpu" and x.numel() > 0 and compiled(x.dtype, SOURCE) is not None
 
 
@@ -40,7 +40,7 @@ _operators.define(
 
 @register_flop_formula(torch.ops.nasforge.winograd)
 def _forward_flop(x: Any, weight: Any, *_: Any, out_shape: Any = None, **options: Any) -> int:
-    """Count what the convolution takes without the trick: MACs say what a network computes, not how."""
+    """Count a direct convolution: MACs describe the function of a network, not its implementation."""
     return 2 * math.prod(x[:3]) * math.prod(weight)
 
 
@@ -74,7 +74,7 @@ _operators.impl("winograd_backward", _backward, "CPU")
 
 
 def convolve(x: Tensor, weight: Tensor, *, moments: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the 3x3 convolution of stride 1 with a border of one zero, and what a batch-norm asks of it.
+    """Return the 3x3 convolution of stride 1 with a border of one zero, and the statistics for a batch norm.
 
     Tiles of 2x2 outputs take 16 multiplications per pair of channels instead of 36: F(2x2, 3x3) of Lavin and
     Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1. So do both gradients.
@@ -82,8 +82,8 @@ def convolve(x: Tensor, weight: Tensor, *, moments: bool) -> tuple[Tensor, Tenso
     In float32 it was no less exact than torch's direct convolution. Root mean square errors, relative to that
     of the result in float64, for 16 to 64 channels, three times as many outputs, and 64 rectified random
     images of 32 to 8 pixels: maps 1.5e-7 to 2.4e-7 (torch 1.5e-7 to 2.8e-7), gradients of x 2.3e-7 to 4.5e-7
-    (3.7e-7 to 7e-7), of weights 4e-7 to 9e-7 (3.9e-7 to 1.1e-6). What is no number reaches the outputs that
-    see it, and no others; what is infinite may reach them as no number.
+    (3.7e-7 to 7e-7), of weights 4e-7 to 9e-7 (3.9e-7 to 1.1e-6). A NaN reaches the outputs that see it, and
+    no others; an infinite number may reach them as NaN.
 
     It takes less time than torch from 8 channels on; networks of the literature have no fewer.
 

@@ -1,4 +1,4 @@
-"""The numbers of `ChoiceBlock` from the same parameters, with fewer passes over the feature maps.
+"""The function of `ChoiceBlock` with the same parameters, and fewer passes over the feature maps.
 
 The weight of an option is folded into the batch-norm that ends it, and the input is added once for all
 options instead of once in each. The operator `nasforge_plugins.kernels.bottlenecks.narrow` computes
@@ -26,7 +26,7 @@ class MixedBlock(ChoiceBlock):
     """A `ChoiceBlock` over `MBConv` options and the identity."""
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None, plain: bool = False) -> Tensor:
-        """Return the weighted sum of the options; ``plain`` asks for every one by its own modules."""
+        """Return the weighted sum of the options; ``plain`` runs each with its own modules."""
         mix = partial(super().mix if plain else self.mix, weights=weights)
         return bypass(x, self.share, mix) if self.share > 1 else mix(x)
 
@@ -53,7 +53,7 @@ class MixedBlock(ChoiceBlock):
 
 
 def _normed(block: MBConv, y: Tensor, scale: Tensor) -> Tensor:
-    """Return ``scale`` times what `MBConv` adds to its input, given what its last norm normalises."""
+    """Return ``scale`` times the branch of an `MBConv`, given the input of its last norm."""
     norm = block.project_norm
     if norm.training:
         assert norm.num_batches_tracked is not None

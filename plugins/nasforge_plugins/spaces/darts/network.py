@@ -71,7 +71,7 @@ class ImageNetStem(nn.Module):
 
 
 class Layout(NamedTuple):
-    """The cells of a network and what they leave for others to see.
+    """The cells of a network, and the maps that distillers and the auxiliary head use.
 
     Attributes:
         stem_channels: Channels behind the stem.
@@ -172,14 +172,14 @@ class DartsNetwork(Network):
     def _executor(
         self, x: Tensor, weights: OptionWeights | None
     ) -> tuple[Callable[[DartsCell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Return what computes a cell, and what its inputs go through before: two cells read each output.
+        """Return a function that computes a cell, and one for its inputs, as two cells read each output.
 
         The fast ways are for real numbers in one precision only.
         """
         # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
         # modules, which only the reference calls one by one.
         exact = x.dtype in {torch.float32, torch.float64} and (
-            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # there is no autocast of "meta"
+            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # autocast does not know "meta"
         )
         if self.execution == "reference" or computes_plainly(self) or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output

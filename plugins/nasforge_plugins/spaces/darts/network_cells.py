@@ -1,4 +1,4 @@
-"""Network cells, and supernets of which single options run: operation by operation, on shared inputs."""
+"""Cells computed operation by operation on shared inputs: networks, and supernets with single options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SingleCells:
         self.statistics = RunningStatistics()
 
     def __call__(self, cell: DartsCell, before: Tensor, previous: Tensor) -> Tensor:
-        """Return what ``cell(before, previous, weights)`` returns, of inputs that are rectified already."""
+        """Return ``cell(before, previous, weights)``, given inputs that are rectified already."""
         states = {
             "in0": self.make_state(cell.before.forward_rectified(before)),
             "in1": self.make_state(cell.previous.forward_rectified(previous)),
@@ -47,7 +47,7 @@ class SingleCells:
         return concatenate([states[f"node{index}"].x for index in range(NODES)])
 
     def make_state(self, x: Tensor) -> _State:
-        """Return a node's map ``(B, C, H, W)``, with what its readers compute of it kept between them."""
+        """Wrap a node's map ``(B, C, H, W)``, so that its readers share their intermediate results."""
         return _State(x, self.statistics)
 
     def run_edge(self, edge: Edge, state: _State) -> Tensor:
@@ -72,7 +72,7 @@ class _State:
         return {}
 
     def run(self, name: str, option: nn.Module) -> Tensor:
-        """Return what ``option`` makes of this map."""
+        """Return the result of ``option`` for this map."""
         if isinstance(option, FactorizedReduce):
             return option.forward_rectified(self.relu)
         if isinstance(option, SeparableConv):

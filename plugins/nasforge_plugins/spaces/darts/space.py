@@ -97,7 +97,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         return _to_arch(Genotype(*map(tuple, cells)))
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
-        """Return what one mutation can make: another operation, or the same one on another free input."""
+        """Return all results of one mutation: another operation, or the same one on another free input."""
         found: dict[Arch, None] = {}
         genotype = self.genotype(arch)
         for place, cell in enumerate(genotype):

@@ -1,4 +1,4 @@
-"""Supernet cells computed by source state: what the edges leaving a state have in common is done once.
+"""Supernet cells computed by source state: work that the edges leaving a state share is done once.
 
 Every edge of a supernet has all eight operations, so the convolutions of equal shape that read one state run
 as one, with stacked channels; see `nasforge_plugins.kernels.folding` for how they end in a sum. Pools and the
@@ -48,7 +48,7 @@ class MixedCells:
         self.statistics = RunningStatistics()
 
     def __call__(self, cell: DartsCell, before: Tensor, previous: Tensor) -> Tensor:
-        """Return what ``cell(before, previous, weights)`` returns, of inputs that are rectified already."""
+        """Return ``cell(before, previous, weights)``, given inputs that are rectified already."""
         states = {
             "in0": cell.before.forward_rectified(before),
             "in1": cell.previous.forward_rectified(previous),
@@ -82,7 +82,7 @@ class _Outgoing:
         state: The state, ``(B, C, H, W)``.
         stride: Side of the state divided by that of the nodes.
         scale: Factors of the edges by operation, ``(edges,)`` each; if empty, all are 1.
-        statistics: Receives what the batch norms have seen.
+        statistics: Receives the statistics of the batch norms.
     """
 
     def __init__(

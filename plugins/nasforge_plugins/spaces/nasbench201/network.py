@@ -55,7 +55,7 @@ class NasBench201Cell(nn.Module):
         Args:
             x: The first node.
             weights: Operation weights by edge name.
-            plain: Whether every operation is computed by its module, whatever is faster.
+            plain: Run every operation with its own module.
         """
         if self.fast and not plain:
             return sum_cell(self.list_operations(weights or {}), x, self.training)
