@@ -32,10 +32,10 @@ class ReluConvBn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised convolution of ``relu(x)``."""
-        return self.of_rectified(F.relu(x))
+        return self.forward_rectified(F.relu(x))
 
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """Return what `forward` returns, of an input that is rectified already."""
+    def forward_rectified(self, x: Tensor) -> Tensor:
+        """Return the result of `forward` for an input that is rectified already."""
         return self.norm(self.conv(x))
 
 
@@ -58,14 +58,14 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised halves of ``relu(x)``, side by side along the channels."""
-        return self.of_rectified(F.relu(x))
+        return self.forward_rectified(F.relu(x))
 
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """Return what `forward` returns, of an input that is rectified already."""
+    def forward_rectified(self, x: Tensor) -> Tensor:
+        """Return the result of `forward` for an input that is rectified already."""
         return self.norm(self.convolve(x))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """Return what the batch norm sees, of an input that is rectified already."""
+        """Return the input of the batch norm, for an input that is rectified already."""
         height, width = x.shape[2:]
         shifted = x if (height | width) % 2 == 0 else F.pad(x, (0, width % 2, 0, height % 2))
         shifted = shifted[:, :, 1:, 1:]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from nasforge_plugins.evaluators.zero_cost import filtering
 from nasforge_plugins.evaluators.zero_cost.filtering import Filtered
-from nasforge_plugins.ops.native.winograd import has_kernels
+from nasforge_plugins.kernels.convolution import has_kernels
 
 needs_kernels = pytest.mark.skipif(not has_kernels(torch.zeros(1)), reason="there is no C compiler")
 

@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy
 
 from nasforge.plugins import Registry
 from nasforge.space import Task
-from nasforge_plugins.ops.native.compiling import compiled
 from nasforge_plugins.searchers.gradient.curvature import (
     difference_product,
     dominant_eigenvalue,
@@ -196,11 +195,8 @@ def test_products_are_exact_on_a_supernet_in_double_precision(exact):
 
 @pytest.fixture
 def torch_alone(monkeypatch):
-    """Without kernels in C, which other tests have again, whatever becomes of this one."""
+    """Without kernels in C."""
     monkeypatch.setenv("NASFORGE_NATIVE", "0")
-    compiled.cache_clear()
-    yield
-    compiled.cache_clear()
 
 
 @pytest.mark.parametrize("execution", ["reference", "fast"])

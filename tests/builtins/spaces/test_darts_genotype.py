@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
+from nasforge_plugins.spaces.darts.names import KEPT
 from nasforge_plugins.spaces.darts.published import PUBLISHED
-from nasforge_plugins.spaces.darts.space import KEPT, DartsSpace
+from nasforge_plugins.spaces.darts.space import DartsSpace
 
 SPACE = DartsSpace(DartsConfig())
 FLAT = SPACE.notation(SPACE.parse("DARTS_V2"))

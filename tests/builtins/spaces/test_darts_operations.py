@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from nasforge_plugins.kernels.depthwise import Layer, depthwise, input_gradient, readable, stack
+from nasforge_plugins.kernels.folding import fold, moments, unfold
+from nasforge_plugins.kernels.interleaving import deinterleave, interleave
 from nasforge_plugins.ops.auxiliary import AuxiliaryHead
-from nasforge_plugins.ops.depthwise import Layer, depthwise, input_gradient, readable, stack
-from nasforge_plugins.ops.interleaving import deinterleave, interleave
-from nasforge_plugins.ops.normed import fold, moments, unfold
-from nasforge_plugins.ops.simple import concatenate
+from nasforge_plugins.ops.basics import concatenate
 
 
 def images(*shape):

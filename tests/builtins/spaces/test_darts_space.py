@@ -8,7 +8,8 @@ import pytest
 from nasforge.arch import Arch
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.space import KEPT, OPERATIONS, DartsSpace, edge_name, inputs_name, sources
+from nasforge_plugins.spaces.darts.names import KEPT, OPERATIONS, edge_name, inputs_name, sources
+from nasforge_plugins.spaces.darts.space import DartsSpace
 
 SPACE = DartsSpace(DartsConfig())
 

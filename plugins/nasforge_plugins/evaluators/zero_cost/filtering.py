@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from nasforge_plugins.ops.native.winograd import convolve, convolve_backward, has_kernels
+from nasforge_plugins.kernels.convolution import convolve, convolve_backward, has_kernels
 
 __all__ = ["Filtered"]
 
@@ -17,7 +17,7 @@ __all__ = ["Filtered"]
 class Filtered(TorchFunctionMode):
     """Computes 3x3 convolutions of stride 1 by minimal filtering, where there are kernels for that.
 
-    See `nasforge_plugins.ops.native.winograd.convolve`. What is computed in such a block can be
+    See `nasforge_plugins.kernels.convolution.convolve`. What is computed in such a block can be
     differentiated once, not twice.
     """
 

@@ -16,7 +16,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
     Args:
         channels: The wanted number.
-        divisor: What the result is a multiple of.
+        divisor: Divides the result.
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
@@ -73,7 +73,7 @@ class MBConv(nn.Module):
         return x + self.drop_path(y) if self.residual else y
 
     def narrow(self, x: Tensor) -> Tensor:
-        """Return what the last batch-norm normalises, shape ``(B, c_out, H / stride, W / stride)``."""
+        """Return the input of the last batch norm, shape ``(B, c_out, H / stride, W / stride)``."""
         y = F.silu(self.expand_norm(self.expand(x)))
         return self.project(self.squeeze(F.silu(self.depthwise_norm(self.depthwise(y)))))
 

@@ -1,10 +1,10 @@
-"""The numbers of `ChoiceBlock` from the same parameters, with fewer passes over the feature maps.
+"""The function of `ChoiceBlock` with the same parameters, and fewer passes over the feature maps.
 
 The weight of an option is folded into the batch-norm that ends it, and the input is added once for all
-options instead of once in each. On a CPU, what comes before that norm is computed by kernels in C, see
-`nasforge_plugins.spaces.chain.narrow`. Running the convolutions of all options as one, which helps in cells
-whose edges share a source, made these blocks twice as slow by torch: depthwise and narrowing convolutions
-need the slices copied apart again.
+options instead of once in each. The operator `nasforge_plugins.kernels.bottlenecks.narrow` computes
+everything before that norm. Running the convolutions of all options as one, which helps in cells whose edges
+share a source, made these blocks twice as slow in torch, because depthwise and narrowing convolutions need
+the slices copied apart again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.nn import ChoiceBlock, OptionWeights, bypass
+from nasforge_plugins.kernels.bottlenecks import narrow
 from nasforge_plugins.spaces.chain.blocks import MBConv
-from nasforge_plugins.spaces.chain.narrow import has_kernels, narrow
 
 __all__ = ["MixedBlock"]
 
@@ -26,7 +26,7 @@ class MixedBlock(ChoiceBlock):
     """A `ChoiceBlock` over `MBConv` options and the identity."""
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None, plain: bool = False) -> Tensor:
-        """Return the weighted sum of the options; ``plain`` asks for every one by its own modules."""
+        """Return the weighted sum of the options; ``plain`` runs each with its own modules."""
         mix = partial(super().mix if plain else self.mix, weights=weights)
         return bypass(x, self.share, mix) if self.share > 1 else mix(x)
 
@@ -36,9 +36,7 @@ class MixedBlock(ChoiceBlock):
         if scale is None or isinstance(scale, int):
             return super().mix(x, weights)
         blocks = [option for option in self.options.values() if isinstance(option, MBConv)]
-        # Nothing is attributed to modules here, as costs are on the meta device, which has no kernels.
-        native = has_kernels(blocks, x)
-        narrowed = iter(narrow(blocks, x) if native else (block.narrow(x) for block in blocks))
+        narrowed = narrow(blocks, x)
         branches: Tensor | None = None
         straight = []
         for i, option in enumerate(self.options.values()):
@@ -55,7 +53,7 @@ class MixedBlock(ChoiceBlock):
 
 
 def _normed(block: MBConv, y: Tensor, scale: Tensor) -> Tensor:
-    """Return ``scale`` times what `MBConv` adds to its input, given what its last norm normalises."""
+    """Return ``scale`` times the branch of an `MBConv`, given the input of its last norm."""
     norm = block.project_norm
     if norm.training:
         assert norm.num_batches_tracked is not None

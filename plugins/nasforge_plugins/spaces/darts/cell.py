@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, DropPath, EdgeSum, OptionWeights, part_of
+from nasforge_plugins.ops.basics import Zero, pool
 from nasforge_plugins.ops.convolutions import FactorizedReduce, ReluConvBn, SeparableConv, separable_twice
-from nasforge_plugins.ops.simple import Zero, pool
-from nasforge_plugins.spaces.darts.genotype import NODES
-from nasforge_plugins.spaces.darts.space import edge_name, inputs_name
+from nasforge_plugins.spaces.darts.names import NODES, edge_name, inputs_name
 
-__all__ = ["Cell", "CellPlan", "Edge", "make_operation"]
+__all__ = ["CellPlan", "DartsCell", "Edge", "make_operation"]
 
 
 class CellPlan(NamedTuple):
@@ -83,7 +82,7 @@ class Edge(ChoiceBlock):
         return self.drop(super().forward(x, weights))
 
 
-class Cell(nn.Module):
+class DartsCell(nn.Module):
     """A cell, computed operation by operation.
 
     Args:

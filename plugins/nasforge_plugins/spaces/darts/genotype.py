@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nasforge.errors import ArchError, suggest
+from nasforge_plugins.spaces.darts.names import NODES
 
-__all__ = ["NODES", "Genotype", "parse_genotype", "parse_stages", "write_genotype"]
+__all__ = ["Genotype", "parse_genotype", "parse_stages", "write_genotype"]
 
-NODES = 4
 CONCAT = [2, 3, 4, 5]
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 TOKEN = re.compile(r"\s*(?:([A-Za-z_]\w*)|(-?\d{1,9})|'([^'\\\n]*)'|\"([^\"\\\n]*)\"|([()\[\],=]))")
@@ -37,7 +37,7 @@ def _shown(token: _Token) -> str:
     return repr(token.value) if token.kind != "end" else "the end"
 
 
-class _Reader:
+class _GenotypeReader:
     """A recursive-descent reader of one genotype."""
 
     def __init__(self, text: str) -> None:
@@ -159,7 +159,7 @@ def parse_genotype(text: str, operations: Sequence[str]) -> Genotype:
     Raises:
         ArchError: Names the character or the pair that is wrong.
     """
-    fields = _Reader(text).genotype()
+    fields = _GenotypeReader(text).genotype()
     for name in ("normal_concat", "reduce_concat"):
         if sorted(c for c in _as_list(fields[name]) if isinstance(c, int)) != CONCAT:
             raise ArchError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasforge.arch import Arch
+from nasforge.arch import Arch, Choice
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
 from nasforge.space import Scale, Task
-from nasforge_plugins.spaces.darts.cell import Cell, CellPlan
+from nasforge_plugins.kernels.door import computes_plainly
+from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.genotype import NODES
-from nasforge_plugins.spaces.darts.mixed import MixedCells
-from nasforge_plugins.spaces.darts.single import SingleCells
-from nasforge_plugins.spaces.darts.space import DartsSpace
+from nasforge_plugins.spaces.darts.names import NODES
+from nasforge_plugins.spaces.darts.network_cells import SingleCells
+from nasforge_plugins.spaces.darts.supernet_cells import MixedCells
 
-__all__ = ["CellNetwork", "CifarStem", "ImageNetStem", "Layout", "plan"]
+__all__ = ["CifarStem", "DartsNetwork", "ImageNetStem", "Layout", "plan"]
 
 
 class CifarStem(nn.Module):
@@ -71,7 +71,7 @@ class ImageNetStem(nn.Module):
 
 
 class Layout(NamedTuple):
-    """The cells of a network and what they leave for others to see.
+    """The cells of a network, and the maps that distillers and the auxiliary head use.
 
     Attributes:
         stem_channels: Channels behind the stem.
@@ -122,11 +122,12 @@ def plan(config: DartsConfig, task: Task, scale: Scale) -> Layout:
     return Layout(stem_channels, tuple(cells), taps, features, sides)
 
 
-class CellNetwork(Network):
+class DartsNetwork(Network):
     """A stem, cells, and a linear classifier on the average of the last map.
 
     Args:
-        space: The space it belongs to.
+        config: The options of the space.
+        choices: Its choices.
         task: Input and output sizes.
         arch: The architecture; None makes the supernet.
         scale: Which of the three networks; only the final one has batch norms with scale and shift in its
@@ -135,16 +136,17 @@ class CellNetwork(Network):
 
     has_blocks = True
 
-    def __init__(self, space: DartsSpace, task: Task, arch: Arch | None, scale: Scale) -> None:
+    def __init__(
+        self, config: DartsConfig, choices: Sequence[Choice], task: Task, arch: Arch | None, scale: Scale
+    ) -> None:
         super().__init__()
-        config = space.config
         layout = plan(config, task, scale)
-        choices = {choice.name: choice for choice in space.choices}
+        by_name = {choice.name: choice for choice in choices}
         stem = ImageNetStem if config.stem == "imagenet" else CifarStem
         self.stem = stem(task.in_channels, layout.stem_channels)
         pool_norm = config.pool_batch_norm and scale == "search"
         self.cells = nn.ModuleList(
-            [Cell(cell, choices, arch, scale == "final", pool_norm) for cell in layout.cells]
+            [DartsCell(cell, by_name, arch, scale == "final", pool_norm) for cell in layout.cells]
         )
         self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
         partial = scale == "search" and config.partial_channels > 1
@@ -163,23 +165,23 @@ class CellNetwork(Network):
         for cell in self.cells:
             if outputs:
                 before, previous = previous, enter(outputs[-1])
-            outputs.append(self.run_block(cell, partial(run, cast("Cell", cell)), before, previous))
+            outputs.append(self.run_block(cell, partial(run, cast("DartsCell", cell)), before, previous))
         logits = self.classifier(outputs[-1].mean((2, 3)))
         return Output(logits, tuple(outputs[tap] for tap in self.taps))
 
     def _executor(
         self, x: Tensor, weights: OptionWeights | None
-    ) -> tuple[Callable[[Cell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Return what computes a cell, and what its inputs go through before: two cells read each output.
+    ) -> tuple[Callable[[DartsCell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return a function that computes a cell, and one for its inputs, as two cells read each output.
 
         The fast ways are for real numbers in one precision only.
         """
         # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
         # modules, which only the reference calls one by one.
         exact = x.dtype in {torch.float32, torch.float64} and (
-            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # there is no autocast of "meta"
+            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # autocast does not know "meta"
         )
-        if self.execution == "reference" or self.plain or x.is_meta or not exact:
+        if self.execution == "reference" or computes_plainly(self) or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
         if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
             return MixedCells(weights), F.relu

@@ -16,12 +16,20 @@ from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.genotype import (
-    NODES,
     Genotype,
     Pair,
     parse_genotype,
     parse_stages,
     write_genotype,
+)
+from nasforge_plugins.spaces.darts.names import (
+    CELLS,
+    KEPT,
+    NODES,
+    OPERATIONS,
+    edge_name,
+    inputs_name,
+    sources,
 )
 from nasforge_plugins.spaces.darts.published import ALIASES, PUBLISHED
 
@@ -30,37 +38,7 @@ if TYPE_CHECKING:
 
     from nasforge.nn.output import Network
 
-__all__ = ["CELLS", "OPERATIONS", "DartsSpace", "edge_name", "inputs_name", "sources"]
-
-CELLS = ("normal", "reduce")
-OPERATIONS = (
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "none",
-)
-"""The candidates of an edge, in the order of CDARTS."""
-
-KEPT = OPERATIONS[:-1]
-
-
-def sources(node: int) -> tuple[str, ...]:
-    """Return the names of the states that a node may take: both cell inputs and the nodes before it."""
-    return ("in0", "in1", *(f"node{n}" for n in range(node)))
-
-
-def inputs_name(cell: str, node: int) -> str:
-    """Return the name of the choice of a node's two inputs."""
-    return f"{cell}/node{node}/inputs"
-
-
-def edge_name(cell: str, node: int, source: str) -> str:
-    """Return the name of the choice of the operation between ``source`` and a node."""
-    return f"{cell}/node{node}/{source}"
+__all__ = ["DartsSpace"]
 
 
 class DartsSpace(NetworkSpace[DartsConfig]):
@@ -119,7 +97,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         return _to_arch(Genotype(*map(tuple, cells)))
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
-        """Return what one mutation can make: another operation, or the same one on another free input."""
+        """Return all results of one mutation: another operation, or the same one on another free input."""
         found: dict[Arch, None] = {}
         genotype = self.genotype(arch)
         for place, cell in enumerate(genotype):
@@ -273,11 +251,11 @@ class DartsSpace(NetworkSpace[DartsConfig]):
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network or, without an architecture, the supernet; see `NetworkSpace.build`."""
-        from nasforge_plugins.spaces.darts.network import CellNetwork
+        from nasforge_plugins.spaces.darts.network import DartsNetwork
 
         if arch is not None:
             self.validate(arch)
-        return CellNetwork(self, task, arch, scale)
+        return DartsNetwork(self.config, self.choices, task, arch, scale)
 
     def build_auxiliary(self, task: Task) -> tuple[nn.Module, int]:
         """Build the auxiliary classifier for training the final network.

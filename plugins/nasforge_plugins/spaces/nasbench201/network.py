@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import cast
@@ -9,18 +10,26 @@ from typing import cast
 from torch import Tensor, nn
 
 from nasforge.arch import Arch
-from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, part_of
+from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, Picked, part_of
 from nasforge.space import Task
-from nasforge_plugins.spaces.nasbench201.fast import run_fast
+from nasforge_plugins.kernels.door import computes_plainly
+from nasforge_plugins.kernels.sum_cell import CellOperation, OperationKind, sum_cell
 from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
-from nasforge_plugins.spaces.nasbench201.operations import ResidualReduction, make_operation
+from nasforge_plugins.spaces.nasbench201.operations import NormalisedConv, ResidualReduction, make_operation
 
-__all__ = ["Cell", "CellNetwork"]
+__all__ = ["NasBench201Cell", "NasBench201Network"]
 
 STAGES = 3
+KINDS: dict[str, OperationKind] = {
+    "nor_conv_1x1": "conv_1x1",
+    "nor_conv_3x3": "conv_3x3",
+    "skip_connect": "skip",
+    "avg_pool_3x3": "pool",
+}
+"""Operations by their names in `sum_cell`; ``none`` adds nothing."""
 
 
-class Cell(nn.Module):
+class NasBench201Cell(nn.Module):
     """Four nodes, each the sum of its edges from all nodes before; the last one is the output.
 
     Args:
@@ -46,10 +55,10 @@ class Cell(nn.Module):
         Args:
             x: The first node.
             weights: Operation weights by edge name.
-            plain: Whether every operation is computed by its module, whatever is faster.
+            plain: Run every operation with its own module.
         """
         if self.fast and not plain:
-            return run_fast(cast("list[ChoiceBlock]", list(self.edges.values())), x, weights, self.training)
+            return sum_cell(self.list_operations(weights or {}), x, self.training)
         nodes: list[Tensor] = [x]
         for (node, source), edge in zip(EDGES, self.edges.values(), strict=True):
             value = edge(nodes[source], weights)
@@ -59,8 +68,38 @@ class Cell(nn.Module):
                 nodes[node] = nodes[node] + value
         return nodes[-1]
 
+    def list_operations(self, weights: OptionWeights) -> list[CellOperation]:
+        """Return the operations that run, sorted by source and node.
 
-class CellNetwork(Network):
+        Args:
+            weights: Operation weights by edge name.
+        """
+        edges = zip(EDGES, cast("list[ChoiceBlock]", list(self.edges.values())), strict=True)
+        return [
+            operation
+            for (node, source), edge in sorted(edges, key=lambda pair: pair[0][::-1])
+            for operation in _list_of_edge(source, node, edge, weights.get(edge.choice.name))
+        ]
+
+
+def _list_of_edge(
+    source: int, node: int, edge: ChoiceBlock, weight: Tensor | int | None
+) -> Iterator[CellOperation]:
+    options, names, factors = edge.choice.options, list(edge.options), weight
+    if isinstance(weight, int):
+        names, factors = [options[weight]], weight.weight if isinstance(weight, Picked) else None
+    for name in names:
+        if name in KINDS:
+            found = CellOperation(source, node, KINDS[name], factors=cast("Tensor | None", factors))
+            if isinstance(weight, Tensor):
+                found = found._replace(place=options.index(name))
+            option = edge.options[name]
+            if isinstance(option, NormalisedConv):
+                found = found._replace(weight=option.conv.weight, norm=option.norm)
+            yield found
+
+
+class NasBench201Network(Network):
     """A network of equal cells (NAS-Bench-201, figure 1).
 
     Features are the outputs of the two residual blocks and the map that is pooled for the classifier.
@@ -96,7 +135,8 @@ class CellNetwork(Network):
             nn.Conv2d(task.in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )
         self.stages = nn.ModuleList(
-            nn.ModuleList(Cell(width, arch, affine, fast, share) for _ in range(cells)) for width in widths
+            nn.ModuleList(NasBench201Cell(width, arch, affine, fast, share) for _ in range(cells))
+            for width in widths
         )
         self.reductions = nn.ModuleList(
             ResidualReduction(before, after) for before, after in pairwise(widths)
@@ -118,7 +158,7 @@ class CellNetwork(Network):
                 x = self.reductions[stage - 1](x)
                 features.append(x)
             for cell in cast("nn.ModuleList", cells):
-                x = self.run_block(cell, partial(cell, weights=weights, plain=self.plain), x)
+                x = self.run_block(cell, partial(cell, weights=weights, plain=computes_plainly(self)), x)
         if self.norm is not None:
             x = self.norm(x).relu()
         features.append(x)

@@ -60,7 +60,7 @@ def parse_cell(text: str) -> tuple[str, ...]:
     Raises:
         ArchError: Names the first character that is wrong and what belongs there.
     """
-    reader = _Reader(text)
+    reader = _CellReader(text)
     operations = []
     for node in (1, 2, 3):
         if node > 1:
@@ -75,7 +75,7 @@ def parse_cell(text: str) -> tuple[str, ...]:
     return tuple(operations)
 
 
-class _Reader:
+class _CellReader:
     """Walks over a string and words errors with the position, counted from 1."""
 
     def __init__(self, text: str) -> None:

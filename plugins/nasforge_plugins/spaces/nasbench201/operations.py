@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["NormalisedConv", "ResidualReduction", "Zero", "average_pool", "make_operation"]
+from nasforge_plugins.ops.basics import average_pool
+
+__all__ = ["NoOperation", "NormalisedConv", "ResidualReduction", "make_operation"]
 
 
 class NormalisedConv(nn.Module):
@@ -28,7 +30,7 @@ class NormalisedConv(nn.Module):
         return self.norm(self.conv(x.relu()))
 
 
-class Zero(nn.Module):
+class NoOperation(nn.Module):
     """``none``: zeros of the input's shape."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,13 +38,8 @@ class Zero(nn.Module):
         return x.new_zeros(()).expand_as(x)
 
 
-def average_pool(x: Tensor) -> Tensor:
-    """``avg_pool_3x3``: the mean over a 3x3 window of the pixels inside the image."""
-    return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-
-
 class AveragePool(nn.Module):
-    """`average_pool` as a module."""
+    """``avg_pool_3x3``: the mean over a 3x3 window of the pixels inside the image."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled map, same shape."""
@@ -80,7 +77,7 @@ def make_operation(name: str, channels: int, affine: bool) -> nn.Module:
     """
     match name:
         case "none":
-            return Zero()
+            return NoOperation()
         case "skip_connect":
             return nn.Identity()
         case "avg_pool_3x3":

@@ -186,7 +186,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network on the benchmark's skeleton; see `NetworkSpace.build`."""
-        from nasforge_plugins.spaces.nasbench201.network import CellNetwork
+        from nasforge_plugins.spaces.nasbench201.network import NasBench201Network
 
         if arch is not None:
             self.validate(arch)
@@ -197,7 +197,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
             "eval": (config.eval_channels, config.eval_cells),
             "final": (config.channels, config.cells),
         }[scale]
-        return CellNetwork(
+        return NasBench201Network(
             task,
             arch,
             channels=channels,

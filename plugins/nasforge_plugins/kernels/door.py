@@ -1,0 +1,67 @@
+"""The only way to the kernels in C, and the conditions under which networks compute without operators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple, cast
+
+import torch
+
+from nasforge.nn import Network
+
+__all__ = ["Kernel", "computes_plainly", "find_kernel"]
+
+FOLDER = f"{__package__}.c"
+REGISTRATION = f"{FOLDER}.registration"
+
+
+class Kernel(NamedTuple):
+    """The implementation of an operator in C.
+
+    Attributes:
+        fits: Returns whether ``run`` can compute an input; compiles the kernel on its first call.
+        run: Computes the operator.
+    """
+
+    fits: Callable[..., bool]
+    run: Callable[..., Any]
+
+
+def find_kernel(operator: str, *given: Any) -> Callable[..., Any] | None:
+    """Return the implementation of an operator in C, or None if the fallback has to compute.
+
+    Reasons for None: the input does not fit, there is no compiler, the folder ``c`` was deleted, or the
+    environment variable ``NASFORGE_NATIVE`` is ``0``.
+
+    Args:
+        operator: Name under which it is registered.
+        given: Arguments of its ``fits``.
+    """
+    if os.environ.get("NASFORGE_NATIVE") == "0":
+        return None
+    kernel = _kernels().get(operator)
+    return kernel.run if kernel is not None and kernel.fits(*given) else None
+
+
+def computes_plainly(network: Network) -> bool:
+    """Return whether a network must run its plain modules: on request, or while it is being exported.
+
+    Custom operators have no meaning outside this process, so an exported program must not contain them.
+    """
+    # Older versions of torch report an export as a compilation.
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return network.plain or exporting()
+
+
+@cache
+def _kernels() -> Mapping[str, Kernel]:
+    try:
+        registration = import_module(REGISTRATION)
+    except ModuleNotFoundError as error:
+        if error.name not in {FOLDER, REGISTRATION}:
+            raise
+        return {}
+    return cast("Mapping[str, Kernel]", registration.KERNELS)

@@ -1,1 +1,0 @@
-"""Kernels in C for what torch is slow at on a CPU; everything works without them, too."""
