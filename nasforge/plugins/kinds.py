@@ -103,8 +103,7 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
             checks="nasforge.testing.evaluators:CHECKS",
             tables={
                 "evaluator": "How the architectures that a searcher proposes are scored.",
-                "evaluator.base": "How they are scored for an evaluator that builds on another, such as "
-                "`predictor`.",
+                "evaluator.base": "The evaluator that the one in [evaluator] builds on.",
                 "train": "How the found architecture is trained from scratch.",
             },
         ),

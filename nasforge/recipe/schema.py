@@ -27,6 +27,17 @@ _PLAIN: Mapping[str, type[PluginConfig]] = {
 }
 """Tables that are no plugin's."""
 
+_ABOUT = {
+    "data": "The images, and who may use which.",
+    "space": "The architectures to choose from.",
+    "searcher": "What finds the architecture.",
+    "distiller": "How the networks of a search teach each other.",
+    "evaluator": "What scores the architectures that a searcher proposes.",
+    "evaluator.base": "The evaluator that the one in [evaluator] builds on.",
+    "train": "How the found architecture is trained from scratch.",
+    "train.distiller": "How a finished network teaches the one that is trained.",
+}
+
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
     """Describe every table and option that a recipe may have.
