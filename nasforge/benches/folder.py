@@ -11,6 +11,7 @@ from nasforge.errors import RunError
 from nasforge.files import read_json, write_json, write_text
 from nasforge.recipe import Recipe
 from nasforge.runs.folder import differences, inputs_of
+from nasforge.runs.lock import LOCK_FILES
 
 __all__ = ["BenchFolder", "bench_inputs"]
 
@@ -59,7 +60,7 @@ class BenchFolder:
             RunError: The folder belongs to another bench, or is something else.
         """
         known = self.inputs
-        if known is None and any(file.name != ".lock" for file in self.path.iterdir()):
+        if known is None and any(file.name not in LOCK_FILES for file in self.path.iterdir()):
             raise RunError(
                 f"{self.path}: exists and is no bench. Choose another name with --set run.name=… or another "
                 "place with --out."
