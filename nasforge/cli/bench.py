@@ -67,7 +67,7 @@ def bench(
 
     from nasforge import api
     from nasforge.benches.standings import cells, head
-    from nasforge.cli.output import print_json, print_table, say_error
+    from nasforge.cli.output import print_error, print_json, print_table
 
     try:
         found = api.bench(
@@ -79,7 +79,7 @@ def bench(
             default_observers=[] if as_json else default_observers(registry),
         )
     except KeyboardInterrupt:
-        say_error("interrupted. The same command goes on; finished runs are kept.")
+        print_error("interrupted. The same command goes on; finished runs are kept.")
         raise typer.Exit(130) from None
     if as_json:
         print_json([standing.to_json() for standing in found.standings])

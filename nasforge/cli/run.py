@@ -52,7 +52,7 @@ def run(
     _check_first(recipe, profile, sets or [], registry)
 
     from nasforge import api
-    from nasforge.cli.output import say_error
+    from nasforge.cli.output import print_error
 
     try:
         result = api.run(
@@ -66,7 +66,7 @@ def run(
             default_observers=default_observers(registry),
         )
     except KeyboardInterrupt:
-        say_error("interrupted. The same command goes on from the last checkpoint.")
+        print_error("interrupted. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
     _print_summary(result)
     if result.was_finished:
