@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers
+from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers, repeated
 
 if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
@@ -39,11 +39,10 @@ def bench(
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(
+        repeated(
             "--option",
             metavar="NAME.KEY=VALUE",
-            help="An option of one searcher, such as evolution.population=20. May be repeated.",
-            show_default=False,
+            about="An option of one searcher, such as evolution.population=20.",
         ),
     ] = None,
     profile: Profile = None,

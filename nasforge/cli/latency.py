@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json, Profile, Recipe, Sets
+from nasforge.cli.options import Device, Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
     from nasforge.cost.latency_table import LatencyTable
@@ -34,9 +34,7 @@ def build_table(
             "--out", "-o", metavar="FILE", help="Write this .json file, not one in the data folder."
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, …; over the recipe's.")
-    ] = None,
+    device: Device = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per call.")] = 1,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; over the recipe's.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json
+from nasforge.cli.options import Json, repeated, set_option
 
 if TYPE_CHECKING:
     from nasforge.plugins import Plugin, Registry
@@ -49,23 +49,11 @@ def check(
         ),
     ] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            "-s",
-            metavar="OPTION=VALUE",
-            help="Set an option for the checks, such as the path of images. May be repeated.",
-            show_default=False,
-        ),
+        list[str] | None, set_option("Set an option for the checks, such as the path of images.")
     ] = None,
     waive: Annotated[
         list[str] | None,
-        typer.Option(
-            "--waive",
-            metavar="CHECK=REASON",
-            help="Expect a check to fail, and say why. May be repeated.",
-            show_default=False,
-        ),
+        repeated("--waive", metavar="CHECK=REASON", about="Expect a check to fail, and give the reason."),
     ] = None,
     as_json: Json = False,
 ) -> None:

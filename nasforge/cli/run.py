@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Profile, Sets, default_observers
+from nasforge.cli.options import Device, Profile, Sets, default_observers
 
 if TYPE_CHECKING:
     from nasforge.api import RunResult
@@ -31,10 +31,7 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder that holds the run folder.")
     ] = Path("runs"),
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
-    ] = None,
+    device: Device = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the run; over the recipe's.")
     ] = None,
