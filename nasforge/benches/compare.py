@@ -1,4 +1,4 @@
-"""Finished runs and benches, read from their folders and compared."""
+"""Comparisons of finished runs and benches, read from their folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nasforge.runs.folder import RunFolder, differences
 __all__ = ["Comparison", "Finished", "compare_folders", "read_folder"]
 
 TABLES = ("space", "data", "evaluator", "train", "constraints", "budget")
-"""What must be equal in all runs: they are comparable if nothing but searcher and seed differs."""
+"""Tables that must be equal in all runs, so that only searcher and seed differ."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Finished:
     """One run of one searcher.
 
     Attributes:
-        folder: Where it is.
-        label: What its searcher is called.
+        folder: The run folder or the folder of its bench.
+        label: Name of its searcher.
         options: The searcher's options.
         seed: Its seed.
-        tables: What must be equal in runs that are compared, by the names of `TABLES`.
-        metrics: What it found: ``"accuracy"`` on the test images, ``"score"`` of the evaluator, what a table
-            knows of the architecture, ``"params"`` and ``"macs"``.
-        evaluations: How many evaluations it made, if that is known.
-        seconds: What they cost, if that is known.
-        baseline: What its bench compares with, if it belongs to one.
+        tables: The tables named in `TABLES`, equal in runs that are compared.
+        metrics: Results: ``"accuracy"`` on the test images, ``"score"`` of the evaluator, entries of a table
+            for the architecture, ``"params"`` and ``"macs"``.
+        evaluations: Number of evaluations, if known.
+        seconds: Their total cost, if known.
+        baseline: Name of the baseline of its bench, if it belongs to one.
     """
 
     folder: Path
@@ -54,10 +54,10 @@ class Comparison:
     """Searchers side by side.
 
     Attributes:
-        metric: What is compared.
+        metric: Name of the compared number.
         baseline: The searcher that the others are compared with.
         standings: A line per searcher.
-        notes: What to bear in mind when reading it.
+        notes: Remarks for readers.
     """
 
     metric: str
@@ -73,10 +73,10 @@ def compare_folders(
 
     Args:
         paths: Folders of finished runs, or of benches.
-        metric: What to compare; None for the first of test accuracy, score and what a table knows that every
-            run has.
-        baseline: What to compare with; None for the baseline of a bench, ``"random"``, or the first.
-        allow: Which of `TABLES` may differ.
+        metric: The number to compare; None for the first of test accuracy, score and entries of a table that
+            every run has.
+        baseline: The searcher to compare with; None for the baseline of a bench, ``"random"``, or the first.
+        allow: The `TABLES` that may differ.
 
     Raises:
         RunError: A folder is none of these, the runs are not comparable, or a name is unknown.
@@ -143,7 +143,7 @@ def _bench_runs(bench: BenchFolder, inputs: Mapping[str, Any]) -> list[Finished]
     found = []
     for label, searcher in inputs["searchers"].items():
         options = {k: v for k, v in searcher.items() if k != "use" and v != CEILING}
-        for row in bench.results(label):
+        for row in bench.read_results(label):
             numbers = {k: v for k, v in row["metrics"].items() if isinstance(v, int | float)}
             found.append(
                 Finished(
@@ -170,14 +170,14 @@ def _stored(path: Path) -> dict[str, Any]:
 def _numbers(
     row: Mapping[str, Any], derived: Mapping[str, Any], tested: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return what a run found, what was measured last on top."""
+    """Merge the numbers of a run's stages; later stages win."""
     score = {"score": row["best_score"]} if "best_score" in row else {}
     merged = {**derived.get("looked_up", {}), **derived, **tested, **score}
     return {k: v for k, v in merged.items() if isinstance(v, int | float) and k not in ("seconds", "index")}
 
 
 def _check_comparable(runs: Sequence[Finished], allowed: Sequence[str]) -> list[str]:
-    """Raise what differs and may not; return what differs and may."""
+    """Raise forbidden differences; return permitted ones as notes."""
     first = runs[0]
     problems: list[str] = []
     notes: list[str] = []
@@ -197,7 +197,7 @@ def _check_comparable(runs: Sequence[Finished], allowed: Sequence[str]) -> list[
 
 
 def _named(runs: Sequence[Finished]) -> dict[str, list[Finished]]:
-    """Sort runs by searcher; searchers of one name are told apart by options that differ, then by folder."""
+    """Group runs by searcher; options that differ, then folders, distinguish searchers of one name."""
     alike: dict[tuple[str, str], list[Finished]] = {}
     for run in runs:
         alike.setdefault((run.label, to_toml(dict(run.options))), []).append(run)

@@ -60,7 +60,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
 
     @property
     def spent(self) -> bool:
-        """Whether nothing is left for another evaluation."""
+        """Whether the budget is spent."""
         used = self.evaluations if self.budget.unit == "evaluations" else self.seconds
         return used >= self.budget.amount
 
@@ -72,7 +72,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
             budget: The effort; None is the evaluator's default.
 
         Raises:
-            BudgetSpent: The result would come too late.
+            BudgetSpent: The budget is spent, or would be exceeded.
             RunError: Seconds are counted, and the evaluator does not report any.
         """
         if self.spent:

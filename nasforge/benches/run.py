@@ -20,7 +20,7 @@ from nasforge.constraints import COSTS
 from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.observer import Observer, Observers
-from nasforge.parallel.crew import Crew, Task
+from nasforge.parallel.crew import Crew, WorkItem
 from nasforge.parallel.messages import Message, Order, Send, revive_error
 from nasforge.parallel.processes import Process
 from nasforge.plugins import Registry
@@ -265,7 +265,7 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
     objectives = {e.label: objectives_of(e.config) for e in bench.entrants}
     for seed in bench.seeds:
         for entrant in bench.entrants:
-            if folder.result(entrant.label, seed) is not None:
+            if folder.read_result(entrant.label, seed) is not None:
                 continue
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
             resolved = {**tables, "run": {**tables["run"], "seed": seed}, "searcher": searcher}
@@ -281,10 +281,10 @@ def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, An
         return
     order = Order(f"{__name__}:{BenchWorker.__name__}", str(Path.cwd()))
     crew = Crew(workers, lambda number, receive: Process(order, receive))
-    waiting: dict[Task, Job] = {}
+    waiting: dict[WorkItem, Job] = {}
     try:
         for job in jobs:
-            waiting[task := Task(_alone(job).to_json())] = job
+            waiting[task := WorkItem(_alone(job).to_json())] = job
             crew.submit(task)
         while waiting:
             if (ended := crew.wait()) is not None:
@@ -293,7 +293,7 @@ def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, An
         crew.close()
 
 
-def _result_of(task: Task) -> dict[str, Any]:
+def _result_of(task: WorkItem) -> dict[str, Any]:
     """Return the result of a run that a worker has made.
 
     Raises:

@@ -18,7 +18,7 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: What stands behind ``nasforge``.
+        arguments: The words behind ``nasforge``.
 
     Returns:
         The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 130
@@ -39,7 +39,7 @@ def run_command(arguments: Sequence[str]) -> int:
             print_error(str(error))
             return error.exit_code
         except BrokenPipeError:
-            # Whoever read our output has gone (`nasforge plugins list | head -1`): nobody is left to tell.
+            # The reader of our output has gone (`nasforge plugins list | head -1`).
             sys.stderr.close()
             return 1
         except KeyboardInterrupt:

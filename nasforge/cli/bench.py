@@ -84,7 +84,7 @@ def bench(
         print_json([standing.to_json() for standing in found.standings])
         return
     print_table([cells(standing) for standing in found.standings], head=head(found.baseline))
-    _say_more(found)
+    _print_notes(found)
 
 
 def _overrides(searchers: str | None, seeds: int | None, budget: str | None, options: list[str]) -> list[str]:
@@ -101,7 +101,7 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
     return [*texts, *(f"bench.options.{option}" for option in options)]
 
 
-def _say_more(found: BenchResult) -> None:
+def _print_notes(found: BenchResult) -> None:
     from nasforge.benches.paired import CONFIDENCE
 
     print(

@@ -1,4 +1,4 @@
-"""A recipe for somebody's own images: look at them, and choose sizes that run."""
+"""A first recipe for a user's own images: inspects them and chooses sizes that run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class FoundImages:
-    """What is in somebody's folder of images.
+    """Contents of a folder of images.
 
     Attributes:
         root: The folder that holds ``train``, as a whole path.
@@ -49,7 +49,7 @@ class FoundImages:
 
 
 def look_at_images(path: Path) -> FoundImages:
-    """Find classes, numbers and sizes; opens some of the files, and reads no pixel.
+    """Find classes, numbers and sizes; opens some of the files and reads no pixels.
 
     Args:
         path: Folder with ``train/<class>/*.jpg`` and, if there are test images, ``test/`` or ``val/`` alike.
@@ -116,7 +116,7 @@ def recipe_text(
         name: Names the run's folder.
         budget: ``"smoke"`` shows that everything works, ``"minutes"`` is a first search, ``"full"`` has the
             published settings.
-        images: Somebody's images; None takes those of the base recipe.
+        images: The user's images; None takes those of the base recipe.
         device: Where to compute; None leaves it to the run.
         width: Channels of the final network, and a remark about them.
     """

@@ -45,7 +45,7 @@ def init(
 ) -> None:
     """Write a recipe that runs, for your own images or for those of a shipped recipe.
 
-    Without options it asks, if somebody is there to answer.
+    Without options it asks, if run in a terminal.
     """
     from nasforge.cli.first_recipe import BASES, look_at_images
     from nasforge.errors import RecipeError, suggest
@@ -104,7 +104,7 @@ def _checked(
     device: str | None,
     max_params: int | None,
 ) -> str:
-    """Return the text of a recipe that is right, in small too."""
+    """Return the text of a recipe that passes its check, with the profile smoke too."""
     import tomllib
 
     from nasforge.cli.first_recipe import recipe_text

@@ -1,4 +1,4 @@
-"""``nasforge inspect``: what a space holds, and what one of its architectures costs."""
+"""``nasforge inspect``: the choices of a space, and the cost of an architecture."""
 
 from __future__ import annotations
 

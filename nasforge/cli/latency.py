@@ -1,4 +1,4 @@
-"""``nasforge latency``: tables of what options take on a device, measured once."""
+"""``nasforge latency``: tables of the latency of options on a device, measured once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def build_table(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a table that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure every distinct option of a recipe's space once, and how well their sums predict networks."""
+    """Measure every distinct option of a space once, and the error of their sums against whole networks."""
     from nasforge.cli.output import print_json
     from nasforge.cost.latency_table import path_of
     from nasforge.errors import RunError

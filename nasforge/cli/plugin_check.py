@@ -24,7 +24,7 @@ NEED_NO_OPTIONS = ("listing_is_light", "options_are_described", "options_have_de
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one plugin ended: ``ok``, ``failed``, ``skipped`` or ``waived``."""
+    """Outcome of one check of one plugin: ``ok``, ``failed``, ``skipped`` or ``waived``."""
 
     plugin: str
     check: str
@@ -184,7 +184,7 @@ def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
 
 
 def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
-    """Return an installed space for a plugin that cannot work with the kit's own; or why there is none."""
+    """Return an installed space for a plugin that cannot use the kit's own, or the reason if none fits."""
     from nasforge.plugins.capabilities import kind_of
     from nasforge.recipe import Part
     from nasforge.runs.build import build

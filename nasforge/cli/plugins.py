@@ -1,4 +1,4 @@
-"""``nasforge plugins``: what is installed, and which options it has."""
+"""``nasforge plugins``: the installed plugins and their options."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Plugin:
     """Return the plugin of a name, and of a kind where the name is not enough.
 
     Raises:
-        PluginError: There is none, or there are several.
+        PluginError: No plugin has that name, or several do.
     """
     from nasforge.errors import PluginError, suggest
     from nasforge.plugins import KINDS

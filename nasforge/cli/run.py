@@ -1,4 +1,4 @@
-"""``nasforge run``: everything a recipe says, or the rest of it."""
+"""``nasforge run``: all stages of a recipe, or those that remain."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _print_summary(result: RunResult) -> None:
 
 
 def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return what a table says about the architecture; the search has not seen it."""
+    """Return a table's entries for the architecture, which the search has not seen."""
     return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
 
 
@@ -110,7 +110,7 @@ _SIZES = {"params": "parameters", "macs": "MACs", "memory": "memory, MiB", "late
 
 
 def _accuracies(found: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the accuracies out of a stage's result, also those among the metrics of an evaluation."""
+    """Return the accuracies in a stage's result, also those among the metrics of an evaluation."""
     measured = {
         name: float(value)
         for name, value in found.items()

@@ -110,7 +110,7 @@ def connect_to_ray(order: Order, workers: int, device: str) -> Connect:
     if not ray.is_initialized():
         alone = "RAY_ADDRESS" not in os.environ
         cpus = max(workers * threads, os.cpu_count() or 1)
-        # "local": without it Ray would join whatever cluster was started last on this computer.
+        # "local": without it Ray would join the cluster that was started last on this computer.
         own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         ray.init(**(own if alone else {}), log_to_driver=False, logging_level=logging.ERROR)
     there: dict[str, float] = ray.cluster_resources()

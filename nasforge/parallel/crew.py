@@ -1,4 +1,4 @@
-"""Workers and the tasks that wait for them, whatever the tasks are; the main process's side."""
+"""Workers and the tasks that wait for them, in the main process; tasks may be of any kind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Protocol
 from nasforge.errors import RunError
 from nasforge.parallel.messages import Message, Receive
 
-__all__ = ["Connect", "Crew", "Task", "Wire"]
+__all__ = ["Connect", "Crew", "Wire", "WorkItem"]
 
 PATIENCE = 5.0
 """Seconds without a message after which lost workers are looked for."""
 
 STARTS = 2
-"""How many workers in a row may be lost before they are ready; then none will ever be."""
+"""Workers lost in a row before they were ready; after so many the rest will be lost too."""
 
 
 class Wire(Protocol):
@@ -41,14 +41,14 @@ Connect = Callable[[int, Receive], Wire]
 
 
 @dataclass(eq=False)
-class Task:
+class WorkItem:
     """A piece of work for one worker.
 
     Attributes:
         content: JSON data for the worker.
         key: Tasks with the same key are never at work at the same time; None if there is no such limit.
-        attempts: How many have failed.
-        seconds: Wall-clock time of these attempts.
+        attempts: Number of failed attempts.
+        seconds: Their wall-clock time.
         outcome: The worker's last message once the task is over. ``lost`` stands beside its ``error`` if the
             worker ended without an answer.
     """
@@ -68,7 +68,7 @@ class _Seat:
     wire: Wire | None = None
     worker: int = 0
     ready: bool = False
-    task: Task | None = None
+    task: WorkItem | None = None
     since: float = field(default_factory=time.perf_counter)
 
 
@@ -76,9 +76,9 @@ class Crew:
     """Workers that start when there is work, are replaced when they are lost, and end on `close`.
 
     Args:
-        workers: How many tasks are at work at the same time.
+        workers: Number of tasks at work at the same time.
         connect: Starts a worker.
-        attempts: How often a task is tried. Fatal errors are not tried again.
+        attempts: Attempts at a task. After a fatal error there is no other.
         on_message: Called with every message of a task but the last, and the number of the worker from 1.
         on_retry: Called with a task and the reason of its failure before it is tried again.
     """
@@ -89,22 +89,22 @@ class Crew:
         connect: Connect,
         *,
         attempts: int = 1,
-        on_message: Callable[[Task | None, int, Message], None] = lambda task, worker, message: None,
-        on_retry: Callable[[Task, str], None] = lambda task, reason: None,
+        on_message: Callable[[WorkItem | None, int, Message], None] = lambda task, worker, message: None,
+        on_retry: Callable[[WorkItem, str], None] = lambda task, reason: None,
     ) -> None:
         self._connect, self._attempts = connect, attempts
         self._on_message, self._on_retry = on_message, on_retry
         self._seats = [_Seat(number) for number in range(workers)]
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[WorkItem] = deque()
         self._inbox: queue.SimpleQueue[tuple[_Seat, int, Message | None]] = queue.SimpleQueue()
         self._lost_at_start = 0
 
-    def submit(self, task: Task) -> None:
-        """Have a task done as soon as a worker is free."""
+    def submit(self, task: WorkItem) -> None:
+        """Queue a task; a worker does it as soon as one is free."""
         self._waiting.append(task)
         self._hand_out()
 
-    def wait(self) -> Task | None:
+    def wait(self) -> WorkItem | None:
         """Wait for one message, a few seconds at most, and return the task that ended with it, if one did.
 
         Raises:
@@ -158,7 +158,7 @@ class Crew:
     def _inbox_of(self, seat: _Seat, worker: int) -> Receive:
         return lambda message: self._inbox.put((seat, worker, message))
 
-    def _lose(self, seat: _Seat, reason: str) -> Task | None:
+    def _lose(self, seat: _Seat, reason: str) -> WorkItem | None:
         assert seat.wire is not None
         seat.wire.close()
         seat.wire = None
@@ -171,7 +171,7 @@ class Crew:
             return None
         return self._settle(seat, {"error": f"{reason}.", "fatal": False, "lost": True})
 
-    def _settle(self, seat: _Seat, message: Message) -> Task | None:
+    def _settle(self, seat: _Seat, message: Message) -> WorkItem | None:
         """Return the task of a seat if it is over; queue it in front if it is tried again."""
         task, seat.task = seat.task, None
         assert task is not None, "workers answer when they have a task"

@@ -74,7 +74,7 @@ def error_message(error: Exception, text: str, *, fatal: bool) -> Message:
 def main() -> None:
     """Read an order and then tasks from standard input, a line each, and answer on standard output.
 
-    The process ends at once when its input does, which is when the main process ends, for whatever reason.
+    The process ends at once when its input does: when the main process has ended, even by a kill.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what an interrupt means
     # Printed text must not end up between the messages.

@@ -25,7 +25,7 @@ Receive = Callable[[Message | None], None]
 
 @dataclass(frozen=True)
 class Order:
-    """The first message to a worker: which class answers its tasks, and the settings of the process.
+    """The first message to a worker: the class that answers its tasks, and the settings of the process.
 
     Attributes:
         target: The class, as ``module:name``. It is called with a `Send` and the arguments, and its method

@@ -8,7 +8,7 @@ from typing import Any
 from nasforge.arch import Arch
 from nasforge.errors import NasforgeError
 from nasforge.evaluator import Evaluation, Evaluator
-from nasforge.parallel.crew import Connect, Crew, Task
+from nasforge.parallel.crew import Connect, Crew, WorkItem
 from nasforge.parallel.failures import ATTEMPTS, Failure, Tolerant, warn_retry
 from nasforge.parallel.messages import Message, revive_error
 
@@ -37,8 +37,8 @@ class Pool(Tolerant):
         super().__init__(evaluator)
         self.workers = workers
         self._log = log
-        self._tasks: dict[tuple[Arch, int | None], Task] = {}
-        self._awaited: Task | None = None
+        self._tasks: dict[tuple[Arch, int | None], WorkItem] = {}
+        self._awaited: WorkItem | None = None
         self._crew = Crew(
             workers, connect, attempts=ATTEMPTS, on_message=self._take_message, on_retry=_warn_retry
         )
@@ -49,7 +49,7 @@ class Pool(Tolerant):
             return
         self.prepare()
         # Two budgets of one architecture share a slot, so they take turns: the key.
-        task = self._tasks[arch, budget] = Task({"arch": arch.to_json(), "budget": budget}, key=arch.key)
+        task = self._tasks[arch, budget] = WorkItem({"arch": arch.to_json(), "budget": budget}, key=arch.key)
         self._crew.submit(task)
 
     def attempt(self, arch: Arch, budget: int | None) -> Evaluation | Failure:
@@ -68,7 +68,7 @@ class Pool(Tolerant):
         """End all workers at once."""
         self._crew.close()
 
-    def _take_message(self, task: Task | None, worker: int, message: Message) -> None:
+    def _take_message(self, task: WorkItem | None, worker: int, message: Message) -> None:
         if "access" in message:
             self._log({**message["access"], "worker": worker})
         elif "report" in message and task is self._awaited:
@@ -82,7 +82,7 @@ def _outcome_of(message: Message, seconds: float) -> Evaluation | Failure | Nasf
     return revive_error(message) if message["fatal"] else Failure(_one_line(message["error"]), seconds)
 
 
-def _warn_retry(task: Task, reason: str) -> None:
+def _warn_retry(task: WorkItem, reason: str) -> None:
     warn_retry(str(task.key), _one_line(reason))
 
 

@@ -41,7 +41,7 @@ def evaluating(
     Raises:
         RunError: Ray is asked for and not installed, or its cluster is too small.
     """
-    if not _apart(options):
+    if not _has_workers(options):
         yield Tolerant(evaluator)
         return
     pool = Pool(evaluator, options.workers, _connect(options, folder, runtime), folder.log_access)
@@ -58,13 +58,13 @@ def threads_per_worker(options: RunConfig) -> int:
 
 def describe_workers(options: RunConfig) -> Mapping[str, Any]:
     """Return the entry ``workers`` of a run's environment; empty if the run has no workers."""
-    if not _apart(options):
+    if not _has_workers(options):
         return {}
     threads = threads_per_worker(options)
     return {"workers": {"count": options.workers, "backend": options.backend, "threads": threads}}
 
 
-def _apart(options: RunConfig) -> bool:
+def _has_workers(options: RunConfig) -> bool:
     return options.workers > 1 or options.backend != "processes"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from nasforge.errors import DataError, NasforgeError, RunError
 from nasforge.parallel import crew as crew_module
-from nasforge.parallel.crew import Crew, Task
+from nasforge.parallel.crew import Crew, WorkItem
 from nasforge.parallel.messages import Order, revive_error
 from nasforge.parallel.processes import Process
 
@@ -44,7 +44,7 @@ def make(wires, workers=2, **more) -> Crew:
 
 
 def tasks(crew, *names, key=None):
-    made = [Task({"name": name}, key) for name in names]
+    made = [WorkItem({"name": name}, key) for name in names]
     for task in made:
         crew.submit(task)
     return made
@@ -218,7 +218,7 @@ def answers(tmp_path, monkeypatch):
 
 
 def finish(crew, *contents):
-    made = [Task(content) for content in contents]
+    made = [WorkItem(content) for content in contents]
     for task in made:
         crew.submit(task)
     while any(task.outcome is None for task in made):
