@@ -147,7 +147,7 @@ def _bench_runs(bench: BenchFolder, inputs: Mapping[str, Any]) -> list[Finished]
     found = []
     for label, searcher in inputs["searchers"].items():
         options = {k: v for k, v in searcher.items() if k != "use" and v != CEILING}
-        for row in bench.results(label):
+        for row in bench.read_results(label):
             numbers = {k: v for k, v in row["metrics"].items() if isinstance(v, int | float)}
             found.append(
                 Finished(

@@ -1,4 +1,4 @@
-"""The folder of one bench: a file per run of a searcher, and what they say together."""
+"""The folder of one bench: a file per run of a searcher, and the summary of all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from nasforge.errors import RunError
 from nasforge.files import read_json, write_json, write_text
 from nasforge.recipe import Recipe
 from nasforge.runs.folder import differences, inputs_of
+from nasforge.runs.lock import LOCK_FILES
 
 __all__ = ["BenchFolder", "bench_inputs"]
 
 
 def bench_inputs(recipe: Recipe) -> dict[str, Any]:
-    """Return what the results of a bench depend on, the seeds apart.
+    """Return the inputs that the results of a bench depend on, except seeds.
 
     Args:
         recipe: One with a ``[bench]`` table.
@@ -45,21 +46,21 @@ class BenchFolder:
 
     @property
     def inputs(self) -> dict[str, Any] | None:
-        """What `bench_inputs` returned for the bench in this folder; None if it is none."""
+        """The `bench_inputs` of the bench in this folder; None if it holds no bench."""
         return read_json(self._file) if self._file.exists() else None
 
     def claim(self, inputs: Mapping[str, Any], text: str) -> None:
         """Make the folder, or check that what it holds belongs to the same bench. New searchers may join it.
 
         Args:
-            inputs: What `bench_inputs` returned.
+            inputs: The result of `bench_inputs`.
             text: The recipe as its author wrote it.
 
         Raises:
             RunError: The folder belongs to another bench, or is something else.
         """
         known = self.inputs
-        if known is None and any(file.name != ".lock" for file in self.path.iterdir()):
+        if known is None and any(file.name not in LOCK_FILES for file in self.path.iterdir()):
             raise RunError(
                 f"{self.path}: exists and is no bench. Choose another name with --set run.name=… or another "
                 "place with --out."
@@ -67,7 +68,7 @@ class BenchFolder:
         searchers = dict(inputs["searchers"])
         if known is not None:
             old, new = dict(known), dict(inputs)
-            kept = [label for label in known["searchers"] if self.results(label)]
+            kept = [label for label in known["searchers"] if self.read_results(label)]
             old["searchers"] = {label: known["searchers"][label] for label in kept if label in searchers}
             new["searchers"] = {k: v for k, v in inputs["searchers"].items() if k in old["searchers"]}
             if kept and (changed := [f"  - {line}" for line in differences(old, new)]):
@@ -81,21 +82,21 @@ class BenchFolder:
         write_json(self._file, {**inputs, "searchers": searchers})
         write_text(self.path / "recipe.toml", text)
 
-    def result(self, label: str, seed: int) -> dict[str, Any] | None:
-        """Return what a run of a searcher found; None if it is not over."""
+    def read_result(self, label: str, seed: int) -> dict[str, Any] | None:
+        """Return the result of a run of a searcher; None if it is not over."""
         path = self._result(label, seed)
         return read_json(path) if path.exists() else None
 
     def store(self, label: str, seed: int, result: Mapping[str, Any]) -> None:
-        """Write what a run found."""
+        """Write the result of a run."""
         write_json(self._result(label, seed), result)
 
     def work(self, label: str, seed: int) -> Path:
         """Return the folder of a run that is not over."""
         return self.path / "work" / f"{label}-{seed}"
 
-    def results(self, label: str) -> list[dict[str, Any]]:
-        """Return what every finished run of a searcher found, by seed."""
+    def read_results(self, label: str) -> list[dict[str, Any]]:
+        """Return the results of all finished runs of a searcher, by seed."""
         paths = (self.path / "runs" / label).glob("[0-9]*.json")
         return [read_json(path) for path in sorted(paths, key=lambda path: int(path.stem))]
 
@@ -105,9 +106,9 @@ class BenchFolder:
         Args:
             labels: The searchers, in order.
             seeds: Seeds of the runs.
-            baseline: What the others are compared with.
+            baseline: The searcher that the others are compared with.
         """
-        rows = [row for label in labels for seed in seeds if (row := self.result(label, seed))]
+        rows = [row for label in labels for seed in seeds if (row := self.read_result(label, seed))]
         groups = []
         for label in labels:
             own = [row for row in rows if row["searcher"] == label]

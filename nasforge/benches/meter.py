@@ -1,4 +1,4 @@
-"""Counts what a search spends on evaluations, and ends it when its budget is gone."""
+"""The budget of a search: counts evaluations and their cost, and ends the search when it is spent."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.recipe.bench_table import Budget
 
-__all__ = ["BudgetSpent", "Meter"]
+__all__ = ["BudgetMeter", "BudgetSpent"]
 
 
 class BudgetSpent(BaseException):
     """Ends a step in the middle: another evaluation would go over the budget.
 
-    It is no error, and no `Exception`, so that nobody who handles failed evaluations takes it for one.
+    Derives from BaseException so that handlers of failed evaluations do not catch it.
     """
 
 
-class Meter(Evaluator[PluginConfig]):
-    """Stands between a searcher and its evaluator.
+class BudgetMeter(Evaluator[PluginConfig]):
+    """Wraps an evaluator, counts its evaluations, and stops at the budget.
 
     An evaluation counts when it ends within the budget: a search of so many seconds does not learn the result
     of what would have ended later. Estimates cost their seconds and are no evaluations.
 
     Args:
         inner: The evaluator, set up.
-        budget: What may be spent.
-        look: Shown the first evaluation before the searcher sees it.
+        budget: The budget of the search.
+        look: Called with the first evaluation before the searcher gets it.
 
     Attributes:
-        evaluations: How many were made.
-        seconds: What they cost together, as the evaluator reports it.
-        calls: How often the evaluator was asked; estimates count.
+        evaluations: Number of evaluations.
+        seconds: Their total cost, as reported by the evaluator.
+        calls: Number of calls of the evaluator; estimates count.
     """
 
     def __init__(
@@ -53,26 +53,26 @@ class Meter(Evaluator[PluginConfig]):
         self._full: dict[Arch, Evaluation] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Show what else the evaluator has."""
+        """Return other attributes of the evaluator."""
         if name == "inner":  # not there yet while a copy is made
             raise AttributeError(name)
         return getattr(self.inner, name)
 
     @property
     def spent(self) -> bool:
-        """Whether nothing is left for another evaluation."""
+        """Whether the budget is spent."""
         used = self.evaluations if self.budget.unit == "evaluations" else self.seconds
         return used >= self.budget.amount
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Ask the evaluator, and count.
+        """Evaluate and count.
 
         Args:
             arch: The architecture.
-            budget: How much effort; None is the evaluator's default.
+            budget: The effort; None is the evaluator's default.
 
         Raises:
-            BudgetSpent: The result would come too late.
+            BudgetSpent: The budget is spent, or would be exceeded.
             RunError: Seconds are counted, and the evaluator does not report any.
         """
         if self.spent:
@@ -98,24 +98,24 @@ class Meter(Evaluator[PluginConfig]):
         return found
 
     def prepare(self) -> None:
-        """Pass on."""
+        """Prepare the evaluator."""
         self.inner.prepare()
 
     def check_budget(self, budget: int) -> None:
-        """Pass on."""
+        """Check an effort with the evaluator."""
         self.inner.check_budget(budget)
 
     def expect(self, arch: Arch, *, budget: int | None = None) -> None:
-        """Pass on."""
+        """Announce a candidate to the evaluator."""
         self.inner.expect(arch, budget=budget)
 
-    def judge(self, arch: Arch) -> Evaluation:
-        """Return what an architecture is worth at the evaluator's default effort, free of charge.
+    def evaluate_result(self, arch: Arch) -> Evaluation:
+        """Evaluate the result of a search at the evaluator's default effort, free of charge.
 
-        A search that was cut off after cheap evaluations is judged by the same measure as all others.
+        So a search that was cut off after cheap evaluations is measured like all others.
 
         Args:
-            arch: What a search returns.
+            arch: The architecture that the search returns.
         """
         return self._full.get(arch) or self.inner.evaluate(arch)
 
@@ -131,7 +131,7 @@ class Meter(Evaluator[PluginConfig]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore the result of `state_dict`."""
         self.evaluations, self.seconds = state["evaluations"], state["seconds"]
         self.calls, self.first_cost = state["calls"], state["first_cost"]
         found = [Evaluation.from_json(row) for row in state["full"]]

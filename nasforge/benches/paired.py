@@ -1,4 +1,4 @@
-"""Are two methods different? Paired by seed, with a confidence interval."""
+"""Paired comparison of two methods by seed, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """How much one method is above another, over the seeds that both have.
+    """Difference between two methods over their common seeds.
 
     Attributes:
-        pairs: How many seeds both have.
+        pairs: Number of common seeds.
         mean: Mean difference; positive where the first is higher.
         low: Lower end of the confidence interval of the mean; None for fewer than two pairs.
         high: Its upper end.
-        better: On how many seeds the first is higher.
-        worse: On how many it is lower.
+        better: Number of seeds on which the first is higher.
+        worse: Number of seeds on which it is lower.
     """
 
     pairs: int
@@ -34,7 +34,7 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -45,8 +45,8 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Differ
     and minus ``t(n - 1) * s / sqrt(n)``, ``s`` being their standard deviation.
 
     Args:
-        ours: A score by seed.
-        theirs: Those of the method to compare with.
+        ours: Scores by seed.
+        theirs: Scores of the other method by seed.
 
     Returns:
         None if they have no seed in common.

@@ -1,28 +1,28 @@
-"""Runs searchers against each other: every searcher, every seed, the same budget."""
+"""Benches: a run of every searcher with every seed, under the same budget."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nasforge.benches.folder import BenchFolder, bench_inputs
-from nasforge.benches.meter import BudgetSpent, Meter
+from nasforge.benches.meter import BudgetMeter, BudgetSpent
 from nasforge.benches.standings import Standing
 from nasforge.constraints import COSTS
-from nasforge.errors import NasforgeError, RecipeError, RunError, suggest
+from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.observer import Observer, Observers
+from nasforge.parallel.crew import Crew, WorkItem
+from nasforge.parallel.messages import Message, Order, Send, revive_error
+from nasforge.parallel.processes import Process
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.recipe.bench_table import Budget
@@ -33,10 +33,10 @@ from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
 
-__all__ = ["BenchResult", "Job", "run_bench", "search_once"]
+__all__ = ["BenchResult", "BenchWorker", "Job", "run_bench", "search_once"]
 
 STALLED = 1000
-"""After how many steps without an evaluation a search counts as over: it has seen all that it looks for."""
+"""Steps without an evaluation after which a search counts as over: it has seen all that it looks for."""
 
 PAUSE = 10.0
 """Seconds of computing that a kill may cost at most, apart from the step in which it comes."""
@@ -44,13 +44,13 @@ PAUSE = 10.0
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What a bench found.
+    """The result of a bench.
 
     Attributes:
-        folder: Where it is written: ``summary.json``, ``summary.csv``, ``summary.md``, ``runs.csv``.
+        folder: The folder with ``summary.json``, ``summary.csv``, ``summary.md``, ``runs.csv``.
         baseline: The searcher that the others are compared with.
         standings: A line per searcher.
-        done_before: How many runs an earlier process had made.
+        done_before: Number of runs that an earlier process had made.
     """
 
     folder: Path
@@ -61,14 +61,14 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one searcher, as plain data: it may be done in another process.
+    """One run of one searcher, as plain data for another process.
 
     Attributes:
-        resolved: A recipe, the searcher and its options, and the seed in it.
-        source: What the recipe is called in messages.
-        label: What the searcher is called in the results.
-        budget: What the run may spend.
-        work: Its folder while it is not over.
+        resolved: A recipe with the searcher, its options, and the seed.
+        source: Name of the recipe in messages.
+        label: Name of the searcher in the results.
+        budget: The budget of the run.
+        work: The folder of the run while it is not over.
         objectives: The objectives of all searchers, by label.
     """
 
@@ -84,18 +84,44 @@ class Job:
         """The seed of the run."""
         return int(self.resolved["run"]["seed"])
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as JSON data, for a worker."""
+        return {**asdict(self), "work": str(self.work)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """Read the result of `to_json`."""
+        objectives = {label: tuple(names) for label, names in data["objectives"].items()}
+        changed = {"budget": Budget(**data["budget"]), "work": Path(data["work"]), "objectives": objectives}
+        return cls(**{**data, **changed})
+
+
+class BenchWorker:
+    """The class that workers of a bench build: it makes runs.
+
+    Args:
+        send: Takes messages; runs have none.
+    """
+
+    def __init__(self, send: Send) -> None:
+        pass
+
+    def answer(self, task: Message) -> dict[str, Any]:
+        """Return the result of one run; the task is JSON data of a `Job`."""
+        return search_once(Job.from_json(task))
+
 
 def run_bench(
     recipe: Recipe, path: Path, workers: int = 1, observer: Observer[Any] | None = None
 ) -> BenchResult:
-    """Make every run that is not there yet, and compare them.
+    """Make every run that is missing, and compare all of them.
 
     Runs come seed by seed, so that a bench that was stopped has about as many of each searcher.
 
     Args:
         recipe: One with a ``[bench]`` table.
         path: The folder of the bench.
-        workers: How many processes make runs.
+        workers: Number of processes that make runs.
         observer: Receives the calls of a bench.
 
     Raises:
@@ -120,11 +146,13 @@ def run_bench(
             RunFolder(path).store_file(".", "environment.json", about)
         observer.bench_start(path.name, before, total)
         done = before
-        for job, result in _results(jobs, min(workers, len(jobs))):
-            folder.store(job.label, job.seed, result)
-            shutil.rmtree(job.work, ignore_errors=True)
-            done += 1
-            observer.bench_run_end(done, total, result)
+        # Closing ends the workers, also on Ctrl-C: runs that are not over may take hours, and are done again.
+        with closing(_results(jobs, min(workers, len(jobs)))) as results:
+            for job, result in results:
+                folder.store(job.label, job.seed, result)
+                shutil.rmtree(job.work, ignore_errors=True)
+                done += 1
+                observer.bench_run_end(done, total, result)
         shutil.rmtree(path / "work", ignore_errors=True)
         found = folder.summarise(labels, bench.seeds, bench.baseline.label)
         observer.bench_end([standing.to_json() for standing in found])
@@ -132,10 +160,10 @@ def run_bench(
 
 
 def search_once(job: Job) -> dict[str, Any]:
-    """Search until the budget is spent, and return what the searcher returns then.
+    """Search until the budget is spent, and return the searcher's result.
 
     Args:
-        job: What to do.
+        job: The run to make.
 
     Raises:
         RunError: The budget is smaller than one evaluation.
@@ -147,11 +175,11 @@ def search_once(job: Job) -> dict[str, Any]:
     _set_threads(options.threads)
     started = time.monotonic()
     with RunFolder(job.work).locked():
-        assembly = Assembly(recipe, RunFolder(job.work), runtime, Observers(()))
+        assembly = Assembly(recipe, RunFolder(job.work), runtime, Observers())
         searcher, meter = assembly.assemble(
-            lambda e: Meter(e, job.budget, partial(_check_objectives, job, e))
+            lambda e: BudgetMeter(e, job.budget, partial(_check_objectives, job, e))
         )
-        assert isinstance(meter, Meter), "the recipe check requires an [evaluator] table"
+        assert isinstance(meter, BudgetMeter), "the recipe check requires an [evaluator] table"
         steps, stopped = _search(searcher, meter, job)
         if meter.evaluations == 0:
             raise RunError(
@@ -159,7 +187,7 @@ def search_once(job: Job) -> dict[str, Any]:
                 f"with seed {job.seed} takes {meter.first_cost or 0:,.1f} seconds. Give several times that."
             )
         best = searcher.best()
-        judged = meter.judge(best)
+        judged = meter.evaluate_result(best)
         if judged.failed:
             raise RunError(
                 f"bench: {job.label!r} with seed {job.seed} found nothing that works: {judged.failed}"
@@ -179,8 +207,8 @@ def search_once(job: Job) -> dict[str, Any]:
     }
 
 
-def _search(searcher: Searcher[Any], meter: Meter, job: Job) -> tuple[int, str]:
-    """Return how many steps were made in all, and what ended the search."""
+def _search(searcher: Searcher[Any], meter: BudgetMeter, job: Job) -> tuple[int, str]:
+    """Search until the end; return the number of steps and the reason of the end."""
     path, device = job.work / "checkpoint.safetensors", searcher.ctx.runtime.device
     steps = idle = 0
     if (state := checkpoint.load(path)) is not None:
@@ -209,13 +237,13 @@ def _search(searcher: Searcher[Any], meter: Meter, job: Job) -> tuple[int, str]:
 
 
 def _check_objectives(job: Job, evaluator: Evaluator[Any], evaluation: Evaluation) -> None:
-    """Look at the objectives of all searchers when the first evaluation of any shows what is reported."""
+    """Check the objectives of all searchers against the metrics of the first evaluation."""
     if evaluation.failed:
         return
     known = {"score", *evaluation.metrics}
     wanted = {name.removeprefix("-") for names in job.objectives.values() for name in names}
     for cost in (wanted & {*COSTS}) - known:
-        with suppress(RunError):  # nobody can tell
+        with suppress(RunError):  # the cost is unknown
             evaluator.ctx.constraints.value(evaluation.arch, cost)
             known.add(cost)
     problems = [
@@ -230,14 +258,14 @@ def _check_objectives(job: Job, evaluator: Evaluator[Any], evaluation: Evaluatio
 
 
 def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
-    """Yield the runs that are not there yet."""
+    """Yield the runs that are still to be made."""
     assert recipe.bench is not None, "the caller asks for a bench"
     bench = recipe.bench
     tables = {k: v for k, v in recipe.resolved().items() if k != "train"}
     objectives = {e.label: objectives_of(e.config) for e in bench.entrants}
     for seed in bench.seeds:
         for entrant in bench.entrants:
-            if folder.result(entrant.label, seed) is not None:
+            if folder.read_result(entrant.label, seed) is not None:
                 continue
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
             resolved = {**tables, "run": {**tables["run"], "seed": seed}, "searcher": searcher}
@@ -245,46 +273,47 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
             yield Job(resolved, recipe.source, entrant.label, bench.budget, work, objectives)
 
 
-def _results(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, Any]]]:
     """Yield runs as they end: in order, or in several processes as it happens."""
     if workers <= 1:
         for job in jobs:
             yield job, search_once(job)
         return
-    others = set(active_children())
-    # A forked process would inherit torch's threads in a state that cannot be used.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    order = Order(f"{__name__}:{BenchWorker.__name__}", str(Path.cwd()))
+    crew = Crew(workers, lambda number, receive: Process(order, receive))
+    waiting: dict[WorkItem, Job] = {}
     try:
-        waiting = {pool.submit(_in_worker, _alone(job)): job for job in jobs}
-        for future in as_completed(waiting):
-            found = future.result()
-            if isinstance(found, str):
-                raise RunError(found)
-            yield waiting[future], found
-    except BrokenProcessPool:
+        for job in jobs:
+            waiting[task := WorkItem(_alone(job).to_json())] = job
+            crew.submit(task)
+        while waiting:
+            if (ended := crew.wait()) is not None:
+                yield waiting.pop(ended), _result_of(ended)
+    finally:
+        crew.close()
+
+
+def _result_of(task: WorkItem) -> dict[str, Any]:
+    """Return the result of a run that a worker has made.
+
+    Raises:
+        NasforgeError: The run failed, or its worker died.
+    """
+    assert task.outcome is not None, "the task is over"
+    if "lost" in task.outcome:
         raise RunError(
             "bench: a worker process died, perhaps for want of memory. What was finished is kept; the same "
             "command goes on. Try fewer --workers."
-        ) from None
-    finally:
-        # After an error nobody waits for runs that may take hours: they are done again.
-        for process in set(active_children()) - others:
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        )
+    if "error" in task.outcome:
+        raise revive_error(task.outcome)
+    return dict(task.outcome["result"])
 
 
 def _alone(job: Job) -> Job:
-    """Give a worker one thread unless the recipe says how many: workers share the cores."""
+    """Limit a run in a worker to one thread, unless the recipe has a number: workers share the cores."""
     run = job.resolved["run"]
     return replace(job, resolved={**job.resolved, "run": {**run, "threads": run["threads"] or 1}})
-
-
-def _in_worker(job: Job) -> dict[str, Any] | str:
-    """Return what `search_once` returns, or the text of its error: not every error can be sent."""
-    try:
-        return search_once(job)
-    except NasforgeError as error:
-        return str(error)
 
 
 def _set_threads(threads: int | None) -> None:

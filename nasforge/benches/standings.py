@@ -1,4 +1,4 @@
-"""Searchers side by side: what each returned, and how far it is from a baseline."""
+"""Standings: scores of searchers side by side, and their distance from a baseline."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Group:
     """The runs of one searcher.
 
     Attributes:
-        name: What it is called.
-        scores: What each run returned, by seed.
-        evaluations: How many evaluations each run made, by seed; empty if that is not known.
-        seconds: What they cost together, by seed; empty if that is not known.
+        name: Name of the searcher.
+        scores: Score of each run's result, by seed.
+        evaluations: Number of evaluations of each run, by seed; empty if unknown.
+        seconds: Their total cost, by seed; empty if unknown.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Standing:
 
     Attributes:
         name: The searcher.
-        runs: How many runs it made.
-        mean: Mean score of what they returned.
+        runs: Number of its runs.
+        mean: Mean score of their results.
         std: Standard deviation of a run (divided by n - 1); None for one run.
-        best: The best of all runs: what a user sees who searches so often and keeps the best.
+        best: The best of all runs, as if one searched so often and kept the best.
         difference: To the baseline, paired by seed; None for the baseline, and without a common seed.
         evaluations: Mean number of evaluations, if known.
         seconds: Mean cost of a run in seconds of evaluations, if known.
@@ -105,7 +105,7 @@ def head(baseline: str) -> tuple[str, ...]:
 
 
 def cells(standing: Standing) -> tuple[str, ...]:
-    """Return a line of the table as texts; a star marks an interval that leaves zero out."""
+    """Return a line of the table as texts; a star marks an interval that excludes zero."""
     found = standing.difference
     apart, seeds = "-", "-"
     if found:

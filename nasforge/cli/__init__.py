@@ -18,13 +18,13 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: What stands behind ``nasforge``.
+        arguments: The words behind ``nasforge``.
 
     Returns:
         The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 130
         if it was interrupted.
     """
-    from nasforge.cli.output import one_line_warnings, say_error
+    from nasforge.cli.output import one_line_warnings, print_error
     from nasforge.errors import NasforgeError
 
     # Accepted before and behind the name of a command.
@@ -36,19 +36,19 @@ def run_command(arguments: Sequence[str]) -> int:
         except NasforgeError as error:
             if debug:
                 raise
-            say_error(str(error))
+            print_error(str(error))
             return error.exit_code
         except BrokenPipeError:
-            # Whoever read our output has gone (`nasforge plugins list | head -1`): nobody is left to tell.
+            # The reader of our output has gone (`nasforge plugins list | head -1`).
             sys.stderr.close()
             return 1
         except KeyboardInterrupt:
-            say_error("interrupted.")
+            print_error("interrupted.")
             return 130
         except Exception as error:
             if debug:
                 raise
-            say_error(
+            print_error(
                 f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
                 "run the same command with --debug for the traceback)"
             )
@@ -59,7 +59,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     import typer.main
 
     from nasforge.cli.app import app
-    from nasforge.cli.output import say_error
+    from nasforge.cli.output import print_error
 
     command = typer.main.get_command(app)
     try:
@@ -74,6 +74,6 @@ def _dispatch(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError" or not message:
             return 2
         end = "" if message[-1:] in ".?!)" else "."
-        say_error(f"{message}{end} See {path} --help.")
+        print_error(f"{message}{end} See {path} --help.")
         return int(getattr(error, "exit_code", 2))
     return status if isinstance(status, int) else 0

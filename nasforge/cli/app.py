@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""The commands, put together."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers
+from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers, repeated
 
 if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
@@ -39,11 +39,10 @@ def bench(
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(
+        repeated(
             "--option",
             metavar="NAME.KEY=VALUE",
-            help="An option of one searcher. May be repeated.",
-            show_default=False,
+            about="An option of one searcher: its label, the option and the value.",
         ),
     ] = None,
     profile: Profile = None,
@@ -67,7 +66,7 @@ def bench(
 
     from nasforge import api
     from nasforge.benches.standings import cells, head
-    from nasforge.cli.output import print_json, print_table, say_error
+    from nasforge.cli.output import print_error, print_json, print_table
 
     try:
         found = api.bench(
@@ -79,13 +78,13 @@ def bench(
             default_observers=[] if as_json else default_observers(registry),
         )
     except KeyboardInterrupt:
-        say_error("interrupted. The same command goes on; finished runs are kept.")
+        print_error("interrupted. The same command goes on; finished runs are kept.")
         raise typer.Exit(130) from None
     if as_json:
         print_json([standing.to_json() for standing in found.standings])
         return
     print_table([cells(standing) for standing in found.standings], head=head(found.baseline))
-    _say_more(found)
+    _print_notes(found)
 
 
 def _overrides(searchers: str | None, seeds: int | None, budget: str | None, options: list[str]) -> list[str]:
@@ -102,7 +101,7 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
     return [*texts, *(f"bench.options.{option}" for option in options)]
 
 
-def _say_more(found: BenchResult) -> None:
+def _print_notes(found: BenchResult) -> None:
     from nasforge.benches.paired import CONFIDENCE
 
     print(

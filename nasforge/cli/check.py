@@ -1,4 +1,4 @@
-"""``nasforge check``: is a recipe right?"""
+"""``nasforge check``: the problems of a recipe, without running it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     _refuse_missing(loaded)
-    note = _judge_limits(loaded)
+    note = _check_limits(loaded)
     if as_json:
         print_json(loaded.resolved())
         return
@@ -44,7 +44,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
 
 
 def _refuse_missing(recipe: LoadedRecipe) -> None:
-    """Report plugins whose code is not there, which a run would find out by importing it.
+    """Report plugins whose code is missing, before a run would fail to import it.
 
     Raises:
         RecipeError: There is one.
@@ -62,8 +62,8 @@ def _refuse_missing(recipe: LoadedRecipe) -> None:
         raise RecipeError(recipe.source, problems)
 
 
-def _judge_limits(recipe: LoadedRecipe) -> str:
-    """Look for an architecture that keeps the limits, and return what to tell about it.
+def _check_limits(recipe: LoadedRecipe) -> str:
+    """Check that some architecture keeps the limits; return a sentence about it.
 
     Networks are needed for that, so torch is imported; recipes without limits are checked without.
 

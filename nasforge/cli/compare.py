@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nasforge.cli.options import Json
+from nasforge.cli.options import Json, repeated
 
 __all__ = ["compare"]
 
@@ -40,11 +40,8 @@ def compare(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow",
-            metavar="TABLE",
-            help="Compare runs although this table differs, or their budget. May be repeated.",
-            show_default=False,
+        repeated(
+            "--allow", metavar="TABLE", about="Compare runs although this table differs, or their budget."
         ),
     ] = None,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""``nasforge inspect``: what a space holds, and what one of its architectures costs."""
+"""``nasforge inspect``: the choices of a space, and the cost of an architecture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json
+from nasforge.cli.options import Json, set_option
 
 if TYPE_CHECKING:
     from nasforge.space import SearchSpace, Task
@@ -23,16 +23,7 @@ def inspect(
             "--arch", "-a", metavar="NAME|TEXT|@FILE", help="Published name or notation of an architecture."
         ),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            "-s",
-            metavar="OPTION=VALUE",
-            help="Set an option of the space. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    sets: Annotated[list[str] | None, set_option("Set an option of the space.")] = None,
     num_classes: Annotated[
         int | None,
         typer.Option("--num-classes", min=1, help="Classes to tell apart; as published if left out."),

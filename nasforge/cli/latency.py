@@ -1,4 +1,4 @@
-"""``nasforge latency``: tables of what options take on a device, measured once."""
+"""``nasforge latency``: tables of the latency of options on a device, measured once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json, Profile, Recipe, Sets
+from nasforge.cli.options import Device, Json, Profile, Recipe, Sets
 
 if TYPE_CHECKING:
     from nasforge.cost.latency_table import LatencyTable
@@ -34,9 +34,7 @@ def build_table(
             "--out", "-o", metavar="FILE", help="Write this .json file, not one in the data folder."
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, …; over the recipe's.")
-    ] = None,
+    device: Device = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per call.")] = 1,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; over the recipe's.")
@@ -60,7 +58,7 @@ def build_table(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a table that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure every distinct option of a recipe's space once, and how well their sums predict networks."""
+    """Measure every distinct option of a space once, and the error of their sums against whole networks."""
     from nasforge.cli.output import print_json
     from nasforge.cost.latency_table import path_of
     from nasforge.errors import RunError

@@ -1,4 +1,4 @@
-"""``nasforge new``: start something of your own."""
+"""``nasforge new``: a plugin of your own."""
 
 from __future__ import annotations
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
 
-__all__ = ["Json", "Profile", "Recipe", "Sets", "default_observers"]
+__all__ = ["Device", "Json", "Profile", "Recipe", "Sets", "default_observers", "repeated", "set_option"]
+
+
+def repeated(*flags: str, metavar: str, about: str) -> Any:
+    """Return an option that may be given several times.
+
+    Args:
+        flags: Its names, such as ``--waive``.
+        metavar: The form of a value.
+        about: The help, one sentence.
+    """
+    return typer.Option(*flags, metavar=metavar, help=f"{about} May be repeated.", show_default=False)
+
+
+def set_option(about: str) -> Any:
+    """Return the option ``--set`` of a command that makes one plugin.
+
+    Args:
+        about: The help, one sentence.
+    """
+    return repeated("--set", "-s", metavar="OPTION=VALUE", about=about)
+
 
 Recipe = Annotated[
     str,
@@ -23,13 +44,13 @@ Profile = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="TABLE.KEY=VALUE",
-        help="Override an option, such as searcher.epochs=2. May be repeated.",
-        show_default=False,
+    repeated(
+        "--set", "-s", metavar="TABLE.KEY=VALUE", about="Override an option, such as searcher.epochs=2."
     ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
 

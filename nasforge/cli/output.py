@@ -1,4 +1,4 @@
-"""How the command line speaks: errors and warnings in one paragraph, tables, JSON."""
+"""Output of the command line: errors and warnings in one paragraph, tables, JSON."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["one_line_warnings", "print_json", "print_table", "say_error"]
+__all__ = ["one_line_warnings", "print_error", "print_json", "print_table"]
+
+WIDE = 1_000_000
+"""Width of a table that is not shown in a terminal: no row is wrapped."""
 
 
-def say_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Write an error to standard error."""
     print(f"error: {message}", file=sys.stderr, flush=True)
 
@@ -23,34 +26,42 @@ def print_json(data: Any) -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = (), indent: str = "") -> None:
-    """Write aligned columns; the last one is wrapped to the width of a terminal.
+    """Write aligned columns: wrapped to the width of a terminal, one plain line per row elsewhere.
 
     Args:
         rows: Texts of equal number.
         head: Names of the columns; none are written if empty.
-        indent: Stands before every line.
+        indent: Text before every line.
     """
-    import shutil
-    import textwrap
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    cells = [list(row) for row in ([head] if head else [])] + [list(row) for row in rows]
-    if not cells:
+    lines = [[Text(" ".join(cell.splitlines())) for cell in row] for row in rows]
+    if not lines and not head:
         return
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    offset = len(indent) + sum(width + 2 for width in widths[:-1])
-    # Piped output stays one line per row, for grep.
-    room = max(20, shutil.get_terminal_size().columns - offset) if sys.stdout.isatty() else 100_000
-    for row in cells:
-        start = "".join(f"{cell:{width}}  " for cell, width in zip(row[:-1], widths[:-1], strict=True))
-        lines = textwrap.wrap(row[-1], room) or [""]
-        print(f"{indent}{start}{lines[0]}".rstrip())
-        for line in lines[1:]:
-            print(" " * offset + line)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(head))
+    for name in head or lines[0]:
+        table.add_column(Text(str(name)), overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    # Piped output is for grep, also if FORCE_COLOR or COLUMNS is set.
+    terminal = sys.stdout.isatty()
+    console = Console(
+        width=None if terminal else WIDE,
+        force_terminal=terminal,
+        force_jupyter=False,
+        no_color=None if terminal else True,
+    )
+    with console.capture() as capture:
+        console.print(table, width=max(20, console.width - len(indent)))
+    for text in capture.get().splitlines():
+        print(f"{indent}{text}".rstrip())
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Show warnings as one line each, without the place in the code they come from."""
+    """Show each warning as one line, without its place in the code."""
 
     def show(
         message: Warning | str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json
+from nasforge.cli.options import Json, repeated, set_option
 
 if TYPE_CHECKING:
     from nasforge.plugins import Plugin, Registry
@@ -24,7 +24,7 @@ NEED_NO_OPTIONS = ("listing_is_light", "options_are_described", "options_have_de
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one plugin ended: ``ok``, ``failed``, ``skipped`` or ``waived``."""
+    """Outcome of one check of one plugin: ``ok``, ``failed``, ``skipped`` or ``waived``."""
 
     plugin: str
     check: str
@@ -49,23 +49,11 @@ def check(
         ),
     ] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            "-s",
-            metavar="OPTION=VALUE",
-            help="Set an option for the checks, such as the path of images. May be repeated.",
-            show_default=False,
-        ),
+        list[str] | None, set_option("Set an option for the checks, such as the path of images.")
     ] = None,
     waive: Annotated[
         list[str] | None,
-        typer.Option(
-            "--waive",
-            metavar="CHECK=REASON",
-            help="Expect a check to fail, and say why. May be repeated.",
-            show_default=False,
-        ),
+        repeated("--waive", metavar="CHECK=REASON", about="Expect a check to fail, and give the reason."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +91,6 @@ def check(
 
 
 def _plugins(registry: Registry, name: str | None, kind: str | None) -> Sequence[Plugin]:
-    from nasforge.cli.plugins import find
     from nasforge.errors import PluginError, suggest
     from nasforge.plugins import KINDS
     from nasforge.recipe.local_modules import load_module
@@ -113,7 +100,7 @@ def _plugins(registry: Registry, name: str | None, kind: str | None) -> Sequence
             raise PluginError(f"--kind {kind}: no such kind.{suggest(kind, KINDS)}")
         return [plugin for known in KINDS if kind in (None, known) for plugin in registry.of(known)]
     if not name.endswith(".py"):
-        return [find(registry, name, kind)]
+        return [registry.find(name, kind)]
     try:
         plugins = load_module(name, Path.cwd()).plugins
     except PluginError as error:
@@ -196,7 +183,7 @@ def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
 
 
 def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
-    """Return an installed space for a plugin that cannot work with the kit's own; or why there is none."""
+    """Return an installed space for a plugin that cannot use the kit's own, or the reason if none fits."""
     from nasforge.plugins.capabilities import kind_of
     from nasforge.recipe import Part
     from nasforge.runs.build import build

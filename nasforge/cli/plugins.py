@@ -1,18 +1,15 @@
-"""``nasforge plugins``: what is installed, and which options it has."""
+"""``nasforge plugins``: the installed plugins and their options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from nasforge.cli import plugin_check
 from nasforge.cli.options import Json
 
-if TYPE_CHECKING:
-    from nasforge.plugins import Plugin, Registry
-
-__all__ = ["app", "find"]
+__all__ = ["app"]
 
 app = typer.Typer(help="List plugins, show their options, check that they conform.", no_args_is_help=True)
 app.command("check")(plugin_check.check)
@@ -70,7 +67,7 @@ def show(
     from nasforge.plugins import Registry
     from nasforge.plugins.capabilities import describe_need
 
-    plugin = find(Registry.discover(), name, kind)
+    plugin = Registry.discover().find(name, kind)
     if not as_json:
         print(table_text(plugin, table) if whole or table else page_text(plugin))
         return
@@ -85,26 +82,3 @@ def show(
         "options": describe_options(plugin.config),
     }
     print_json(report)
-
-
-def find(registry: Registry, name: str, kind: str | None) -> Plugin:
-    """Return the plugin of a name, and of a kind where the name is not enough.
-
-    Raises:
-        PluginError: There is none, or there are several.
-    """
-    from nasforge.errors import PluginError, suggest
-    from nasforge.plugins import KINDS
-    from nasforge.plugins.kinds import with_article
-
-    if kind is not None:
-        if kind not in KINDS:
-            raise PluginError(f"--kind {kind}: no such kind.{suggest(kind, KINDS)}")
-        return registry.get(kind, name)
-    kinds = [known for known in KINDS if name in registry.names(known)]
-    if len(kinds) > 1:
-        raise PluginError(f"{name!r} is {' and '.join(map(with_article, kinds))}. Say which with --kind.")
-    if not kinds:
-        known = sorted({plugin.name for plugin in registry})
-        raise PluginError(f"no plugin named {name!r}.{suggest(name, known)}")
-    return registry.get(kinds[0], name)

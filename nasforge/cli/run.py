@@ -1,4 +1,4 @@
-"""``nasforge run``: everything a recipe says, or the rest of it."""
+"""``nasforge run``: all stages of a recipe, or those that remain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Profile, Sets, default_observers
+from nasforge.cli.options import Device, Profile, Sets, default_observers
 
 if TYPE_CHECKING:
     from nasforge.api import RunResult
@@ -31,10 +31,7 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder that holds the run folder.")
     ] = Path("runs"),
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
-    ] = None,
+    device: Device = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the run; over the recipe's.")
     ] = None,
@@ -52,7 +49,7 @@ def run(
     _check_first(recipe, profile, sets or [], registry)
 
     from nasforge import api
-    from nasforge.cli.output import say_error
+    from nasforge.cli.output import print_error
 
     try:
         result = api.run(
@@ -66,7 +63,7 @@ def run(
             default_observers=default_observers(registry),
         )
     except KeyboardInterrupt:
-        say_error("interrupted. The same command goes on from the last checkpoint.")
+        print_error("interrupted. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
     _print_summary(result)
     if result.was_finished:
@@ -104,7 +101,7 @@ def _print_summary(result: RunResult) -> None:
 
 
 def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return what a table says about the architecture; the search has not seen it."""
+    """Return a table's entries for the architecture, which the search has not seen."""
     return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
 
 
@@ -121,7 +118,7 @@ _SIZES = {"params": "parameters", "macs": "MACs", "memory": "memory, MiB", "late
 
 
 def _accuracies(found: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the accuracies out of a stage's result, also those among the metrics of an evaluation."""
+    """Return the accuracies in a stage's result, also those among the metrics of an evaluation."""
     measured = {
         name: float(value)
         for name, value in found.items()

@@ -1,4 +1,4 @@
-"""``nasforge schema``: help for whoever writes recipes in an editor."""
+"""``nasforge schema``: the schema of recipes, for editors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def schema(
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Let a schema be written anew, and nothing else be overwritten."""
+    """Raise if the file exists and is not a schema of recipes."""
     from nasforge.errors import RecipeError
     from nasforge.recipe.schema import TITLE
 

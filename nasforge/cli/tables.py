@@ -1,4 +1,4 @@
-"""``nasforge tables``: look-up tables of trained architectures, those that came along and the user's own."""
+"""``nasforge tables``: look-up tables of trained architectures, shipped ones and the user's own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def import_file(
 
 @app.command("list")
 def list_tables(as_json: Json = False) -> None:
-    """List every table, then what is wrong with those that cannot be read."""
+    """List every table, then the faults of those that cannot be read."""
     from nasforge.cli.output import print_json, print_table
 
     tables = _store().list_tables()
@@ -67,7 +67,7 @@ def list_tables(as_json: Json = False) -> None:
 
 @app.command("show")
 def show(name: Name, as_json: Json = False) -> None:
-    """Show what a table holds, and the best architecture of each column."""
+    """Show the columns of a table, and the best architecture of each."""
     from nasforge.cli.output import print_json
 
     described = _store().describe_table(name)

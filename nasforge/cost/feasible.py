@@ -1,4 +1,4 @@
-"""Whether any architecture can keep the limits of a recipe: by bounds where costs add up, or by sampling."""
+"""Feasibility of the limits of a recipe: by bounds where costs add up, by sampling elsewhere."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nasforge.searcher import DRAWS
 from nasforge.seeding import derive_seed
 from nasforge.space import SearchSpace, Task
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Infeasible", "check_feasible"]
 
 QUICK = 5
 """Draws before anything is added up: most limits are kept by one of so few."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why no architecture was found.
+class Infeasible:
+    """Limits for which no architecture was found.
 
     Attributes:
         problem: A sentence for the user.
@@ -34,7 +34,7 @@ class Verdict:
     certain: bool
 
 
-def judge(
+def check_feasible(
     constraints: Constraints,
     space: SearchSpace[Any],
     task: Task,
@@ -42,7 +42,7 @@ def judge(
     seed: int = 0,
     draws: int = DRAWS,
     seconds: float = 20.0,
-) -> Verdict | None:
+) -> Infeasible | None:
     """Look for an architecture that keeps all limits.
 
     First a few random ones. If none keeps them, the cheapest option of every choice bounds what an
@@ -50,18 +50,18 @@ def judge(
     are tried, then random ones.
 
     Args:
-        constraints: The limits, and what tells costs.
+        constraints: The limits, with the costs they name.
         space: The space.
         task: Input and output sizes, for the message.
         seed: Draws the architectures.
-        draws: How many random architectures are tried.
+        draws: Number of random architectures that are tried.
         seconds: No new one is tried after so long.
 
     Returns:
         None if there is one; else why not.
 
     Raises:
-        RunError: There is a limit on something that nobody can tell.
+        RunError: There is a limit on a cost that is unknown.
     """
     if not constraints.limits:
         return None
@@ -72,7 +72,7 @@ def judge(
     known = _additive(constraints, space, rng)
     for name, cost in known.items():
         if (least := cost.bound(name)) > constraints.limits[name] * (1 + 1e-9):
-            return Verdict(
+            return Infeasible(
                 f"constraints.max_{name}: no architecture of this space can keep "
                 f"{number(constraints.limits[name])} with images of {task.image_size} pixels and "
                 f"{task.num_classes} classes: the cheapest options add up to {number(least)}. Raise the "
@@ -90,7 +90,7 @@ def judge(
         if all(c.of(arch)[n] <= constraints.limits[n] for n, c in known.items()) and constraints.allow(arch):
             return None
     also = f", nor the cheapest by {' or '.join(known)}," if known else ""
-    return Verdict(
+    return Infeasible(
         f"constraints: none of {tried:,} random architectures{also} keeps {constraints.worded()}. This is by "
         "sampling: a few may exist. Raise the limits, or choose a space with smaller networks.",
         certain=False,

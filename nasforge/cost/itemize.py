@@ -64,7 +64,7 @@ def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tup
     if missing := [c.name for c in space.choices if c.name not in known]:
         raise RunError(
             f"{type(space).__name__}: choice {missing[0]!r} is no ChoiceBlock or EdgeSum of its supernet, so "
-            "nobody can tell what one option costs by itself. Build its options with nasforge.nn."
+            "the cost of a single option is unknown. Build its options with nasforge.nn."
         )
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name, _, _, _ in found}
 

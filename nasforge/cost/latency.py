@@ -1,4 +1,4 @@
-"""How long networks take: measured with a warm-up, reported as median and quartiles."""
+"""Latency of networks: measured after a warm-up, reported as median and quartiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nasforge.errors import RunError
 from nasforge.runtime import Runtime, synchronize
 from nasforge.space import Task
 
-__all__ = ["Clock", "Timing", "measure_latency", "random_input", "threads_used", "time_in_turns"]
+__all__ = ["Clock", "Timing", "limit_threads", "measure_latency", "random_input", "time_in_turns"]
 
 Clock = Literal["wall", "cpu"]
 """What is counted: ``"wall"`` is time as it passes, ``"cpu"`` what this process computed in it. The latter is
@@ -26,13 +26,13 @@ for one thread of a CPU that others use as well: it leaves out the time in which
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a call took.
+    """Duration of a call.
 
     Attributes:
         median_ms: Half of the calls took less, in milliseconds.
         lower_ms: A quarter took less.
         upper_ms: A quarter took more.
-        runs: How many calls were timed, after the warm-up.
+        runs: Number of timed calls, after the warm-up.
     """
 
     median_ms: float
@@ -92,7 +92,7 @@ def measure_latency(
     training = network.training
     network.eval()
     try:
-        with threads_used(threads):
+        with limit_threads(threads):
             call = partial(network, images)
             return time_in_turns([call], runtime, runs=runs, warmup=warmup, clock=clock)[0]
     finally:
@@ -145,7 +145,7 @@ def time_in_turns(
 
 
 @contextmanager
-def threads_used(count: int | None) -> Iterator[None]:
+def limit_threads(count: int | None) -> Iterator[None]:
     """Let torch use so many CPU threads inside the block.
 
     Args:

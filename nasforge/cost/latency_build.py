@@ -19,7 +19,7 @@ from nasforge.arch import Arch
 from nasforge.cost import plainly_computed
 from nasforge.cost.additive import AdditiveCost, Term
 from nasforge.cost.itemize import Item, itemize, signature
-from nasforge.cost.latency import Clock, Timing, random_input, threads_used, time_in_turns
+from nasforge.cost.latency import Clock, Timing, limit_threads, random_input, time_in_turns
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.errors import RunError
 from nasforge.nn import ChoiceBlock, EdgeSum
@@ -99,7 +99,7 @@ def build_table(
     _, items = itemize(space, task)
     rng = Random(derive_seed(settings.seed, "latency"))
     drawn = _draw(space, rng, references + settings.networks)
-    with threads_used(settings.threads):
+    with limit_threads(settings.threads):
         units, unit_of = _measure_units(space, task, items, runtime, settings, partial(report, "options"))
         terms = _terms(items, units, unit_of)
         times = _measure_networks(space, task, drawn, runtime, settings, partial(report, "networks"))

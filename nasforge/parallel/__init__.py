@@ -1,1 +1,1 @@
-"""Evaluating candidates: what happens when one fails, and how several are evaluated at the same time."""
+"""Parallel work: worker processes, evaluation of candidates with them, and failures."""

@@ -1,4 +1,4 @@
-"""A candidate that cannot be evaluated is recorded as failed, and the search goes on."""
+"""Failed evaluations: recorded as such, so that the search goes on."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nasforge.arch import Arch
 from nasforge.errors import AccessError, NasforgeError, RunError
 from nasforge.evaluator import Evaluation, Evaluator
 
-__all__ = ["ATTEMPTS", "Failure", "Tolerant", "checked", "concerns_the_run", "reason_of", "say_again"]
+__all__ = ["ATTEMPTS", "Failure", "Tolerant", "check_score", "describe_error", "is_fatal", "warn_retry"]
 
 ATTEMPTS = 2
-"""How often a candidate is evaluated before it counts as failed."""
+"""Evaluations of a candidate before it counts as failed."""
 
 IN_A_ROW = 5
-"""After how many failures in a row the search is stopped: then it is not the candidates that are wrong."""
+"""Failures in a row after which the search stops: then the fault is not in the candidates."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a candidate has no score.
+    """A candidate without a score.
 
     Attributes:
         reason: One line.
-        seconds: What the attempts took.
-        error: What was raised last, if it was raised in this process.
+        seconds: Wall-clock time of all attempts.
+        error: The last exception, if it was raised in this process.
     """
 
     reason: str
@@ -40,13 +40,13 @@ class Failure:
 
 
 class Tolerant(Evaluator[Any]):
-    """Evaluates by another evaluator, and survives a candidate that fails twice.
+    """Wraps an evaluator and survives candidates that fail twice.
 
     Errors that concern the whole run (images that cannot be read, a table that lacks a column) are raised as
-    they are; see `concerns_the_run`.
+    they are; see `is_fatal`.
 
     Args:
-        evaluator: Does the work; already set up.
+        evaluator: The evaluator to wrap; already set up.
     """
 
     def __init__(self, evaluator: Evaluator[Any]) -> None:
@@ -55,21 +55,21 @@ class Tolerant(Evaluator[Any]):
         self._ready, self._failed_in_a_row = False, 0
 
     def prepare(self) -> None:
-        """Prepare the other evaluator, once."""
+        """Prepare the wrapped evaluator, once."""
         if not self._ready:
             self._evaluator.prepare()
             self._ready = True
 
     def check_budget(self, budget: int) -> None:
-        """Ask the other evaluator."""
+        """Check an effort with the wrapped evaluator."""
         self._evaluator.check_budget(budget)
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Return the evaluation of a candidate, or that it failed.
+        """Return the evaluation of a candidate, which may be a failed one.
 
         Raises:
             RunError: Several candidates in a row have failed.
-            NasforgeError: Something is wrong with the run rather than with the candidate.
+            NasforgeError: The fault is in the run, not in the candidate.
         """
         self.prepare()
         found = self.attempt(arch, budget)
@@ -89,56 +89,57 @@ class Tolerant(Evaluator[Any]):
         return Evaluation(arch, -math.inf, found.seconds, failed=found.reason)
 
     def attempt(self, arch: Arch, budget: int | None) -> Evaluation | Failure:
-        """Evaluate a candidate, twice if it must be; see `evaluate` for arguments and errors."""
+        """Evaluate a candidate, a second time if the first fails; see `evaluate` for arguments and errors."""
         started = time.perf_counter()
         left = ATTEMPTS
         while True:
             left -= 1
             try:
-                return checked(self._evaluator.evaluate(arch, budget=budget))
+                return check_score(self._evaluator.evaluate(arch, budget=budget))
             except Exception as error:
-                if concerns_the_run(error):
+                if is_fatal(error):
                     raise
                 if not left:
-                    return Failure(reason_of(error), time.perf_counter() - started, error)
-                say_again(arch, reason_of(error))
+                    return Failure(describe_error(error), time.perf_counter() - started, error)
+                warn_retry(arch.key, describe_error(error))
 
     def summary(self) -> Mapping[str, float]:
-        """Return the summary of the other evaluator."""
+        """Return the summary of the wrapped evaluator."""
         return self._evaluator.summary()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the other evaluator."""
+        """Return the state of the wrapped evaluator."""
         return self._evaluator.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of the other evaluator."""
+        """Restore the state of the wrapped evaluator."""
         self._evaluator.load_state_dict(state)
 
 
-def checked(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation whose score is a number.
+def check_score(evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation if its score is finite.
 
     Raises:
-        RunError: It is not.
+        RunError: The score is infinite or not a number.
     """
     if not math.isfinite(evaluation.score):
         raise RunError(f"the score is {evaluation.score}, not a number to compare with others.")
     return evaluation
 
 
-def concerns_the_run(error: BaseException) -> bool:
-    """Return whether an error would be the same for every candidate, so that going on makes no sense.
+def is_fatal(error: BaseException) -> bool:
+    """Return whether an error would be the same for every candidate, so that the search must stop.
 
-    That is any error nasforge words itself, but `RunError`: a loss that is infinite belongs to a candidate.
+    This holds for every error that nasforge words itself, except `RunError`: an infinite loss belongs to one
+    candidate.
     """
     return isinstance(error, AccessError) or (
         isinstance(error, NasforgeError) and not isinstance(error, RunError)
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """Return an error as one line; with the place in the code if nobody raised it on purpose."""
+def describe_error(error: BaseException) -> str:
+    """Return an error as one line, with the place in the code unless nasforge worded it."""
     message = " ".join(str(error).split())
     if isinstance(error, NasforgeError):
         return message
@@ -147,6 +148,6 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{where}"
 
 
-def say_again(arch: Arch, reason: str) -> None:
-    """Warn that a candidate is evaluated once more."""
-    warnings.warn(f"search: candidate {arch.key}: {reason} It is evaluated once more.", stacklevel=3)
+def warn_retry(key: str, reason: str) -> None:
+    """Warn about a failure after which a candidate is evaluated once more."""
+    warnings.warn(f"search: candidate {key}: {reason} It is evaluated once more.", stacklevel=3)

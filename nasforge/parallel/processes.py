@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from nasforge.parallel.pool import Message
+from nasforge.parallel.messages import Message, Order, Receive
 
 __all__ = ["Process"]
 
@@ -22,17 +21,19 @@ class Process:
     """A worker process and the pipes to it: a fresh interpreter, which inherits no state of this one.
 
     Args:
-        order: Its first line; see `nasforge.parallel.worker.Order`.
-        receive: Takes its messages.
+        order: The class that answers tasks.
+        receive: Takes messages.
     """
 
-    def __init__(self, order: Mapping[str, Any], receive: Callable[[Message | None], None]) -> None:
+    def __init__(self, order: Order, receive: Receive) -> None:
         path = os.pathsep.join(place for place in sys.path if place)
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(order["threads"])}
+        environment = {**os.environ, "PYTHONPATH": path}
+        if order.threads:
+            environment["OMP_NUM_THREADS"] = str(order.threads)
         # Out of the terminal's reach: an interrupt is for the main process, which ends its workers itself.
         apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nasforge.parallel.worker"],
+            [sys.executable, "-m", "nasforge.parallel.host"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -45,21 +46,21 @@ class Process:
         self._receive = receive
         self._closed = False
         self._last_words: deque[str] = deque(maxlen=3)
-        self._threads = [threading.Thread(target=t, daemon=True) for t in (self._read, self._overhear)]
+        self._threads = [threading.Thread(target=t, daemon=True) for t in (self._read, self._forward_errors)]
         for thread in self._threads:
             thread.start()
-        self.send(order)
+        self.send(order.to_json())
 
-    def send(self, order: Mapping[str, Any]) -> None:
-        """Write a line; a process that is lost is noticed when it is read from."""
+    def send(self, message: Message) -> None:
+        """Write a line; a lost process is noticed when its answers are read."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except OSError:
             pass
 
-    def lost(self) -> str | None:
+    def poll(self) -> str | None:
         """Return how the process ended; None while it runs."""
         code = self._process.poll()
         if code is None:
@@ -98,7 +99,7 @@ class Process:
             self._threads[1].join(timeout=1)
             self._receive(None)
 
-    def _overhear(self) -> None:
+    def _forward_errors(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             if line.strip():

@@ -1,11 +1,10 @@
-"""From the options of a run to what evaluates its candidates: this process, others, or a cluster."""
+"""The evaluator that a searcher gets: in this process, or spread over workers if a run has them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ import torch
 
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluator
+from nasforge.parallel.crew import Connect
 from nasforge.parallel.failures import Tolerant
-from nasforge.parallel.pool import Connect, Pool
-from nasforge.parallel.worker import Order
+from nasforge.parallel.messages import Order
+from nasforge.parallel.pool import Pool
 
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
@@ -30,18 +30,18 @@ __all__ = ["describe_workers", "evaluating", "threads_per_worker"]
 def evaluating(
     evaluator: Evaluator[Any], options: RunConfig, folder: RunFolder, runtime: Runtime
 ) -> Iterator[Evaluator[Any]]:
-    """Lend what a searcher asks instead of the evaluator itself; its workers end with the block.
+    """Wrap the evaluator: tolerate failures, and run in parallel if configured. Workers stop on exit.
 
     Args:
         evaluator: Already set up.
         options: The ``[run]`` table.
-        folder: The run folder; it has the resolved recipe, which workers read.
-        runtime: Where the main process computes.
+        folder: The run folder, with the resolved recipe that workers read.
+        runtime: The device of the main process.
 
     Raises:
         RunError: Ray is asked for and not installed, or its cluster is too small.
     """
-    if not _apart(options):
+    if not _has_workers(options):
         yield Tolerant(evaluator)
         return
     pool = Pool(evaluator, options.workers, _connect(options, folder, runtime), folder.log_access)
@@ -57,19 +57,24 @@ def threads_per_worker(options: RunConfig) -> int:
 
 
 def describe_workers(options: RunConfig) -> Mapping[str, Any]:
-    """Return what the environment of a run says about its workers; nothing if it has none."""
-    if not _apart(options):
+    """Return the entry ``workers`` of a run's environment; empty if the run has no workers."""
+    if not _has_workers(options):
         return {}
     threads = threads_per_worker(options)
     return {"workers": {"count": options.workers, "backend": options.backend, "threads": threads}}
 
 
-def _apart(options: RunConfig) -> bool:
+def _has_workers(options: RunConfig) -> bool:
     return options.workers > 1 or options.backend != "processes"
 
 
 def _connect(options: RunConfig, folder: RunFolder, runtime: Runtime) -> Connect:
-    threads, place, path = threads_per_worker(options), str(Path.cwd()), str(folder.path.resolve())
+    threads = threads_per_worker(options)
+
+    def order(device: str) -> Order:
+        arguments = {"path": str(folder.path.resolve()), "device": device}
+        return Order("nasforge.parallel.worker:Worker", str(Path.cwd()), threads, arguments)
+
     if options.backend == "ray":
         if find_spec("ray") is None:
             raise RunError(
@@ -79,13 +84,12 @@ def _connect(options: RunConfig, folder: RunFolder, runtime: Runtime) -> Connect
         from nasforge.parallel.cluster import connect_to_ray
 
         # Ray shows each of its workers the GPUs that it may use.
-        return connect_to_ray(asdict(Order(path, str(runtime.device), threads, place)), options.workers)
+        device = str(runtime.device)
+        return connect_to_ray(order(device), options.workers, device)
 
     from nasforge.parallel.processes import Process
 
-    return lambda number, receive: Process(
-        asdict(Order(path, _device(runtime, number), threads, place)), receive
-    )
+    return lambda number, receive: Process(order(_device(runtime, number)), receive)
 
 
 def _device(runtime: Runtime, number: int) -> str:

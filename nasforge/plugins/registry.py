@@ -160,6 +160,27 @@ class Registry:
             owners.append(next((c for c in classes if last in inspect.get_annotations(c)), None))
         return owners[0] is not None and owners[0] is owners[1]
 
+    def find(self, name: str, kind: str | None = None) -> Plugin:
+        """Return the plugin of a name, and of a kind where the name is not enough.
+
+        Args:
+            name: Its name.
+            kind: Its kind, as given by ``--kind``; None for any.
+
+        Raises:
+            PluginError: No plugin has that name, or several do.
+        """
+        if kind is not None:
+            if kind not in KINDS:
+                raise PluginError(f"--kind {kind}: no such kind.{suggest(kind, KINDS)}")
+            return self.get(kind, name)
+        kinds = [known for known in KINDS if name in self.names(known)]
+        if len(kinds) > 1:
+            raise PluginError(f"{name!r} is {' and '.join(map(with_article, kinds))}. Say which with --kind.")
+        if not kinds:
+            raise PluginError(f"no plugin named {name!r}.{suggest(name, sorted({p.name for p in self}))}")
+        return self.get(kinds[0], name)
+
     def get(self, kind: str, name: str) -> Plugin:
         """Return one plugin.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from nasforge.component import Stage
 from nasforge.errors import RunError
 from nasforge.files import read_json, write_bytes, write_json, write_text
+from nasforge.runs.lock import LOCK_FILES, hold_folder
 
 __all__ = ["MetricsLog", "RunFolder", "differences", "fingerprint", "inputs_of"]
 
@@ -68,7 +69,11 @@ class RunFolder:
             named = {**local, "modules": [copies.get(place, place) for place in local["modules"]]}
             resolved = {**resolved, "plugins": named}
         known = self.resolved
-        if known is None and self.path.exists() and any(f.name != ".lock" for f in self.path.iterdir()):
+        if (
+            known is None
+            and self.path.exists()
+            and any(f.name not in LOCK_FILES for f in self.path.iterdir())
+        ):
             raise RunError(
                 f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
                 "another place with --out."
@@ -89,34 +94,9 @@ class RunFolder:
             write_json(self.path / "resolved.json", resolved)
             write_text(self.path / "recipe.toml", text)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder, so that no second process works in it.
-
-        Raises:
-            RunError: Another process holds it.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no advisory locks of this kind
-            yield
-            return
-        made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{self.path}: another process is working in this folder. Wait for it, or choose another "
-                    "name with --set run.name=…."
-                ) from None
-            try:
-                yield
-            finally:
-                if made and [file.name for file in self.path.iterdir()] == [".lock"]:
-                    (self.path / ".lock").unlink()
-                    self.path.rmdir()
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder, so that no second process works in it; see `hold_folder` for errors."""
+        return hold_folder(self.path)
 
     def result(self, stage: Stage, fingerprint: str) -> dict[str, Any] | None:
         """Return the stored result of a stage, if it was made from the same inputs."""

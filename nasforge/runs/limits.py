@@ -12,7 +12,7 @@ from nasforge.arch import Arch
 from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
 from nasforge.cost import latency_table, measure_arch
 from nasforge.cost.additive import AdditiveCost
-from nasforge.cost.feasible import judge
+from nasforge.cost.feasible import check_feasible
 from nasforge.cost.itemize import count_options, itemize
 from nasforge.cost.latency import measure_latency
 from nasforge.cost.latency_build import structure
@@ -156,7 +156,7 @@ def refuse_impossible(recipe: Recipe, constraints: Constraints, space: SearchSpa
         RecipeError: None exists; or none was found, and the search is one that starts from random ones. For
             other searches the latter is a warning.
     """
-    verdict = judge(constraints, space, task, seed=recipe.run.seed)
+    verdict = check_feasible(constraints, space, task, seed=recipe.run.seed)
     if verdict is None:
         return
     draws = recipe.parts["searcher"].plugin.requires("evaluator")

@@ -44,5 +44,5 @@ class FileSlot:
 
     def delete(self) -> None:
         """Remove every generation."""
-        for path in (self._path, checkpoint.previous(self._path)):
+        for path in (self._path, checkpoint.previous_path(self._path)):
             path.unlink(missing_ok=True)

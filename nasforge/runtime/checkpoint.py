@@ -20,13 +20,13 @@ from torch import Tensor
 from nasforge.errors import CheckpointError
 from nasforge.files import sync
 
-__all__ = ["load", "load_weights", "previous", "read", "save", "save_weights", "write"]
+__all__ = ["load", "load_weights", "previous_path", "read", "save", "save_weights", "write"]
 
 FORMAT = "nasforge-state-1"
 
 
-def previous(path: Path) -> Path:
-    """Return where the generation before ``path`` is kept."""
+def previous_path(path: Path) -> Path:
+    """Return the path of the generation before ``path``."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
@@ -42,7 +42,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """
     temporary = _write_beside(path, state)
     if path.exists():
-        path.replace(previous(path))
+        path.replace(previous_path(path))
     temporary.replace(path)
     sync(path.parent)
 
@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, Any] | None:
         CheckpointError: Files exist, but none can be read.
     """
     problems = []
-    for candidate in (path, previous(path)):
+    for candidate in (path, previous_path(path)):
         if not candidate.exists():
             continue
         try:
@@ -116,7 +116,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote.
+    """Read the result of `save_weights`.
 
     Returns:
         Tensors by name, on the CPU, and what the header says about them; empty for a file of another origin.

@@ -1,4 +1,4 @@
-"""Where a run computes: device, precision and memory layout."""
+"""Runtime of a run: device, precision and memory layout."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Runtime:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done what it was told; a CPU has at once."""
+    """Wait until a device has finished its queue; a CPU has none."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware and commit, for whoever repeats it."""
+"""Environment of a run: versions, hardware and commit, for repeating it."""
 
 from __future__ import annotations
 

@@ -66,13 +66,13 @@ LATER: tuple[Event, ...] = (
     ("run_end", ({"stage": "export"},)),
 )
 
-FOUND = {"searcher": "random", "seed": 0, "score": 90.0, "notation": "conv", "metrics": {}, "seconds": 2.0}
+FOUND = {"searcher": "control", "seed": 0, "score": 90.0, "notation": "conv", "metrics": {}, "seconds": 2.0}
 
 BENCH: tuple[Event, ...] = (
     ("bench_start", ("tiny", 1, 3)),
     ("bench_run_end", (2, 3, FOUND)),
-    ("bench_run_end", (3, 3, {**FOUND, "searcher": "evolution"})),
-    ("bench_end", ([{"name": "random", "runs": 2, "mean": 90.0, "difference": None}],)),
+    ("bench_run_end", (3, 3, {**FOUND, "searcher": "other"})),
+    ("bench_end", ([{"name": "control", "runs": 2, "mean": 90.0, "difference": None}],)),
 )
 
 

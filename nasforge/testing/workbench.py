@@ -53,7 +53,7 @@ class FolderSlot:
 
     def delete(self) -> None:
         """Remove what was saved."""
-        for path in (self._path, checkpoint.previous(self._path)):
+        for path in (self._path, checkpoint.previous_path(self._path)):
             path.unlink(missing_ok=True)
 
 

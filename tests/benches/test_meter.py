@@ -3,7 +3,7 @@
 import pytest
 
 from nasforge.arch import Arch
-from nasforge.benches.meter import BudgetSpent, Meter
+from nasforge.benches.meter import BudgetMeter, BudgetSpent
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
 from nasforge.recipe.bench_table import Budget
@@ -33,7 +33,7 @@ class Priced(Table):
 
 def metered(table, unit, amount, **more):
     table.setup(searcher_context(space=SPACE))
-    return Meter(table, Budget(unit, amount), **more)
+    return BudgetMeter(table, Budget(unit, amount), **more)
 
 
 def test_as_many_evaluations_as_there_may_be():
@@ -85,9 +85,9 @@ def test_the_judge_is_free_and_asks_only_what_is_not_known():
     meter = metered(table, "evaluations", 2)
     meter.evaluate(ARCHS[0])
     meter.evaluate(ARCHS[1], budget=3)
-    assert meter.judge(ARCHS[0]).score == table.score(ARCHS[0])
+    assert meter.evaluate_result(ARCHS[0]).score == table.score(ARCHS[0])
     assert len(table.asked) == 2
-    assert meter.judge(ARCHS[1]).arch == ARCHS[1]
+    assert meter.evaluate_result(ARCHS[1]).arch == ARCHS[1]
     assert len(table.asked) == 3
     assert (meter.evaluations, meter.seconds) == (2, 2)
 
@@ -111,7 +111,7 @@ def test_everything_survives_a_restart():
         each.evaluate(ARCHS[2])
         with pytest.raises(BudgetSpent):
             each.evaluate(ARCHS[3])
-    assert later.judge(ARCHS[0]).cost == 1
+    assert later.evaluate_result(ARCHS[0]).cost == 1
 
 
 def test_what_else_the_evaluator_has_is_there():

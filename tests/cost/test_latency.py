@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasforge.cost.latency import Timing, measure_latency, threads_used, time_in_turns
+from nasforge.cost.latency import Timing, limit_threads, measure_latency, time_in_turns
 from nasforge.errors import RunError
 from nasforge.runtime import Runtime
 from nasforge.space import Task
@@ -50,5 +50,5 @@ def test_a_network_is_measured_as_it_is_used(clock):
 
 
 def test_cpu_seconds_of_several_threads_are_no_latency():
-    with threads_used(2), pytest.raises(RunError, match=r"counts what one CPU thread takes, not 2 on cpu"):
+    with limit_threads(2), pytest.raises(RunError, match=r"counts what one CPU thread takes, not 2 on cpu"):
         time_in_turns([lambda: None], CPU, runs=1, warmup=0, clock="cpu")

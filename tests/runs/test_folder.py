@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -101,28 +99,3 @@ def test_unreadable_json_says_what_to_do(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="Delete it"):
         read_json(tmp_path / "result.json")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no advisory locks")
-def test_two_processes_do_not_share_a_folder(tmp_path):
-    folder = RunFolder(tmp_path / "x")
-    code = (
-        "import sys; from pathlib import Path; from nasforge.runs.folder import RunFolder\n"
-        "from nasforge.errors import RunError\n"
-        "try:\n"
-        "    with RunFolder(Path(sys.argv[1])).locked(): print('held')\n"
-        "except RunError as error: print(error)\n"
-    )
-    ask = [sys.executable, "-c", code, str(folder.path)]
-    with folder.locked():
-        folder.claim(RESOLVED, "")
-        second = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
-    assert "another process" in second
-    assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
-
-
-def test_a_lock_without_a_run_leaves_no_folder(tmp_path):
-    folder = RunFolder(tmp_path / "x")
-    with pytest.raises(RunError), folder.locked():
-        raise RunError("no device")
-    assert not folder.path.exists()

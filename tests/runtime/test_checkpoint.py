@@ -96,7 +96,7 @@ def test_two_unreadable_files_are_an_error_that_names_them(tmp_path):
     for step in (1, 2):
         checkpoint.save(path, state(step))
     path.write_bytes(b"")
-    checkpoint.previous(path).write_bytes(b"")
+    checkpoint.previous_path(path).write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"s\.safetensors.*s\.previous\.safetensors.*Delete"):
         checkpoint.load(path)
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nasforge import Choice, Evaluation, Plugin, PluginConfig, SearchSpace, hookimpl
+from nasforge.evaluator import ParallelEvaluator
 
 
 class Space(SearchSpace):

@@ -1,0 +1,54 @@
+"""Files about the project itself: versions that agree, links that lead somewhere, hooks that exist."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import nasforge
+
+ROOT = Path(__file__).parents[1]
+
+yaml = pytest.importorskip("yaml", reason="the extra docs brings a YAML reader")
+
+
+def read(name: str):
+    path = ROOT / name
+    if not path.exists():
+        pytest.skip(f"{name} belongs to a checkout")
+    return yaml.safe_load(path.read_text("utf8"))
+
+
+def test_the_citation_is_of_this_version():
+    citation = read("CITATION.cff")
+    assert citation["version"] == nasforge.__version__
+    assert (citation["cff-version"], citation["title"], citation["license"]) == ("1.2.0", "nasforge", "MIT")
+    assert [(r["title"].partition(":")[0], r["year"]) for r in citation["references"]] == [
+        ("Cyclic Differentiable Architecture Search", 2023),
+        ("NAS-Bench-201", 2020),
+    ]
+
+
+def test_what_the_source_distribution_names_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))
+    named = project["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    assert {"CITATION.cff", "SECURITY.md"} <= set(named)
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_continuous_integration_runs_the_script_of_the_project():
+    (job,) = read(".github/workflows/ci.yml")["jobs"].values()
+    python = next(step["with"]["python-version"] for step in job["steps"] if "with" in step)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    assert project["requires-python"] == f">={python}"
+    assert job["steps"][-1]["run"] == "bash .ci/run"
+    assert (ROOT / ".ci" / "run").exists()
+
+
+def test_hooks_before_commits_are_those_of_the_dev_extra():
+    (local,) = read(".pre-commit-config.yaml")["repos"]
+    assert local["repo"] == "local"
+    tools = {hook["entry"].split()[0] for hook in local["hooks"]}
+    assert tools == {".venv/bin/ruff", ".venv/bin/mypy"}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
+    assert all(any(line.startswith(Path(tool).name) for line in extras["dev"]) for tool in tools)
