@@ -1,205 +1,129 @@
-"""A recipe for somebody's own images: look at them, and choose sizes that run."""
+"""The text of a first recipe: base recipe, sizes and limits that fit a budget and the images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nasforge.errors import ArchError, DataError
+from nasforge.cli.own_images import FolderReader
+from nasforge.errors import ArchError
+from nasforge.images.config import FolderOption, FoundImages
+from nasforge.recipe.start import Budget, BudgetStart, Setting, Start
 from nasforge.recipe.toml_text import to_toml
 from nasforge.space import NetworkSpace, Task
 
-__all__ = ["Budget", "FoundImages", "fitting_width", "look_at_images", "recipe_text"]
+__all__ = ["choose_side", "fitting_width", "recipe_text"]
 
-Budget = Literal["smoke", "minutes", "full"]
-
-BASES: dict[str, str] = {"smoke": "quickstart", "minutes": "quickstart", "full": "cdarts_cifar10"}
-"""The shipped recipe that a budget starts from."""
-
-SIDES = (16, 32, 48, 64, 96, 128)
-LARGEST_SIDE = {"smoke": 16, "minutes": 32, "full": 128}
-HALVED_FROM = 96
-"""Images of this side or more get a stem that makes them smaller at once."""
-
-SAMPLE = 200
-"""How many image files are opened to learn their size."""
-
-
-@dataclass(frozen=True)
-class FoundImages:
-    """What is in somebody's folder of images.
-
-    Attributes:
-        root: The folder that holds ``train``, as a whole path.
-        classes: Names of the classes.
-        train: Number of training images.
-        test: Number of images in the folder ``test`` or ``val``; 0 if there is none.
-        held_out: Name of that folder; empty if there is none.
-        side: Median of the shorter sides, in pixels.
-    """
-
-    root: Path
-    classes: tuple[str, ...]
-    train: int
-    test: int
-    held_out: str
-    side: int
-
-
-def look_at_images(path: Path) -> FoundImages:
-    """Find classes, numbers and sizes; opens some of the files, and reads no pixel.
-
-    Args:
-        path: Folder with ``train/<class>/*.jpg`` and, if there are test images, ``test/`` or ``val/`` alike.
-
-    Raises:
-        DataError: The folder is laid out differently, or holds too few images.
-    """
-    from nasforge.images.files import compare_classes, list_folder
-
-    where = f"--images {path}"
-    root = path.expanduser().resolve()
-    if not root.is_dir():
-        raise DataError(f"{where}: there is no such folder.")
-    if root.name == "train" and not (root / "train").is_dir():
-        root = root.parent
-    if not (root / "train").is_dir():
-        raise DataError(
-            f"{where}: has no folder 'train'. Lay the images out as train/<class>/*.jpg and "
-            "test/<class>/*.jpg; without 'test' a fifth of the training images is held out."
-        )
-    train = list_folder(root / "train", where)
-    held_out = next((name for name in ("test", "val") if (root / name).is_dir()), "")
-    test = 0
-    if held_out:
-        folder = list_folder(root / held_out, where)
-        compare_classes(train, folder, where)
-        test = len(folder.files)
-    count = len(train.files) - (0 if held_out else round(len(train.files) / 5))
-    if count < 4 * len(train.classes):
-        raise DataError(
-            f"{where}: {len(train.files)} training images in {len(train.classes)} classes are too few to "
-            "search with. Collect five of every class, at least."
-        )
-    step = -(-len(train.files) // SAMPLE)
-    side = _median_side([train.path / file for file in train.files[::step]], where)
-    return FoundImages(root, train.classes, len(train.files), test, held_out, side)
-
-
-def _median_side(files: Sequence[Path], where: str) -> int:
-    from PIL import Image
-
-    sides = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                sides.append(min(image.size))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(
-                f"{where}: image '{file}' cannot be read ({error}). Replace it or remove it."
-            ) from None
-    return sorted(sides)[len(sides) // 2]
+PER_CLASS = 8
+"""Training images of a class, on average, that a limit leaves at least."""
 
 
 def recipe_text(
     name: str,
+    start: Start,
     budget: Budget,
-    images: FoundImages | None = None,
+    images: FolderReader | None = None,
     device: str | None = None,
     width: tuple[int, str] | None = None,
 ) -> str:
     """Write a recipe.
 
     Args:
-        name: Names the run's folder.
+        name: Name of the run's folder.
+        start: The settings of ``nasforge init``.
         budget: ``"smoke"`` shows that everything works, ``"minutes"`` is a first search, ``"full"`` has the
             published settings.
-        images: Somebody's images; None takes those of the base recipe.
+        images: A folder of images and its plugin; None takes the images of the base recipe.
         device: Where to compute; None leaves it to the run.
-        width: Channels of the final network, and a remark about them.
+        width: Width of the final network, and a remark about it.
     """
-    tables: dict[str, list[tuple[str, Any, str]]] = {"run": [("name", name, "")]}
+    base, trial = start.budgets[budget], f"profiles.{start.trial.profile}"
+    tables = _Tables()
+    tables.add("run", FolderOption("name", name))
     if device:
-        tables["run"].append(("device", device, ""))
-    smoke_data: list[tuple[str, Any, str]] = []
+        tables.add("run", FolderOption("device", device))
+    small: list[FolderOption] = []
     if images:
-        tables["data"], batch = _data(images, budget)
-        tables["space"] = (
-            [("stem", "imagenet", "halves the image three times")] if _large(images, budget) else []
-        )
-        tables["train"] = [("batch_size", batch, "")]
-        smoke_data = _small_data(images, budget)
+        tables.add("data", *_data(images, start, base))
+        tables.add("space")
+        large = base.large if _is_large(images.found, start, base) else None
+        tables.set(large.options if large else ())
+        tables.set(_batch_settings(start, tables["data"]))
+        small = _small_data(images, start, base)
     if width:
-        tables.setdefault("space", []).append(("channels", *width))
-        tables["profiles.smoke.space"] = [("channels", min(width[0], 8), "")]
-    if budget == "smoke":
-        tables["searcher"] = [("iterations", 2, "")]
-        tables.setdefault("train", []).append(("epochs", 2, ""))
-    if smoke_data:
-        tables["profiles.smoke.data"] = smoke_data
-        tables["profiles.smoke.train"] = [("batch_size", smoke_data[-1][1], "")]
+        tables.add("space", FolderOption(start.width.option, *width))
+        tables.add(f"{trial}.space", FolderOption(start.width.option, min(width[0], start.trial.width)))
+    tables.set(base.options)
+    if small:
+        tables.add(f"{trial}.data", *small)
+        tables.set(_batch_settings(start, small), f"{trial}.")
     lines = [
         "# Written by nasforge init, to be changed. What options mean: nasforge plugins show NAME.",
-        "# Try it in small first: nasforge run FILE --profile smoke",
+        f"# Try it in small first: nasforge run FILE --profile {start.trial.profile}",
         "",
-        f'extends = "{BASES[budget]}"      # see it: nasforge recipes show {BASES[budget]}',
+        f'extends = "{base.extends}"      # see it: nasforge recipes show {base.extends}',
     ]
     for table, options in tables.items():
         if options:
-            lines += ["", f"[{table}]", *(_line(*option) for option in options)]
+            lines += ["", f"[{table}]", *map(_line, options)]
     return "\n".join(lines) + "\n"
 
 
-def _data(images: FoundImages, budget: Budget) -> tuple[list[tuple[str, Any, str]], int]:
-    side = _side(images, budget)
-    limit = {"smoke": 400, "minutes": 4000, "full": images.train}[budget]
-    limit = max(limit, 8 * len(images.classes))
-    available = images.train if images.held_out else images.train - round(images.train / 5)
-    batch = _batch(min(limit, available), 64 if budget == "full" else 32)
-    about = f"{images.train:,} training images in {len(images.classes)} classes"
-    options: list[tuple[str, Any, str]] = []
-    if images.held_out == "val":
-        options += [
-            ("use", "imagenet", "train/ and val/, decoded while training"),
-            ("root", str(images.root), about),
-            ("image_size", side, f"the images have about {images.side} pixels"),
-            ("resize_size", -(-side * 8 // 7), ""),
-        ]
-    else:
-        options += [
-            ("use", "image-folder", ""),
-            ("root", str(images.root), about),
-            ("image_size", side, f"the images have about {images.side} pixels; smaller is faster"),
-        ]
-        if not images.held_out:
-            options.append(("test_share", 0.2, "there is no folder 'test'"))
+class _Tables(dict[str, list[FolderOption]]):
+    """Options by table, in the order in which the tables were first named."""
+
+    def add(self, table: str, *options: FolderOption) -> None:
+        self.setdefault(table, []).extend(options)
+
+    def set(self, settings: Sequence[Setting], prefix: str = "") -> None:
+        for setting in settings:
+            table, _, name = setting.option.rpartition(".")
+            self.add(f"{prefix}{table}", FolderOption(name, setting.value, setting.remark))
+
+
+def _data(images: FolderReader, start: Start, base: BudgetStart) -> list[FolderOption]:
+    found, available = images.found, images.found.left_to_train
+    chosen = images.options(choose_side(found, start, base))
+    options = [FolderOption("use", images.plugin.name, chosen.remark), *chosen.options]
+    limit = max(base.images or found.train, PER_CLASS * len(found.classes))
     if limit < available:
-        options.append(("limit_train", limit, "remove this to use all"))
-    return [*options, ("batch_size", batch, "")], batch
+        options.append(FolderOption("limit_train", limit, "remove this to use all"))
+    return [*options, FolderOption("batch_size", _batch(min(limit, available), base.batch_size))]
 
 
-def _small_data(images: FoundImages, budget: Budget) -> list[tuple[str, Any, str]]:
-    available = images.train if images.held_out else images.train - round(images.train / 5)
-    small = min(max(160, 8 * len(images.classes)), available)
-    test = max(40, len(images.classes))
-    held_out = images.test or images.train - available
-    side = 64 if _large(images, budget) else 16
-    sizes: list[tuple[str, Any, str]] = [("image_size", side, "")]
-    if images.held_out == "val":
-        sizes.append(("resize_size", -(-side * 8 // 7), ""))
-    limits = [("limit_train", small, ""), ("limit_test", min(test, held_out), "")]
-    return [*sizes, *limits, ("batch_size", _batch(small, 16), "")]
+def _small_data(images: FolderReader, start: Start, base: BudgetStart) -> list[FolderOption]:
+    found, trial = images.found, start.trial
+    side = base.large.trial_side if base.large and _is_large(found, start, base) else trial.side
+    sizes = [option._replace(remark="") for option in images.options(side).options if option.by_size]
+    small = min(max(trial.images, PER_CLASS * len(found.classes)), found.left_to_train)
+    test = min(max(trial.test_images, len(found.classes)), found.left_to_test)
+    return [
+        *sizes,
+        FolderOption("limit_train", small),
+        FolderOption("limit_test", test),
+        FolderOption("batch_size", _batch(small, trial.batch_size)),
+    ]
 
 
-def _side(images: FoundImages, budget: Budget) -> int:
-    largest = min(images.side, LARGEST_SIDE[budget])
-    return max((side for side in SIDES if side <= largest), default=SIDES[0])
+def _batch_settings(start: Start, data: Sequence[FolderOption]) -> list[Setting]:
+    batch = next(option.value for option in data if option.name == "batch_size")
+    return [Setting(option=option, value=batch) for option in start.batch_options]
 
 
-def _large(images: FoundImages, budget: Budget) -> bool:
-    return _side(images, budget) >= HALVED_FROM
+def choose_side(found: FoundImages, start: Start, base: BudgetStart) -> int:
+    """Return the side at which a budget uses the images of a folder, in pixels.
+
+    Args:
+        found: Contents of the folder.
+        start: The settings of ``nasforge init``.
+        base: Those of the budget.
+    """
+    largest = min(found.side, base.largest_side)
+    return max((side for side in start.sides if side <= largest), default=start.sides[0])
+
+
+def _is_large(found: FoundImages, start: Start, base: BudgetStart) -> bool:
+    return base.large is not None and choose_side(found, start, base) >= base.large.side
 
 
 def _batch(images: int, largest: int) -> int:
@@ -210,9 +134,9 @@ def _batch(images: int, largest: int) -> int:
     return batch
 
 
-def _line(name: str, value: Any, remark: str) -> str:
-    line = f"{name} = {to_toml(value)}"
-    return f"{line:<26} # {remark}" if remark else line
+def _line(option: FolderOption) -> str:
+    line = f"{option.name} = {to_toml(option.value)}"
+    return f"{line:<26} # {option.remark}" if option.remark else line
 
 
 def fitting_width(

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
 from nasforge.config import PluginConfig
 
-__all__ = ["ImageConfig", "SplitConfig", "UserPath"]
+__all__ = [
+    "HELD_OUT",
+    "FolderConfig",
+    "FolderOption",
+    "FolderOptions",
+    "FoundImages",
+    "ImageConfig",
+    "SplitConfig",
+    "UserPath",
+]
+
+HELD_OUT = 0.2
+"""Share of the training images used for testing if a folder has no test images."""
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path as a user writes it: ``~`` is the home folder, relative paths start at the current folder."""
@@ -79,3 +92,95 @@ class ImageConfig(SplitConfig):
         if self.std is not None and min(self.std, default=0.0) <= 0:
             raise ValueError(f"std {list(self.std)}: images are divided by it, so every number is above 0")
         return self
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """Contents of a folder of images that are sorted into sub-folders by class.
+
+    Attributes:
+        root: The folder that holds ``train``, as an absolute path.
+        classes: Names of the classes.
+        train: Number of training images.
+        test: Number of images in the folder ``test`` or ``val``; 0 if there is none.
+        held_out: Name of that folder; empty if there is none.
+        side: Median of the shorter sides, in pixels.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    train: int
+    test: int
+    held_out: str
+    side: int
+
+    @property
+    def left_to_train(self) -> int:
+        """Number of training images, without the share `HELD_OUT` if there is no folder of test images."""
+        return self.train if self.held_out else self.train - round(self.train * HELD_OUT)
+
+    @property
+    def left_to_test(self) -> int:
+        """Number of test images, held out or in a folder of their own."""
+        return self.test or self.train - self.left_to_train
+
+    @property
+    def summary(self) -> str:
+        """Numbers of images and classes, in words."""
+        return f"{self.train:,} training images in {len(self.classes)} classes"
+
+
+class FolderOption(NamedTuple):
+    """An option of a data plugin, chosen for a folder of images."""
+
+    name: str
+    """Name of the option."""
+
+    value: Any
+    """Its value, as plain data."""
+
+    remark: str = ""
+    """Comment beside it in the recipe."""
+
+    by_size: bool = False
+    """Whether the value depends on the side of the images; a profile with smaller images sets it as well."""
+
+
+class FolderOptions(NamedTuple):
+    """Options of a data plugin that make it read a folder of images."""
+
+    options: tuple[FolderOption, ...]
+    """The options, in the order in which a recipe lists them."""
+
+    remark: str = ""
+    """Comment beside the name of the plugin in the recipe."""
+
+
+class FolderConfig(SplitConfig):
+    """Options of data that can be read from a folder with a sub-folder per class.
+
+    ``nasforge init --images`` asks the options of every installed data plugin that derive from this class.
+
+    Example:
+        >>> class Options(FolderConfig):
+        ...     root: UserPath
+        ...     '''Folder with `train/<class>/*.jpg`.'''
+        ...
+        ...     @classmethod
+        ...     def for_folder(cls, found, side):
+        ...         return FolderOptions((FolderOption("root", str(found.root), found.summary),))
+    """
+
+    @classmethod
+    def for_folder(cls, found: FoundImages, side: int) -> FolderOptions | None:
+        """Choose options that read a folder; those of `SplitConfig` are set by the caller.
+
+        Args:
+            found: Contents of the folder. If it has no test images, the plugin holds out the share
+                `HELD_OUT` of the training images.
+            side: Wanted side of the images, in pixels.
+
+        Returns:
+            The options; None, the default, if the plugin does not read this layout.
+        """
+        return None

@@ -25,7 +25,8 @@ jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not install
 ROOT = Path(nasforge.__file__).parents[1]
 INSTALLED = Registry.discover()
 SCHEMA = recipe_schema(INSTALLED)
-SHIPPED = [path for folder in {r.path.parent for r in shipped_recipes()} for path in folder.rglob("*.toml")]
+FOLDER = shipped_recipes()[0].path.parent
+SHIPPED = [path for path in FOLDER.rglob("*.toml") if path.parent != FOLDER / "start"]
 EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*.toml")) if path.name != "pyproject.toml"]
 
 

@@ -1,13 +1,23 @@
 """Options of image folders."""
 
+from __future__ import annotations
+
 from pydantic import Field
 
-from nasforge.images.config import ImageConfig, UserPath
+from nasforge.images.config import (
+    HELD_OUT,
+    FolderConfig,
+    FolderOption,
+    FolderOptions,
+    FoundImages,
+    ImageConfig,
+    UserPath,
+)
 
 __all__ = ["ImageFolderConfig"]
 
 
-class ImageFolderConfig(ImageConfig):
+class ImageFolderConfig(ImageConfig, FolderConfig):
     """Options of images in folders named after their classes."""
 
     root: UserPath
@@ -23,3 +33,17 @@ class ImageFolderConfig(ImageConfig):
 
     threads: int = Field(8, ge=1)
     """Images decoded at the same time."""
+
+    @classmethod
+    def for_folder(cls, found: FoundImages, side: int) -> FolderOptions | None:
+        """Read ``train`` and ``test``, or ``train`` alone."""
+        if found.held_out not in ("", "test"):
+            return None
+        size = f"the images have about {found.side} pixels; smaller is faster"
+        options = [
+            FolderOption("root", str(found.root), found.summary),
+            FolderOption("image_size", side, size, by_size=True),
+        ]
+        if not found.held_out:
+            options.append(FolderOption("test_share", HELD_OUT, "there is no folder 'test'"))
+        return FolderOptions(tuple(options))

@@ -1,13 +1,15 @@
 """Options of ImageNet."""
 
+from __future__ import annotations
+
 from pydantic import Field
 
-from nasforge.images.config import SplitConfig, UserPath
+from nasforge.images.config import FolderConfig, FolderOption, FolderOptions, FoundImages, UserPath
 
 __all__ = ["ImagenetConfig"]
 
 
-class ImagenetConfig(SplitConfig):
+class ImagenetConfig(FolderConfig):
     """Options of ImageNet and other image folders that do not fit into memory."""
 
     root: UserPath
@@ -49,3 +51,16 @@ class ImagenetConfig(SplitConfig):
     workers: int = Field(4, ge=0)
     """Processes that decode and augment, per split being read; 0: the run does it itself. The images do not
     depend on it."""
+
+    @classmethod
+    def for_folder(cls, found: FoundImages, side: int) -> FolderOptions | None:
+        """Read ``train`` and ``val``; plain images are scaled to 8/7 of the side before the crop."""
+        if found.held_out != "val":
+            return None
+        size = f"the images have about {found.side} pixels"
+        options = (
+            FolderOption("root", str(found.root), found.summary),
+            FolderOption("image_size", side, size, by_size=True),
+            FolderOption("resize_size", -(-side * 8 // 7), by_size=True),
+        )
+        return FolderOptions(options, "train/ and val/, decoded while training")
