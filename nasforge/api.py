@@ -257,7 +257,8 @@ def compare(
         folders: Run folders, or folders of benches.
         metric: What to compare; None for the first of test accuracy, score and what a table knows that all
             runs have.
-        baseline: The searcher to compare with; None for that of a bench, ``"random"``, or the first.
+        baseline: The searcher to compare with; None for that of a bench, an installed searcher that provides
+            `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Tables, such as ``"evaluator"``, in which the runs may differ.
 
     Raises:

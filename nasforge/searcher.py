@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context
 from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.plugins import capability
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
-__all__ = ["AskTellSearcher", "Proposal", "Searcher"]
+__all__ = ["AskTellSearcher", "BaselineSearcher", "Proposal", "Searcher"]
 
 DRAWS = 1000
 """How many proposals over a limit, or seen before, are drawn in a row before a search gives up on others."""
@@ -272,6 +273,11 @@ class AskTellSearcher(Searcher[C]):
             if self.allowed(arch := self.ask()):
                 return arch
         raise self.ctx.constraints.impossible(DRAWS)
+
+
+@capability("searcher")
+class BaselineSearcher(AskTellSearcher[C]):
+    """The searcher that benches compare the others with, unless their recipe names another one."""
 
 
 def _effort(evaluation: Evaluation) -> float:

@@ -11,7 +11,8 @@ from nasforge.benches.folder import BenchFolder
 from nasforge.benches.standings import Group, Standing, standings
 from nasforge.errors import RunError, suggest
 from nasforge.files import read_json
-from nasforge.recipe.bench_table import CEILING
+from nasforge.plugins import Registry
+from nasforge.recipe.bench_table import CEILING, installed_baselines
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.folder import RunFolder, differences
 
@@ -75,7 +76,8 @@ def compare_folders(
         paths: Folders of finished runs, or of benches.
         metric: What to compare; None for the first of test accuracy, score and what a table knows that every
             run has.
-        baseline: What to compare with; None for the baseline of a bench, ``"random"``, or the first.
+        baseline: What to compare with; None for the baseline of a bench, an installed searcher that provides
+            `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Which of `TABLES` may differ.
 
     Raises:
@@ -242,7 +244,7 @@ def _baseline(runs: Sequence[Finished], names: Sequence[str], wanted: str | None
         if wanted not in names:
             raise RunError(f"compare: --baseline {wanted}: no such searcher here.{suggest(wanted, names)}")
         return wanted
-    proposed = [*(run.baseline for run in runs if run.baseline), "random"]
+    proposed = [*(run.baseline for run in runs if run.baseline), *installed_baselines(Registry.discover())]
     labelled = (
         name for label in proposed for name in names if name == label or name.startswith(f"{label} (")
     )

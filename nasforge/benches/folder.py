@@ -75,7 +75,7 @@ class BenchFolder:
                 raise RunError(
                     f"{self.path}: belongs to another bench. These differ:\n{listed}\nChoose another name "
                     "with --set run.name=… or another place with --out. A searcher with other options can "
-                    'join under another name, as in "small = evolution".'
+                    'join under another name: "LABEL = NAME".'
                 )
             searchers = {**{label: known["searchers"][label] for label in kept}, **searchers}
         write_json(self._file, {**inputs, "searchers": searchers})

@@ -24,8 +24,8 @@ def bench(
         typer.Option(
             "--searchers",
             metavar="NAME,NAME,…",
-            help="Over bench.searchers; small=evolution is evolution under another name. "
-            "Random search takes part in any case.",
+            help="Over bench.searchers; LABEL=NAME lists a searcher under another name. "
+            "The baseline takes part in any case.",
         ),
     ] = None,
     seeds: Annotated[
@@ -44,7 +44,7 @@ def bench(
         typer.Option(
             "--option",
             metavar="NAME.KEY=VALUE",
-            help="An option of one searcher, such as evolution.population=20. May be repeated.",
+            help="An option of one searcher. May be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -30,7 +30,13 @@ def compare(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", "-b", metavar="SEARCHER", help="What to compare with. Default: random."),
+        typer.Option(
+            "--baseline",
+            "-b",
+            metavar="SEARCHER",
+            help="What to compare with. Default: the baseline of a bench, else the installed one, "
+            "else the first.",
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,

@@ -15,8 +15,9 @@ from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.capability import describe_need, kind_of
 from nasforge.recipe.draft import Draft
 from nasforge.recipe.options import check_options
+from nasforge.searcher import BaselineSearcher
 
-__all__ = ["CEILING", "Bench", "BenchConfig", "Budget", "Entrant", "read_bench"]
+__all__ = ["CEILING", "Bench", "BenchConfig", "Budget", "Entrant", "installed_baselines", "read_bench"]
 
 CEILING = 1_000_000
 """The option ``evaluations`` of a searcher in a bench: so many that the budget ends the search."""
@@ -28,11 +29,12 @@ class BenchConfig(PluginConfig):
     """Options of the ``[bench]`` table: what ``nasforge bench`` compares. ``nasforge run`` ignores it."""
 
     searchers: tuple[str, ...] = ()
-    """Names of searchers. "small = evolution" is evolution under another name, so that it may have other
+    """Names of searchers. "LABEL = NAME" lists a searcher under another name, so that it may have other
     options. Empty: the searcher of the recipe."""
 
-    baseline: str = "random"
-    """The searcher that all others are compared with. It takes part whether it is listed or not."""
+    baseline: str | None = None
+    """The searcher that all others are compared with. It takes part whether it is listed or not. None: the
+    installed searcher that provides `BaselineSearcher`."""
 
     seeds: PositiveInt = 20
     """How many times each searcher runs; the seeds count upwards from `run.seed`."""
@@ -42,7 +44,7 @@ class BenchConfig(PluginConfig):
     "5.5 h" (s, min, h, d). None: as many evaluations as `searcher.evaluations`."""
 
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Options by searcher, as in [bench.options.evolution]. The searcher of the recipe also has those of
+    """Options by searcher, as in [bench.options.NAME]. The searcher of the recipe also has those of
     [searcher]."""
 
     @field_validator("budget")
@@ -125,6 +127,11 @@ class Bench:
         return self.entrants[0]
 
 
+def installed_baselines(registry: Registry) -> list[str]:
+    """Return the names of the searchers that provide `BaselineSearcher`, sorted."""
+    return [plugin.name for plugin in registry.of("searcher") if BaselineSearcher in plugin.provides]
+
+
 def read_bench(
     draft: Draft,
     registry: Registry,
@@ -176,6 +183,7 @@ class _Reader:
     ) -> None:
         self.draft, self.registry, self.plugins = draft, registry, plugins
         self.searcher, self.config, self.budget = searcher, config, budget
+        self.baseline = self._installed_baseline() if config.baseline is None else config.baseline
 
     def entrants(self) -> tuple[Entrant, ...]:
         names = self._names()
@@ -207,11 +215,24 @@ class _Reader:
                 )
             else:
                 named[label] = name or label
-        first = self.config.baseline
-        return {first: named.pop(first, first), **named}
+        first = self.baseline
+        return named if first is None else {first: named.pop(first, first), **named}
+
+    def _installed_baseline(self) -> str | None:
+        found = installed_baselines(self.registry)
+        if len(found) == 1:
+            return found[0]
+        several = f"{' and '.join(map(repr, found))} are baselines"
+        able = found or [p.name for p in self.registry.of("searcher") if self._fits(p)]
+        self.draft.say(
+            ("bench", "baseline"),
+            f"{several if found else 'no installed searcher is a baseline'}. "
+            f'Write baseline = "NAME" in [bench].{suggest("", able)}',
+        )
+        return None
 
     def _entrant(self, label: str, name: str) -> Entrant | None:
-        listed = label in self.config.searchers or label != self.config.baseline
+        listed = label in self.config.searchers or label != self.baseline
         where = ("bench", "searchers" if listed else "baseline")
         try:
             plugin = self.registry.get("searcher", name)

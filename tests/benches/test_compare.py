@@ -48,6 +48,13 @@ def test_runs_are_grouped_by_searcher_and_paired_by_seed(runs):
     assert evolution.evaluations == 12
 
 
+def test_the_installed_baseline_is_compared_with_wherever_it_stands(runs, monkeypatch):
+    folders = [*(runs["evolution", seed] for seed in range(3)), *(runs["random", seed] for seed in range(3))]
+    assert nasforge.compare(folders).baseline == "random"
+    monkeypatch.setattr("nasforge.benches.compare.installed_baselines", lambda registry: [])
+    assert nasforge.compare(folders).baseline == "evolution"
+
+
 def test_another_metric_and_another_baseline(runs):
     found = nasforge.compare(list(runs.values()), metric="params", baseline="evolution")
     assert (found.metric, found.baseline) == ("params", "evolution")

@@ -3,9 +3,10 @@
 import pytest
 
 from nasforge.errors import RecipeError
-from nasforge.plugins import Registry
+from nasforge.plugins import Plugin, Registry
 from nasforge.recipe import check, load
-from nasforge.recipe.bench_table import CEILING, Budget
+from nasforge.recipe.bench_table import CEILING, Budget, installed_baselines
+from nasforge.searcher import BaselineSearcher
 
 REGISTRY = Registry.discover()
 
@@ -158,6 +159,57 @@ def test_a_baseline_that_is_none():
     assert "bench.baseline: no searcher named 'randm'. Did you mean 'random'?" in problems(
         {"budget": 60, "baseline": "randm"}
     )
+
+
+class Plain(BaselineSearcher):
+    """A searcher that may be a baseline."""
+
+
+def baselines(*names):
+    """The installed plugins, with other searchers as baselines."""
+    config, needs = REGISTRY.get("searcher", "random").config, frozenset({"space", "evaluator"})
+    marked = frozenset({BaselineSearcher})
+    added = [
+        Plugin("searcher", name, f"{__name__}:Plain", config, needs=needs, provides=marked) for name in names
+    ]
+    kept = [plugin for plugin in REGISTRY if BaselineSearcher not in plugin.provides]
+    return Registry([*kept, *added])
+
+
+def test_the_installed_baseline_is_one_searcher():
+    assert installed_baselines(REGISTRY) == ["random"]
+    assert isinstance(REGISTRY.get("searcher", "random").load(), type)
+    assert issubclass(REGISTRY.get("searcher", "random").load(), BaselineSearcher)
+
+
+def test_a_searcher_of_a_third_party_can_be_the_baseline():
+    found = check(recipe({"budget": 60}), baselines("coin")).bench
+    assert [e.label for e in found.entrants] == ["coin", "evolution"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            (),
+            "bench.baseline: no installed searcher is a baseline. "
+            'Write baseline = "NAME" in [bench]. Known: ',
+        ),
+        (
+            ("coin", "dice"),
+            "bench.baseline: 'coin' and 'dice' are baselines. Write baseline = \"NAME\" in [bench]. "
+            "Known: coin, dice.",
+        ),
+    ],
+)
+def test_without_one_installed_baseline_the_recipe_names_it(names, message):
+    with pytest.raises(RecipeError) as caught:
+        check(recipe({"budget": 60}), baselines(*names))
+    (problem,) = caught.value.problems
+    assert problem.startswith(message)
+    assert "evolution" in problem or names
+    named = check(recipe({"budget": 60, "baseline": "grid"}), baselines(*names)).bench
+    assert [e.label for e in named.entrants] == ["grid", "evolution"]
 
 
 def test_profiles_reach_into_it(tmp_path):

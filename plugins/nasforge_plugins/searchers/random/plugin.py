@@ -1,6 +1,7 @@
 """Announces the ``random`` searcher."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.searcher import BaselineSearcher
 from nasforge_plugins.searchers.random.config import RandomConfig
 
 
@@ -15,6 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             RandomConfig,
             "Draws different architectures and takes the best",
             needs=frozenset({"space", "evaluator"}),
+            provides=frozenset({BaselineSearcher}),
             tiny={"evaluations": 5},
         )
     ]

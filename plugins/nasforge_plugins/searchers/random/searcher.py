@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.searcher import AskTellSearcher
+from nasforge.searcher import BaselineSearcher
 from nasforge_plugins.searchers.random.config import RandomConfig
 
 __all__ = ["RandomSearch"]
 
 
-class RandomSearch(AskTellSearcher[RandomConfig]):
+class RandomSearch(BaselineSearcher[RandomConfig]):
     """Evaluates architectures drawn from the space, each once as long as there are new ones."""
 
     def setup(self, ctx: Context) -> None:
