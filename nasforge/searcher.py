@@ -51,7 +51,10 @@ class Searcher(Component[C], ABC):
         return (self.best(),)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what else the result of the search shall say, as plain JSON data. Default: nothing."""
+        """Return further entries for the result of the search, as plain JSON data. Default: none.
+
+        ``nasforge run`` prints the ``text`` of each entry that is a mapping and has one.
+        """
         return {}
 
 

@@ -90,8 +90,7 @@ def _print_summary(result: RunResult) -> None:
     rows = [("architecture", str(derived.get("notation", "")))]
     rows += [(words, number(derived[key])) for key, words in _SIZES.items() if derived.get(key) is not None]
     rows += _looked_up(derived.get("looked_up"))
-    guard = result.results.get("search", {}).get("searcher", {}).get("guard", {})
-    rows += [("collapse guard", str(guard.get("text", "")))]
+    rows += _texts(result.results.get("search", {}).get("searcher"))
     # The test stage repeats what the train stage measured, so it goes last.
     measured: dict[str, float] = {}
     for stage in ("derive", "train", "test"):
@@ -107,6 +106,15 @@ def _print_summary(result: RunResult) -> None:
 def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return what a table says about the architecture; the search has not seen it."""
     return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
+
+
+def _texts(summary: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return a row for each entry of a searcher's summary that has a text."""
+    return [
+        (name.replace("_", " "), str(entry["text"]))
+        for name, entry in (summary or {}).items()
+        if isinstance(entry, Mapping) and entry.get("text")
+    ]
 
 
 _SIZES = {"params": "parameters", "macs": "MACs", "memory": "memory, MiB", "latency_ms": "latency, ms"}

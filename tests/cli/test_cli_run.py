@@ -147,6 +147,20 @@ def test_the_summary_shows_sizes_accuracies_and_seconds(here, capsys, monkeypatc
     ]
 
 
+def test_texts_of_a_searcher_are_printed_under_their_names(here, capsys, monkeypatch):
+    summary = {
+        "own_words": {"text": "all is well", "step": 3},
+        "silent": {"text": ""},
+        "number": 7,
+        "list": [],
+    }
+    results = {"search": {"searcher": summary}, "derive": {"notation": "|conv|"}}
+    monkeypatch.setattr(api, "run", lambda *args, **options: api.RunResult(here / "small", results))
+    assert run_command(["run", "small.toml"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.strip().splitlines()]
+    assert lines == ["architecture |conv|", "own words all is well", f"folder {here / 'small'}"]
+
+
 def test_the_verdict_of_a_guard_is_stored_and_printed(here, capsys):
     searcher = """[searcher]
 use = "darts"
@@ -169,4 +183,4 @@ guard_max_free = 0.0
     printed = capsys.readouterr()
     assert f"warning: {verdict['text']}." in printed.err
     rows = printed.out.splitlines()
-    assert verdict["text"] in next(row for row in rows if row.startswith("collapse guard"))
+    assert verdict["text"] in next(row for row in rows if row.startswith("guard"))
