@@ -43,8 +43,8 @@ class SplitConfig(PluginConfig):
 
     split_by: Literal["balanced", "position"] = "balanced"
     """`balanced`: every split has the same mix of classes, drawn anew for every seed. `position`: first
-    `weights`, then `arch`, then `select`, as in the official CDARTS; wrong where images come sorted by
-    class."""
+    `weights`, then `arch`, then `select`, as in published code that is to be repeated; wrong where images
+    come sorted by class."""
 
     limit_train: int | None = Field(None, ge=1)
     """Use only so many training images, with the classes balanced: for quick trials."""

@@ -32,7 +32,7 @@ _ABOUT = {
     "searcher": "What finds the architecture.",
     "distiller": "How the networks of a search teach each other.",
     "evaluator": "What scores the architectures that a searcher proposes.",
-    "evaluator.base": "What scores them for an evaluator that builds on another, such as `predictor`.",
+    "evaluator.base": "The evaluator that the one in [evaluator] builds on.",
     "train": "How the found architecture is trained from scratch.",
     "train.distiller": "How a finished network teaches the one that is trained.",
 }
