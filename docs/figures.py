@@ -20,6 +20,7 @@ NARROW = 360
 def figures() -> dict[str, str]:
     """Return every picture by the name of its file."""
     return {
+        "rooms.svg": rooms(),
         "parts.svg": parts(760, columns=4),
         "parts-narrow.svg": parts(NARROW, columns=2),
         "cdarts-networks.svg": networks(),
@@ -104,6 +105,39 @@ def parts(width: int, columns: int) -> str:
         if number:
             canvas.line(f"M{x - 22:g} {y + 48:g}H{x - 2:g}", arrow="end")
     canvas.height = y + 82
+    return canvas.svg()
+
+
+ROOMS = (
+    ("cli",),
+    ("api",),
+    ("benches",),
+    ("stages",),
+    ("parallel", "testing"),
+    ("runs",),
+    ("cost", "images", "recipe", "training"),
+    ("contracts", "runtime"),
+    ("nn", "plugins"),
+    ("ground",),
+)
+"""The rooms of the core from top to bottom: each imports from lower rows only."""
+
+
+def rooms() -> str:
+    """Draw the rooms of the core, and who may import whom."""
+    high, gap, left, right = 34, 18, 14.0, NARROW - 14.0
+    canvas = Canvas(NARROW, 2 * 14 + len(ROOMS) * (high + gap) - gap, "The rooms of nasforge")
+    flat = {"api", "contracts", "ground"}
+    for row, names in enumerate(ROOMS):
+        y = 14 + row * (high + gap)
+        each = (right - left - 10 * (len(names) - 1)) / len(names)
+        for column, name in enumerate(names):
+            fill, stroke = (RECIPE, BROWN) if name in flat else (PART, "")
+            x = left + column * (each + 10)
+            canvas.box(x, y, each, high, fill, **({"stroke": stroke} if stroke else {}))
+            canvas.text(x + each / 2, y + high / 2, name, bold=True)
+        if row:
+            canvas.line(f"M{NARROW / 2:g} {y - gap:g}V{y - 2:g}", arrow="end")
     return canvas.svg()
 
 

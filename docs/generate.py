@@ -11,20 +11,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nasforge.plugins.kinds import KINDS, table_abouts
+
 ROOT = Path(__file__).parents[1]
 
 OUTSIDE = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 """Pages of the site that lie beside the folder of the site's sources."""
 
-KINDS = {
-    "data": "Data",
-    "space": "Spaces",
-    "searcher": "Searchers",
-    "distiller": "Distillers",
-    "evaluator": "Evaluators",
-}
-
-KIND_PAGES = {kind: f"reference/{title.lower()}.md" for kind, title in KINDS.items()}
+KIND_PAGES = {kind: f"reference/{info.plural}.md" for kind, info in KINDS.items()}
 """Where the plugins of a kind are described."""
 
 WRITTEN = "\n\n*This page is written from the code.*\n"
@@ -79,19 +73,19 @@ def cli_page() -> str:
 
 def options_page() -> str:
     """Describe the tables of a recipe, and the options of those that name no plugin."""
-    from nasforge.recipe.schema import _ABOUT, _PLAIN
+    from nasforge.recipe.schema import _PLAIN
 
     parts = [
         "# Tables and plugins",
         "A recipe is made of these tables. Most name a plugin by `use`; the other keys are its options. "
         "`nasforge plugins show NAME` prints them as TOML, ready to paste, also for plugins of others. "
         "[Recipes](../recipes.md) explains how tables combine.",
-        "\n".join(f"- `[{table}]`: {about}" for table, about in _ABOUT.items()),
+        "\n".join(f"- `[{table}]`: {about}" for table, about in table_abouts().items()),
     ]
-    for kind, title in KINDS.items():
+    for kind, info in KINDS.items():
         page = KIND_PAGES[kind].rpartition("/")[2]
         rows = [(f"[`{p.name}`]({page}#{p.name})", p.summary) for p in builtins() if p.kind == kind]
-        parts += [f"## {title}", _table(("Plugin", "What it is"), rows)]
+        parts += [f"## {info.title}", _table(("Plugin", "What it is"), rows)]
     for table, config in _PLAIN.items():
         parts += [f"## `[{table}]`", _about(config), _option_table(config)]
     return "\n\n".join(parts) + WRITTEN
@@ -99,12 +93,16 @@ def options_page() -> str:
 
 def kind_page(kind: str) -> str:
     """Describe every option of the plugins of a kind that come with nasforge."""
-    parts = [f"# {KINDS[kind]}"]
+    from nasforge.plugins.capabilities import describe_need
+
+    info = KINDS[kind]
+    contract = info.contract.replace(":", ".")
+    parts = [f"# {info.title}", f"{info.about} Base class: [`{contract}`](contracts.md#{contract})."]
     for plugin in builtins():
         if plugin.kind == kind:
             parts += [f"## `{plugin.name}`", f"{plugin.summary}.", _about(plugin.config)]
-            needs = ", ".join(f"`{need}`" for need in sorted(plugin.needs))
-            provides = ", ".join(f"`{name}`" for name in sorted(plugin.provides))
+            needs = ", ".join(f"`{need}`" for need in sorted(map(describe_need, plugin.needs)))
+            provides = ", ".join(sorted(f"`{one.__name__}`" for one in plugin.provides))
             parts += [f"Needs {needs}."] if needs else []
             parts += [f"Provides {provides}."] if provides else []
             parts.append(_option_table(plugin.config))
@@ -203,6 +201,7 @@ def error_classes() -> list[Any]:
 
 def conformance_page() -> str:
     """Describe every check of the conformance kit."""
+    from nasforge.plugins.capabilities import kind_of
     from nasforge.testing import common
     from nasforge.testing.kit import RULES
 
@@ -220,9 +219,9 @@ def conformance_page() -> str:
         "## Every plugin",
         _rules(common.CHECKS),
     ]
-    for group, rules in RULES.items():
-        kind, _, capability = group.partition(":")
-        title = f"{KINDS[kind]} that provide `{capability}`" if capability else KINDS[kind]
+    for need, rules in RULES.items():
+        kind = KINDS[kind_of(need)].title
+        title = kind if isinstance(need, str) else f"{kind} that provide `{need.__name__}`"
         parts += [f"## {title}", _rules(rules)]
     return "\n\n".join(parts) + WRITTEN
 

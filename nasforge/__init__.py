@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from nasforge.api import bench, compare, create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
-    from nasforge.config import EvaluatorConfig, PluginConfig
+    from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig
     from nasforge.data import DataModule
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
     from nasforge.evaluator import Evaluation, Evaluator
+    from nasforge.observer import Observer
     from nasforge.plugins import Plugin, Registry, hookimpl
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
@@ -26,6 +27,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Arch": "arch",
     "AskTellSearcher": "searcher",
+    "BudgetedConfig": "config",
     "Choice": "arch",
     "Component": "component",
     "Context": "component",
@@ -36,6 +38,7 @@ _HOMES = {
     "EvaluatorConfig": "config",
     "NasforgeError": "errors",
     "NetworkSpace": "space",
+    "Observer": "observer",
     "Plugin": "plugins",
     "PluginConfig": "config",
     "Registry": "plugins",
@@ -53,6 +56,7 @@ _HOMES = {
 __all__ = [
     "Arch",
     "AskTellSearcher",
+    "BudgetedConfig",
     "Choice",
     "Component",
     "Context",
@@ -63,6 +67,7 @@ __all__ = [
     "EvaluatorConfig",
     "NasforgeError",
     "NetworkSpace",
+    "Observer",
     "Plugin",
     "PluginConfig",
     "Registry",

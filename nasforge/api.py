@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
 from nasforge.component import Stage
-from nasforge.errors import CheckpointError, PluginError, RunError
 from nasforge.files import read_json
-from nasforge.observer import Observer, Observers
+from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
-from nasforge.space import NetworkSpace, Scale, Task
+from nasforge.runs.network import load_network as load_trained
+from nasforge.runs.network import network_space
+from nasforge.runs.observers import observing
+from nasforge.space import Scale, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from nasforge.benches.compare import Comparison
-    from nasforge.benches.run import BenchResult, Report
+    from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
 
 __all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
@@ -87,7 +89,7 @@ def create_network(
     """
     plugin = Registry.discover().get("space", space)
     config = parse_options(plugin, options)
-    built = _network_space(build(Part("space", plugin, config)), space)
+    built = network_space(build(Part("space", plugin, config)), space)
     if isinstance(arch, str):
         arch = built.parse(arch)
     elif arch is not None:
@@ -100,8 +102,7 @@ def create_network(
 def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     """Load the trained network of a finished run, in `eval` mode, on the CPU.
 
-    A run whose recipe names local modules has copies of them, and this runs them: get such a folder only from
-    whom you would get a program.
+    The local modules of its recipe are executed: load only folders from people whose programs you would run.
 
     Args:
         folder: The run folder.
@@ -111,26 +112,7 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
         RunError: The folder is no run, or its network has not been trained.
         CheckpointError: The weights cannot be read or do not fit.
     """
-    from nasforge.runtime import checkpoint
-
-    run_folder = RunFolder(Path(folder))
-    resolved = run_folder.resolved
-    if resolved is None:
-        raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
-    weights = run_folder.stage("train") / "weights.safetensors"
-    if not weights.exists():
-        raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
-    source = str(run_folder.path / "resolved.json")
-    recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
-    space = _network_space(build(recipe.parts["space"]), resolved["space"]["use"])
-    derived = read_json(run_folder.stage("derive") / "arch.json")
-    network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
-    tensors, _ = checkpoint.load_weights(weights)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights}: does not fit the architecture: {error}") from None
-    network.eval()
+    network = load_trained(folder)
     return network if features else _logits_only(network)
 
 
@@ -143,7 +125,8 @@ def run(
     device: str | None = None,
     seed: int | None = None,
     update: bool = False,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[Observer[Any]] = (),
+    default_observers: Sequence[str] = (),
 ) -> RunResult:
     """Do everything a recipe says, or go on where an earlier process stopped.
 
@@ -155,7 +138,8 @@ def run(
         device: Overrides ``run.device``.
         seed: Overrides ``run.seed``.
         update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
-        observers: Told about the run as it goes.
+        observers: Observers of this run, besides those of the recipe.
+        default_observers: Names of observers, if the recipe has no ``run.observers``: ``["progress"]``.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
@@ -178,13 +162,13 @@ def run(
     runtime = Runtime.of(options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    watched = Observers(observers)
-    with folder.locked():
+    with folder.locked(), observing(loaded, registry, observers, default_observers) as watched:
         modules = {module.path: module.content for module in loaded.modules if module.path}
         folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
         environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
         _note_environment(folder, environment)
+        watched.setup(folder.path)
         watched.run_start(folder.path.name, loaded.resolved())
         stages = Stages(loaded, folder, runtime, watched)
         results = stages.run()
@@ -203,7 +187,8 @@ def bench(
     profile: str | None = None,
     out: str | Path = "benches",
     workers: int = 1,
-    report: Report | None = None,
+    observers: Sequence[Observer[Any]] = (),
+    default_observers: Sequence[str] = (),
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
 
@@ -218,10 +203,11 @@ def bench(
         seeds: Over ``bench.seeds``.
         budget: Over ``bench.budget``.
         options: Options by searcher, over those in ``bench.options``.
-        profile: Which ``[profiles.*]`` of the recipe to use.
+        profile: As for `run`.
         out: Folder that holds the folder of the bench.
         workers: How many processes make runs; the results are the same.
-        report: Called after every run with the number of runs that are over, of all, and its result.
+        observers: As for `run`.
+        default_observers: As for `run`.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
@@ -240,8 +226,8 @@ def bench(
 
     from nasforge.benches.run import run_bench
 
-    path = Path(out) / (loaded.run.name or "bench")
-    return run_bench(loaded, path, workers, report or (lambda done, total, result: None))
+    with observing(loaded, registry, observers, default_observers) as watched:
+        return run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
 
 
 def compare(
@@ -309,12 +295,6 @@ def _note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
             stacklevel=2,
         )
     folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
-
-
-def _network_space(space: Any, name: str) -> NetworkSpace[Any]:
-    if not isinstance(space, NetworkSpace):
-        raise PluginError(f"space {name!r} describes architectures only, it builds no networks.")
-    return space
 
 
 def _logits_only(network: Network) -> nn.Module:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 from nasforge.config import PluginConfig
 from nasforge.constraints import Constraints
+from nasforge.errors import RunError
 
 if TYPE_CHECKING:
     from nasforge.data import DataModule
     from nasforge.distiller import Distiller
     from nasforge.evaluator import Evaluator
+    from nasforge.nn.output import Network
     from nasforge.runtime import Runtime
     from nasforge.space import SearchSpace
 
@@ -36,6 +38,10 @@ class Slot(Protocol):
         """Remove what was saved."""
 
 
+def _no_networks(folder: str) -> Network:
+    raise RunError(f"{folder}: networks of finished runs can be loaded inside a run only.")
+
+
 @dataclass(frozen=True)
 class Context:
     """What the engine lends a component for one stage of a run.
@@ -55,6 +61,7 @@ class Context:
         record: Stores the metrics of a finished epoch inside a long step, numbered from 1. An epoch that is
             repeated after a restart replaces its record.
         constraints: What an architecture may cost; an ask/tell searcher keeps it without doing anything.
+        load_network: Loads the trained network of a finished run from its folder, for instance a teacher.
     """
 
     space: SearchSpace[Any]
@@ -68,6 +75,7 @@ class Context:
     distiller: Distiller[Any] | None = None
     record: Callable[[int, Mapping[str, float]], None] = lambda epoch, metrics: None
     constraints: Constraints = field(default_factory=Constraints)
+    load_network: Callable[[str], Network] = _no_networks
 
 
 class Component(Generic[C]):
@@ -85,6 +93,17 @@ class Component(Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a component of the same class with other options; its `setup` has not been called.
+
+        Args:
+            **options: The options that differ, by name.
+
+        Raises:
+            pydantic.ValidationError: An option is wrong.
+        """
+        return type(self)(type(self.config)(**{**self.config.model_dump(), **options}))
 
     def setup(self, ctx: Context) -> None:
         """Build everything. Randomness comes from ``ctx.seed`` or the seeded global torch generator.

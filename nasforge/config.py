@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 __all__ = [
+    "BudgetedConfig",
     "EvaluatorConfig",
     "Objective",
     "ObjectivesConfig",
@@ -150,6 +151,13 @@ class EvaluatorConfig(PluginConfig):
             None, the default, if that is not known before an evaluation.
         """
         return None
+
+
+class BudgetedConfig(PluginConfig):
+    """Options of a searcher that ends after a number of evaluations, which a bench sets to its budget."""
+
+    evaluations: PositiveInt | None = 100
+    """How many architectures to evaluate."""
 
 
 class ObjectivesConfig(PluginConfig):

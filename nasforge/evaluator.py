@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nasforge.arch import Arch
 from nasforge.component import C, Component
+from nasforge.plugins import capability
 
-__all__ = ["Evaluation", "Evaluator"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Evaluation", "Evaluator", "KeepsNetwork", "ParallelEvaluator", "TableStore"]
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,7 @@ class Evaluator(Component[C], ABC):
     def prepare(self) -> None:
         """Do what all evaluations share, once, before the first of them. Default: nothing.
 
-        With several workers it is called in the main process alone; workers find what it saved in slots. A
-        plugin that provides ``"parallel"`` has nothing else to share: its scores depend on seed and
-        architecture alone.
+        With several workers it is called in the main process alone; workers find what it saved in slots.
         """
 
     def check_budget(self, budget: int) -> None:
@@ -116,3 +119,40 @@ class Evaluator(Component[C], ABC):
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Measure an evaluated architecture on the test split. Called by the test stage alone."""
         raise NotImplementedError(f"{type(self).__name__} has no test metrics.")
+
+
+@capability("evaluator")
+class ParallelEvaluator(Evaluator[C]):
+    """An evaluator that several processes can share: its scores depend on seed and architecture alone."""
+
+
+@capability("evaluator")
+@runtime_checkable
+class KeepsNetwork(Protocol):
+    """An evaluator that keeps the network it trained, so that a run can store its weights."""
+
+    def network(self, arch: Arch) -> nn.Module:
+        """Return the trained network of an architecture that was evaluated."""
+
+
+@capability("evaluator")
+@runtime_checkable
+class TableStore(Protocol):
+    """An evaluator that keeps tables of results; its functions need no run, so the class has them."""
+
+    def import_table(
+        self,
+        path: Path,
+        name: str | None = None,
+        *,
+        trust: bool = False,
+        replace: bool = False,
+        report: Callable[[float], None] = ...,
+    ) -> dict[str, Any]:
+        """Check a file, store it whole, and return what `describe_table` returns."""
+
+    def list_tables(self) -> list[dict[str, Any]]:
+        """Return ``name``, ``path``, ``shipped``, and ``space``, ``rows``, ``source`` or a ``problem``."""
+
+    def describe_table(self, name: str) -> dict[str, Any]:
+        """Return the columns of a table and the best row of each."""

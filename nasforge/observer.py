@@ -1,92 +1,172 @@
-"""Who watches a run: progress bars, logs, guards."""
+"""Observers of runs and benches: progress bars, logs, notifications."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from nasforge.component import Stage
+from nasforge.config import PluginConfig
+from nasforge.plugins import capability
 
-__all__ = ["Observer", "Observers"]
+__all__ = ["Observer", "Observers", "TerminalObserver"]
+
+C = TypeVar("C", bound=PluginConfig)
 
 
-class Observer:
-    """Told about a run as it goes; override what is of interest. An observer that raises is dropped.
+class Observer(Generic[C]):
+    """Callbacks of a run or a bench. Override the ones you need.
 
-    Calls come in this order: `run_start`, then per stage `stage_start`, any number of `progress` and `step`,
-    `stage_end`, and at last `run_end`.
+    Life cycle: ``__init__`` stores the options and does nothing else. `setup` comes first, when the folder
+    exists, and `close` last, also after an error or an interrupt. In between:
+
+    - a run calls `run_start`, then for each stage `stage_start`, any number of `progress` and `step`, and
+      `stage_end`, and at last `run_end`. A stage that an earlier process has finished has `stage_end` only.
+      Stages may be added in later versions: accept any name.
+    - a bench calls `bench_start`, `bench_run_end` after every run, and `bench_end`.
+
+    An observer never changes a result. It gets copies, must leave the global random generators alone, and is
+    dropped with a warning when it raises an exception; the run goes on.
+
+    Args:
+        config: The options, already validated. Observers without options may be made without.
+
+    Attributes:
+        folder: Folder of the run or bench; set by `setup`.
     """
 
-    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
-        """A run begins or goes on.
+    folder: Path
+
+    def __init__(self, config: C | None = None) -> None:
+        self.config = cast("C", PluginConfig()) if config is None else config
+
+    def setup(self, folder: Path) -> None:
+        """Prepare for a run or a bench.
 
         Args:
-            name: The run's name.
+            folder: Its folder. Files of the observer belong there, unless an option says otherwise.
+        """
+        self.folder = folder
+
+    def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
+        """A run begins or continues.
+
+        Args:
+            name: Name of the run.
             resolved: The whole recipe, defaults included.
         """
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
-        """A stage begins or goes on.
+        """A stage begins or continues.
 
         Args:
-            stage: Its name.
-            done: Steps made before, in an earlier process.
-            total: Steps in all, if known.
+            stage: Name of the stage.
+            done: Number of steps that earlier processes have made.
+            total: Number of steps in all, if known.
         """
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
-        """Something happened inside a step; ``values["done"]`` is the share of it that is over.
+        """Progress inside a step.
 
-        With ``values["prepared"]`` instead, it is the share of what must be over before the step can begin,
-        such as a supernet that is trained once.
+        Args:
+            stage: Name of the stage.
+            values: Metrics, and ``"done"``, the finished share of the step from 0 to 1. With ``"prepared"``
+                instead, the finished share of what precedes the first step, such as the training of a
+                supernet.
         """
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
-        """A step has ended and is checkpointed.
+        """A step is finished and checkpointed.
 
         Args:
-            stage: Its stage.
-            step: How many steps of this stage are over, from 1.
-            metrics: What the step measured.
+            stage: Name of the stage.
+            step: Number of finished steps of this stage, from 1.
+            metrics: Measurements of the step.
             arch: Notation of the current architecture, if there is one.
         """
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
-        """A stage has its result.
+        """A stage is finished.
 
         Args:
-            stage: Its name.
-            result: What it stored.
-            skipped: Whether an earlier process had done it already.
+            stage: Name of the stage.
+            result: Content of its ``result.json``.
+            skipped: Whether an earlier process had finished it.
         """
 
     def run_end(self, result: Mapping[str, Any]) -> None:
-        """The run is over.
+        """A run is finished.
 
         Args:
-            result: The last stage's result.
+            result: Result of the last stage.
         """
 
+    def bench_start(self, name: str, done: int, total: int) -> None:
+        """A bench begins or continues.
 
-class Observers(Observer):
-    """Passes every call on; an observer that raises is reported once and dropped, the run goes on.
+        Args:
+            name: Name of the bench.
+            done: Number of runs that earlier processes have made.
+            total: Number of runs in all.
+        """
+
+    def bench_run_end(self, done: int, total: int, result: Mapping[str, Any]) -> None:
+        """A run of a bench is finished and stored.
+
+        Args:
+            done: Number of finished runs.
+            total: Number of runs in all.
+            result: Result of this run, with ``"searcher"``, ``"seed"`` and ``"score"``.
+        """
+
+    def bench_end(self, standings: Sequence[Mapping[str, Any]]) -> None:
+        """A bench is finished.
+
+        Args:
+            standings: One row per searcher, as in ``summary.json``.
+        """
+
+    def close(self) -> None:
+        """Release files, connections and the terminal."""
+
+
+@capability("observer")
+class TerminalObserver(Observer[C]):
+    """An observer for people at a terminal: commands attach it unless the recipe chooses its observers."""
+
+
+class Observers(Observer[PluginConfig]):
+    """Pass every call to several observers; one that raises is reported once and dropped.
 
     Args:
-        observers: Whom to tell.
+        observers: The observers, in the order of the calls.
     """
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    def __init__(self, observers: Iterable[Observer[Any]] = ()) -> None:
+        super().__init__()
         self._observers = list(observers)
+        self._is_set_up = False
 
     def _tell(self, event: str, *args: Any) -> None:
         for observer in tuple(self._observers):
             try:
-                getattr(observer, event)(*args)
+                # A copy each, so that no observer can change a result.
+                getattr(observer, event)(*deepcopy(args))
             except Exception as error:
                 self._observers.remove(observer)
+                with suppress(Exception):
+                    observer.close()
                 name = type(observer).__name__
                 warnings.warn(f"observer {name} failed and is dropped: {error!r}", stacklevel=3)
+
+    def setup(self, folder: Path) -> None:
+        """Pass on."""
+        self._is_set_up = True
+        self._tell("setup", folder)
 
     def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
         """Pass on."""
@@ -111,3 +191,20 @@ class Observers(Observer):
     def run_end(self, result: Mapping[str, Any]) -> None:
         """Pass on."""
         self._tell("run_end", result)
+
+    def bench_start(self, name: str, done: int, total: int) -> None:
+        """Pass on."""
+        self._tell("bench_start", name, done, total)
+
+    def bench_run_end(self, done: int, total: int, result: Mapping[str, Any]) -> None:
+        """Pass on."""
+        self._tell("bench_run_end", done, total, result)
+
+    def bench_end(self, standings: Sequence[Mapping[str, Any]]) -> None:
+        """Pass on."""
+        self._tell("bench_end", standings)
+
+    def close(self) -> None:
+        """Pass on, unless `setup` has never been called."""
+        if self._is_set_up:
+            self._tell("close")

@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 from nasforge.arch import Arch, Choice
 from nasforge.component import C, Component
-from nasforge.errors import ArchError, RunError, suggest
+from nasforge.errors import ArchError, suggest
+from nasforge.plugins import capability
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from nasforge.drawing import Graph
     from nasforge.nn.output import Network
 
-__all__ = ["NetworkSpace", "Scale", "SearchSpace", "Task"]
+__all__ = [
+    "KnownCost",
+    "NetworkSpace",
+    "PartialChannels",
+    "PlainNetworks",
+    "Scale",
+    "SearchSpace",
+    "TabularSpace",
+    "Task",
+]
 
 Scale = Literal["search", "eval", "final"]
 
@@ -105,15 +115,6 @@ class SearchSpace(Component[C], ABC):
             arch = Arch(dict(zip(names, answer, strict=True)))
             if self._is_valid(arch) and self.canonical(arch) == arch:
                 yield arch
-
-    def cost(self, arch: Arch, task: Task) -> Mapping[str, float]:
-        """Return what the final network of ``arch`` costs, for limits on it. Default: nothing is known.
-
-        Args:
-            arch: An architecture of this space.
-            task: Input and output sizes.
-        """
-        return {}
 
     def validate(self, arch: Arch) -> None:
         """Check that ``arch`` answers every choice of this space.
@@ -211,6 +212,7 @@ class SearchSpace(Component[C], ABC):
         return {}
 
 
+@capability("space")
 class NetworkSpace(SearchSpace[C]):
     """A space whose architectures can be built, and so can the supernet that holds them all.
 
@@ -242,37 +244,6 @@ class NetworkSpace(SearchSpace[C]):
         """
         return None
 
-    def with_partial_channels(self, share: int) -> Self:
-        """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS).
-
-        A space offers this by an option ``partial_channels``, which its networks of scale ``"search"`` give
-        to their `nasforge.nn.ChoiceBlock`.
-
-        Args:
-            share: Number of groups of channels, of which the options see the first.
-
-        Raises:
-            RunError: The space has no such option.
-        """
-        if "partial_channels" not in type(self.config).model_fields:
-            raise RunError(
-                f"{type(self).__name__}: its search networks have no partial channels. Set partial_channels "
-                "= 1 in [searcher], or give the space an option partial_channels."
-            )
-        return type(self)(type(self.config)(**{**self.config.model_dump(), "partial_channels": share}))
-
-    def cost(self, arch: Arch, task: Task) -> Mapping[str, float]:
-        """Return ``params`` and ``macs`` of the final network; override it if that is known without building.
-
-        Args:
-            arch: An architecture of this space.
-            task: Input and output sizes.
-        """
-        from nasforge.cost import measure_arch
-
-        cost = measure_arch(self, task, arch)
-        return {"params": cost.params, "macs": cost.macs}
-
     @abstractmethod
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build the network of ``arch``, or without one the supernet of all architectures.
@@ -285,6 +256,58 @@ class NetworkSpace(SearchSpace[C]):
 
         Returns:
             A module that maps ``(images, weights=None)`` to an `Output` and has ``feature_info``.
+        """
+
+
+@capability("space")
+@runtime_checkable
+class KnownCost(Protocol):
+    """A space that knows what its final networks cost without building them."""
+
+    def cost(self, arch: Arch, task: Task) -> Mapping[str, float]:
+        """Return the costs, such as ``params`` and ``macs``, that limits and objectives use.
+
+        Args:
+            arch: An architecture of this space.
+            task: Input and output sizes.
+        """
+
+
+@capability("space")
+@runtime_checkable
+class PartialChannels(Protocol):
+    """A space whose search networks can apply options to a share of the channels (PC-DARTS)."""
+
+    def with_partial_channels(self, share: int) -> Self:
+        """Return this space with search networks whose options see one channel in ``share``.
+
+        Args:
+            share: Number of groups of channels, of which the options see the first.
+        """
+
+
+@capability("space")
+@runtime_checkable
+class PlainNetworks(Protocol):
+    """A space whose networks can call every layer as a module, instead of computing several at once."""
+
+    def with_plain_networks(self) -> Self:
+        """Return this space with networks that hooks can observe and that can be differentiated twice."""
+
+
+@capability("space")
+@runtime_checkable
+class TabularSpace(Protocol):
+    """A space whose architectures are listed in tables of a benchmark."""
+
+    table_space: str
+    """The name that tables of this space carry."""
+
+    def table_key(self, arch: Arch) -> str:
+        """Return the key under which tables list ``arch``.
+
+        Raises:
+            ArchError: ``arch`` does not belong to this space.
         """
 
 

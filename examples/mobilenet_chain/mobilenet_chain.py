@@ -73,5 +73,5 @@ class MobileNetChain(NetworkSpace[MobileNetChainConfig]):
 
 @hookimpl
 def nasforge_plugins():
-    target, provides = f"{__name__}:MobileNetChain", frozenset({"supernet"})
+    target, provides = f"{__name__}:MobileNetChain", frozenset({NetworkSpace})
     return [Plugin("space", "mobilenet-chain", target, MobileNetChainConfig, provides=provides)]

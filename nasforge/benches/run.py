@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -22,7 +22,7 @@ from nasforge.benches.standings import Standing
 from nasforge.constraints import COSTS
 from nasforge.errors import NasforgeError, RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
-from nasforge.observer import Observers
+from nasforge.observer import Observer, Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.recipe.bench_table import Budget
@@ -40,9 +40,6 @@ STALLED = 1000
 
 PAUSE = 10.0
 """Seconds of computing that a kill may cost at most, apart from the step in which it comes."""
-
-Report = Callable[[int, int, Mapping[str, Any]], None]
-"""Told how many runs are over, of how many, and what the last one found."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Job:
 
 
 def run_bench(
-    recipe: Recipe, path: Path, workers: int = 1, report: Report = lambda *found: None
+    recipe: Recipe, path: Path, workers: int = 1, observer: Observer[Any] | None = None
 ) -> BenchResult:
     """Make every run that is not there yet, and compare them.
 
@@ -99,7 +96,7 @@ def run_bench(
         recipe: One with a ``[bench]`` table.
         path: The folder of the bench.
         workers: How many processes make runs.
-        report: Told after every run.
+        observer: Receives the calls of a bench.
 
     Raises:
         RunError: A run failed, the folder belongs to another bench, or the budget is too small; what was
@@ -108,10 +105,11 @@ def run_bench(
     from nasforge.runtime.environment import describe_environment
 
     assert recipe.bench is not None, "the caller asks for a bench"
-    bench, folder = recipe.bench, BenchFolder(path)
+    bench, folder, observer = recipe.bench, BenchFolder(path), observer or Observers()
     labels = [entrant.label for entrant in bench.entrants]
     with RunFolder(path).locked():
         folder.claim(bench_inputs(recipe), recipe.text)
+        observer.setup(path)
         jobs = list(_jobs(recipe, folder))
         total = len(labels) * len(bench.seeds)
         before = total - len(jobs)
@@ -120,14 +118,16 @@ def run_bench(
             origins = [e.plugin.origin for e in bench.entrants]
             about = describe_environment(runtime, origins, recipe.run.seed)
             RunFolder(path).store_file(".", "environment.json", about)
+        observer.bench_start(path.name, before, total)
         done = before
         for job, result in _results(jobs, min(workers, len(jobs))):
             folder.store(job.label, job.seed, result)
             shutil.rmtree(job.work, ignore_errors=True)
             done += 1
-            report(done, total, result)
+            observer.bench_run_end(done, total, result)
         shutil.rmtree(path / "work", ignore_errors=True)
         found = folder.summarise(labels, bench.seeds, bench.baseline.label)
+        observer.bench_end([standing.to_json() for standing in found])
     return BenchResult(path, bench.baseline.label, tuple(found), before)
 
 
@@ -147,7 +147,7 @@ def search_once(job: Job) -> dict[str, Any]:
     _set_threads(options.threads)
     started = time.monotonic()
     with RunFolder(job.work).locked():
-        stages = Stages(recipe, RunFolder(job.work), runtime, Observers(()))
+        stages = Stages(recipe, RunFolder(job.work), runtime, Observers())
         searcher, meter = stages.assemble(lambda e: Meter(e, job.budget, partial(_check_objectives, job, e)))
         assert isinstance(meter, Meter), "the recipe check requires an [evaluator] table"
         steps, stopped = _search(searcher, meter, job)

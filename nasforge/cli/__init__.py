@@ -1,4 +1,4 @@
-"""The ``nasforge`` command; the only place that imports typer and rich."""
+"""The ``nasforge`` command; the only place that imports typer."""
 
 from __future__ import annotations
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Json, Profile, Recipe, Sets
+from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers
 
 if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
@@ -64,7 +62,8 @@ def bench(
 
     texts = [*(sets or []), *_overrides(searchers, seeds, budget, options or [])]
     # A wrong recipe is reported at once: loading torch would take seconds.
-    load(recipe, Registry.discover(), profile=profile, overrides=["bench={}", *texts])
+    registry = Registry.discover()
+    load(recipe, registry, profile=profile, overrides=["bench={}", *texts])
 
     from nasforge import api
     from nasforge.benches.standings import cells, head
@@ -72,7 +71,12 @@ def bench(
 
     try:
         found = api.bench(
-            recipe, texts, profile=profile, out=out, workers=workers, report=None if as_json else _report
+            recipe,
+            texts,
+            profile=profile,
+            out=out,
+            workers=workers,
+            default_observers=[] if as_json else default_observers(registry),
         )
     except KeyboardInterrupt:
         say_error("interrupted. The same command goes on; finished runs are kept.")
@@ -96,14 +100,6 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
     if budget is not None:
         texts.append(f"bench.budget={to_toml(budget)}")
     return [*texts, *(f"bench.options.{option}" for option in options)]
-
-
-def _report(done: int, total: int, result: Mapping[str, Any]) -> None:
-    if sys.stderr.isatty():
-        line = f"\r{done} of {total} runs: {result['searcher']}, seed {result['seed']}: {result['score']:.6g}"
-        print(f"{line}\033[K", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done == total or done * 10 // total > (done - 1) * 10 // total:
-        print(f"{done} of {total} runs", file=sys.stderr, flush=True)
 
 
 def _say_more(found: BenchResult) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nasforge.plugins.kinds import KINDS
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Start a plugin of your own.", no_args_is_help=True)
@@ -23,7 +25,7 @@ def plugin(
             "--kind",
             "-k",
             metavar="KIND",
-            help="space, searcher, distiller, evaluator or data.",
+            help=f"{', '.join(KINDS)}.",
             show_default=False,
         ),
     ],

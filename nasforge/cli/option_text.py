@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from nasforge.config import sub_tables
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin
+from nasforge.plugins.capabilities import describe_need
+from nasforge.plugins.kinds import GROUPS
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "page_text", "table_text"]
@@ -55,7 +57,7 @@ def page_text(plugin: Plugin) -> str:
     options = describe_options(plugin.config)
     plain = [option for option in options if "options" not in option]
     tables = [option for option in options if "options" in option]
-    lines = [*_head(plugin), f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
+    lines = [*_about(plugin), *_heading(plugin)]
     written = [f"{'# ' if _value(o) == '…' else ''}{o['name']} = {_value(o)}" for o in plain]
     column = min(32, max(map(len, written), default=0)) + 2
     lines += [
@@ -89,24 +91,27 @@ def table_text(plugin: Plugin, table: str | None = None) -> str:
             hint = suggest(table, tables) if tables else " It has no sub-tables."
             raise PluginError(f"{plugin.kind} {plugin.name!r} has no sub-table {table!r}.{hint}")
         return "\n".join(_sub_table(plugin.kind, tables[table]))
-    lines = [*_head(plugin), f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
+    lines = [*_about(plugin), *_heading(plugin)]
     lines += [line for option in options if "options" not in option for line in ("", *_described(option))]
     lines += [line for option in tables.values() for line in ("", *_sub_table(plugin.kind, option))]
     return "\n".join(lines)
 
 
-def _head(plugin: Plugin) -> list[str]:
+def _about(plugin: Plugin) -> list[str]:
     about = [plugin.summary] if plugin.summary else []
     if plugin.needs:
-        about.append(f"Needs: {', '.join(_need(need) for need in sorted(plugin.needs))}.")
+        about.append(f"Needs: {', '.join(sorted(map(describe_need, plugin.needs)))}.")
     if plugin.provides:
-        about.append(f"Provides: {', '.join(sorted(plugin.provides))}.")
+        about.append(f"Provides: {', '.join(sorted(one.__name__ for one in plugin.provides))}.")
     return [f"# {line}" for line in about]
 
 
-def _need(need: str) -> str:
-    kind, _, capability = need.partition(":")
-    return f"{kind} with {capability}" if capability else kind
+def _heading(plugin: Plugin) -> list[str]:
+    """Return the lines that name the plugin in a recipe."""
+    for group, kind in GROUPS.items():
+        if kind == plugin.kind:
+            return [f"# In [run]: {group} = {to_toml([plugin.name])}", f"[{group}.{plugin.name}]"]
+    return [f"[{plugin.kind}]", f"use = {to_toml(plugin.name)}"]
 
 
 def _sub_table(home: str, option: Mapping[str, Any]) -> list[str]:

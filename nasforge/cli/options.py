@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["Json", "Profile", "Recipe", "Sets"]
+if TYPE_CHECKING:
+    from nasforge.plugins import Registry
+
+__all__ = ["Json", "Profile", "Recipe", "Sets", "default_observers"]
 
 Recipe = Annotated[
     str,
@@ -29,3 +32,10 @@ Sets = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
+
+
+def default_observers(registry: Registry) -> list[str]:
+    """Return the names of the installed observers for terminals."""
+    from nasforge.observer import TerminalObserver
+
+    return [plugin.name for plugin in registry.of("observer") if TerminalObserver in plugin.provides]

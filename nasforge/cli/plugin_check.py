@@ -139,6 +139,7 @@ def _outcomes(
     import torch
 
     from nasforge.errors import DataError, PluginError, suggest
+    from nasforge.plugins import KINDS
     from nasforge.recipe.layers import draft_of_options
     from nasforge.testing import ConformanceError, checks_for
 
@@ -172,7 +173,8 @@ def _outcomes(
         try:
             check()
         except ConformanceError as error:
-            if plugin.kind == "data" and not written and isinstance(error.__cause__, DataError):
+            absent = KINDS[plugin.kind].paths_required and isinstance(error.__cause__, DataError)
+            if absent and not written:
                 obstacle = f"its images are not here, or need options: {error.__cause__}"
                 yield Outcome(title, check.name, "skipped", obstacle)
                 continue
@@ -195,15 +197,18 @@ def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
 
 def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
     """Return an installed space for a plugin that cannot work with the kit's own; or why there is none."""
+    from nasforge.plugins.capabilities import kind_of
     from nasforge.recipe import Part
     from nasforge.runs.build import build
+    from nasforge.space import NetworkSpace
     from nasforge.testing import Partners
 
-    wanted = {need.partition(":")[2] for need in plugin.needs if need.startswith("space:")} - {"supernet"}
+    wanted = {n for n in plugin.needs if isinstance(n, type) and kind_of(n) == "space"} - {NetworkSpace}
     if not wanted:
         return None, None
     space = next((p for p in registry.of("space") if wanted <= p.provides), None)
     if space is None:
-        return None, f"it needs a space with {' and '.join(sorted(wanted))}, and none is installed."
+        names = " and ".join(sorted(one.__name__ for one in wanted))
+        return None, f"it needs a space with {names}, and none is installed."
     part = Part("space", space, space.config(**space.tiny))
     return Partners(space=lambda: build(part)), None

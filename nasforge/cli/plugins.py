@@ -68,6 +68,7 @@ def show(
     from nasforge.cli.option_text import describe_options, page_text, table_text
     from nasforge.cli.output import print_json
     from nasforge.plugins import Registry
+    from nasforge.plugins.capabilities import describe_need
 
     plugin = find(Registry.discover(), name, kind)
     if not as_json:
@@ -79,8 +80,8 @@ def show(
         "origin": plugin.origin,
         "summary": plugin.summary,
         "target": plugin.target,
-        "needs": sorted(plugin.needs),
-        "provides": sorted(plugin.provides),
+        "needs": sorted(map(describe_need, plugin.needs)),
+        "provides": sorted(one.__name__ for one in plugin.provides),
         "options": describe_options(plugin.config),
     }
     print_json(report)
@@ -94,6 +95,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Plugin:
     """
     from nasforge.errors import PluginError, suggest
     from nasforge.plugins import KINDS
+    from nasforge.plugins.kinds import with_article
 
     if kind is not None:
         if kind not in KINDS:
@@ -101,7 +103,7 @@ def find(registry: Registry, name: str, kind: str | None) -> Plugin:
         return registry.get(kind, name)
     kinds = [known for known in KINDS if name in registry.names(known)]
     if len(kinds) > 1:
-        raise PluginError(f"{name!r} is a {' and a '.join(kinds)}. Say which with --kind.")
+        raise PluginError(f"{name!r} is {' and '.join(map(with_article, kinds))}. Say which with --kind.")
     if not kinds:
         known = sorted({plugin.name for plugin in registry})
         raise PluginError(f"no plugin named {name!r}.{suggest(name, known)}")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Profile, Sets
+from nasforge.cli.options import Profile, Sets, default_observers
 
 if TYPE_CHECKING:
     from nasforge.api import RunResult
+    from nasforge.plugins import Registry
 
 __all__ = ["run"]
 
@@ -45,41 +46,40 @@ def run(
     ] = False,
 ) -> None:
     """Search, derive, train and test; the same command again goes on where it stopped."""
-    _check_first(recipe, profile, sets or [])
+    from nasforge.plugins import Registry
+
+    registry = Registry.discover()
+    _check_first(recipe, profile, sets or [], registry)
 
     from nasforge import api
     from nasforge.cli.output import say_error
-    from nasforge.cli.progress import progress_observer
 
-    with progress_observer() as observer:
-        try:
-            result = api.run(
-                recipe,
-                sets or [],
-                profile=profile,
-                out=out,
-                device=device,
-                seed=seed,
-                update=update,
-                observers=[observer],
-            )
-        except KeyboardInterrupt:
-            observer.close()
-            say_error("interrupted. The same command goes on from the last checkpoint.")
-            raise typer.Exit(130) from None
+    try:
+        result = api.run(
+            recipe,
+            sets or [],
+            profile=profile,
+            out=out,
+            device=device,
+            seed=seed,
+            update=update,
+            default_observers=default_observers(registry),
+        )
+    except KeyboardInterrupt:
+        say_error("interrupted. The same command goes on from the last checkpoint.")
+        raise typer.Exit(130) from None
     _print_summary(result)
     if result.was_finished:
         print("This run is finished: nothing was left to do. Another one needs another run.name or --out.")
 
 
-def _check_first(recipe: str, profile: str | None, sets: list[str]) -> None:
+def _check_first(recipe: str, profile: str | None, sets: list[str], registry: Registry) -> None:
     """Report a wrong recipe at once: loading torch would take seconds."""
     if Path(recipe).is_dir():
         return
-    from nasforge.plugins import Registry
     from nasforge.recipe import load
 
-    load(recipe, Registry.discover(), profile=profile, overrides=sets)
+    load(recipe, registry, profile=profile, overrides=sets)
 
 
 def _print_summary(result: RunResult) -> None:

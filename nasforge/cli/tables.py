@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from nasforge.cli.options import Json
 
-__all__ = ["TableStore", "app"]
+if TYPE_CHECKING:
+    from nasforge.evaluator import TableStore
+
+__all__ = ["app"]
 
 app = typer.Typer(help="Import, list and show tables of trained architectures.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a table.", show_default=False)]
-
-
-class TableStore(Protocol):
-    """An evaluator whose plugin provides ``"tables"``: functions of the class, so no run is needed."""
-
-    def import_table(
-        self,
-        path: Path,
-        name: str | None = None,
-        *,
-        trust: bool = False,
-        replace: bool = False,
-        report: Callable[[float], None] = ...,
-    ) -> dict[str, Any]:
-        """Check a file, store it whole, and return what `describe_table` returns."""
-
-    def list_tables(self) -> list[dict[str, Any]]:
-        """Return ``name``, ``path``, ``shipped``, and ``space``, ``rows``, ``source`` or a ``problem``."""
-
-    def describe_table(self, name: str) -> dict[str, Any]:
-        """Return the columns of a table and the best row of each."""
 
 
 @app.command("import")
@@ -98,9 +79,10 @@ def show(name: Name, as_json: Json = False) -> None:
 
 def _store() -> TableStore:
     from nasforge.errors import PluginError
+    from nasforge.evaluator import TableStore
     from nasforge.plugins import Registry
 
-    stores = [p for p in Registry.discover().of("evaluator") if "tables" in p.provides]
+    stores = [p for p in Registry.discover().of("evaluator") if TableStore in p.provides]
     if len(stores) != 1:
         found = ", ".join(f"{p.name!r} ({p.origin})" for p in stores) or "none"
         raise PluginError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasforge.arch import Arch
-from nasforge.space import NetworkSpace, Scale, Task
+from nasforge.space import NetworkSpace, PlainNetworks, Scale, Task
 
 __all__ = ["Cost", "count_parameters", "measure", "measure_arch", "plainly_computed"]
 
@@ -74,14 +74,9 @@ def measure_arch(
 def plainly_computed(space: NetworkSpace[Any]) -> NetworkSpace[Any]:
     """Return a space whose networks call their layers as modules and can be differentiated twice.
 
-    Spaces that can compute in more than one way offer that as ``execution = "reference"``; any other is
-    returned as it is.
+    A space without the capability `PlainNetworks` is returned as it is.
 
     Args:
         space: Any space with networks.
     """
-    config = space.config
-    option = type(config).model_fields.get("execution")
-    if option is None or "reference" not in get_args(option.annotation):
-        return space
-    return type(space)(type(config)(**{**config.model_dump(), "execution": "reference"}))
+    return space.with_plain_networks() if isinstance(space, PlainNetworks) else space

@@ -116,8 +116,9 @@ class _Folder(RunFolder):
         self._send({"access": row})
 
 
-class _Watch(Observer):
+class _Watch(Observer[Any]):
     def __init__(self, send: Send) -> None:
+        super().__init__()
         self._send = send
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:

@@ -1,7 +1,35 @@
-"""Plugins: what describes them, and where they are found."""
+"""Plugins: their descriptions, kinds and registry.
 
-from nasforge.plugins.hooks import hookimpl
-from nasforge.plugins.plugin import API, KINDS, Kind, Plugin
-from nasforge.plugins.registry import Registry
+Names are imported when first used, so that the table of kinds can be read alone.
+"""
 
-__all__ = ["API", "KINDS", "Kind", "Plugin", "Registry", "hookimpl"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nasforge.plugins.capabilities import capability
+    from nasforge.plugins.hooks import hookimpl
+    from nasforge.plugins.kinds import KINDS, Kind, KindInfo
+    from nasforge.plugins.plugin import API, Plugin
+    from nasforge.plugins.registry import Registry
+
+_HOMES = {
+    "API": "plugin",
+    "KINDS": "kinds",
+    "Kind": "kinds",
+    "KindInfo": "kinds",
+    "Plugin": "plugin",
+    "Registry": "registry",
+    "capability": "capabilities",
+    "hookimpl": "hooks",
+}
+
+__all__ = ["API", "KINDS", "Kind", "KindInfo", "Plugin", "Registry", "capability", "hookimpl"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nasforge.plugins' has no attribute {name!r}")
+    return getattr(import_module(f"nasforge.plugins.{_HOMES[name]}"), name)

@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
-from nasforge.config import PluginConfig, sub_tables, walk_options
+from nasforge.config import BudgetedConfig, PluginConfig, sub_tables, walk_options
 from nasforge.errors import PluginError, suggest
+from nasforge.plugins.capabilities import Need, kind_of, missing_members
+from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables, with_article
 
-__all__ = ["API", "KINDS", "Kind", "Plugin", "find_fault"]
+__all__ = ["API", "Plugin", "find_fault"]
 
 API = 1
 """Version of the interface between nasforge and plugins; it rises when a plugin must be changed to work."""
-
-Kind = Literal["data", "space", "searcher", "distiller", "evaluator"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -33,14 +32,14 @@ class Plugin:
     """What a plugin says about itself; light, so that listing and checking import nothing heavy.
 
     Attributes:
-        kind: What it is.
+        kind: Its kind: a key of `nasforge.plugins.KINDS`.
         name: How recipes call it: lower case, hyphens.
         target: ``"module:Class"``, imported only when used; called with an instance of ``config``.
         config: The class of its options.
         summary: One line for listings.
-        needs: What else a recipe must have: a kind (``"data"``), or a capability of one
-            (``"space:supernet"``).
-        provides: Capabilities that others may need, such as ``"supernet"``.
+        needs: Kinds of plugins that a recipe must also have (``"data"``), or capabilities of one
+            (`nasforge.NetworkSpace`).
+        provides: Capabilities of this plugin that others may need; `load` checks that the class has them.
         tiny: Options for small, quick runs: conformance checks use them. Options of sub-tables are nested.
         api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
@@ -52,8 +51,8 @@ class Plugin:
     target: str
     config: type[PluginConfig] = PluginConfig
     summary: str = ""
-    needs: frozenset[str] = frozenset()
-    provides: frozenset[str] = frozenset()
+    needs: frozenset[Need] = frozenset()
+    provides: frozenset[type] = frozenset()
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
     api: int = 1
     origin: str = field(default="?", compare=False)
@@ -63,26 +62,56 @@ class Plugin:
         """Import and return the target.
 
         Raises:
-            PluginError: The import failed, or the module has no such class.
+            PluginError: The import failed, the module has no such class, or the class lacks a capability that
+                the description promises.
         """
         try:
-            return pkgutil.resolve_name(self.target)
+            found: Callable[[Any], Any] = pkgutil.resolve_name(self.target)
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} ({self.origin}): cannot be loaded from {self.target!r}: "
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
+        self.check_capabilities(found)
+        return found
+
+    def check_capabilities(self, found: Callable[[Any], Any]) -> None:
+        """Check that a class has the capabilities of the description.
+
+        Args:
+            found: What the target names.
+
+        Raises:
+            PluginError: It lacks one.
+        """
+        for declared in sorted(self.provides, key=lambda one: one.__name__):
+            lacks = missing_members(declared, found) if isinstance(found, type) else ["a class"]
+            if lacks:
+                raise PluginError(
+                    f"{self.kind} {self.name!r} ({self.origin}): provides {declared.__name__}, but "
+                    f"{self.target!r} lacks {', '.join(lacks)}. Add it, or remove {declared.__name__} from "
+                    "provides."
+                )
+
+    def requires(self, kind: str) -> bool:
+        """Return whether a recipe with this plugin must also have one of another kind.
+
+        Args:
+            kind: The other kind, such as ``"evaluator"``.
+        """
+        return any(kind_of(need) == kind for need in self.needs)
 
     def doubts(self) -> Iterator[str]:
         """Say what will be wrong when the plugin is used, as far as that can be told without importing it."""
         if missing := self.missing_target():
             yield missing
+        if "evaluations" in self.config.model_fields and not issubclass(self.config, BudgetedConfig):
+            yield "its option 'evaluations' is not set by benches. Derive its options from BudgetedConfig."
         for path, option in walk_options(self.config):
             name = ".".join(path)
             if not option.description:
                 yield f"its option {name!r} has no description. Put a string under it."
-            # Where images are, nobody else can know.
-            if option.is_required() and not (self.kind == "data" and option.annotation is Path):
+            if option.is_required() and not (KINDS[self.kind].paths_required and option.annotation is Path):
                 yield f"its option {name!r} has no default. Give it one."
 
     def missing_target(self) -> str | None:
@@ -109,13 +138,21 @@ def find_fault(plugin: Plugin) -> str | None:
     if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
         return f"its config {plugin.config!r} is no subclass of PluginConfig."
     # A recipe's table holds these beside the options.
-    for reserved in ("use", *(("base", "distiller") if plugin.kind == "evaluator" else ())):
+    inside = [i.rpartition(".")[2] for t, k in TABLES.items() if k == plugin.kind for i in inner_tables(t)]
+    for reserved in ("use", *inside):
         if reserved in plugin.config.model_fields:
-            return f"an option of a {plugin.kind} cannot be called {reserved!r}. Rename it."
+            return f"an option of {with_article(plugin.kind)} cannot be called {reserved!r}. Rename it."
     for need in plugin.needs:
-        kind = need.partition(":")[0]
+        if isinstance(need, str) and ":" in need:
+            return _moved("needs", need)
+        kind = kind_of(need)
         if kind not in KINDS:
             return f"it needs {need!r}, and there is no kind {kind!r}.{suggest(kind, KINDS)}"
+    for provided in plugin.provides:
+        if isinstance(provided, str):
+            return _moved("provides", provided)
+        if (kind := kind_of(provided)) != plugin.kind:
+            return f"it provides {provided.__name__}, which is a capability of kind {kind!r}. Remove it."
     return _find_unknown(plugin.config, plugin.tiny)
 
 
@@ -132,3 +169,20 @@ def _find_unknown(config: type[BaseModel], tiny: Mapping[str, Any], at: str = ""
         ):
             return fault
     return None
+
+
+_FORMER = {
+    "supernet": "NetworkSpace, from nasforge.space",
+    "table": "TabularSpace, from nasforge.space",
+    "cost": "KnownCost, from nasforge.space",
+    "parallel": "ParallelEvaluator, from nasforge.evaluator",
+    "weights": "KeepsNetwork, from nasforge.evaluator",
+    "tables": "TableStore, from nasforge.evaluator",
+}
+"""The types that replaced names of capabilities."""
+
+
+def _moved(field: str, text: str) -> str:
+    name = text.rpartition(":")[2]
+    advice = _FORMER.get(name, "a class or protocol declared with @nasforge.plugins.capability")
+    return f"its {field} has {text!r}, but capabilities are types. Write {advice}."

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from nasforge.config import sub_tables
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins.hooks import GROUP, Listing, describe_module, error_text
-from nasforge.plugins.plugin import KINDS, Plugin, find_fault
+from nasforge.plugins.kinds import KINDS, with_article
+from nasforge.plugins.plugin import Plugin, find_fault
 
 __all__ = ["Registry"]
 
@@ -115,7 +116,8 @@ class Registry:
         return registry
 
     def __iter__(self) -> Iterator[Plugin]:
-        order = sorted(self._claims, key=lambda key: (KINDS.index(key[0]), key[1]))
+        ranks = {kind: rank for rank, kind in enumerate(KINDS)}
+        order = sorted(self._claims, key=lambda key: (ranks[key[0]], key[1]))
         for key in order:
             yield from self._claims[key]
 
@@ -172,7 +174,8 @@ class Registry:
                 f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}"
             )
         if others := [known for known, other in self._claims if other == name]:
-            raise PluginError(f"{name!r} is a {others[0]}, not a {kind}.{suggest('', self.names(kind))}")
+            mistake = f"{name!r} is {with_article(others[0])}, not {with_article(kind)}."
+            raise PluginError(f"{mistake}{suggest('', self.names(kind))}")
         count = len(self.broken)
         hint = f" ({count} broken: see `nasforge plugins list`.)" if count else ""
         raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}{hint}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import nasforge
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import KINDS, Registry
+from nasforge.plugins.kinds import with_article
 
 __all__ = ["PluginNames", "new_plugin"]
 
@@ -68,15 +69,15 @@ class PluginNames:
     def fill(self, text: str) -> str:
         """Replace the names of a template by those of the plugin."""
         kind, words = self.kind, self.kind.capitalize()
-        article = "an" if kind[0] in "aeiou" else "a"
+        described = with_article(kind)
         replaced = {
             f"nasforge.plugins.templates.{kind}": self.package,
             f"Template{words}": self.title,
             f"template-{kind}-template-name": f"{kind}-{self.name}",
             f"template-{kind}": self.name,
             "template-name": self.name,
-            "A template-kind": f"{article.capitalize()} {kind}",
-            "a template-kind": f"{article} {kind}",
+            "A template-kind": f"{described[0].upper()}{described[1:]}",
+            "a template-kind": described,
             "template-kind": kind,
             "template_package": self.package,
             "template_module": kind,

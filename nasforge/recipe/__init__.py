@@ -1,6 +1,6 @@
 """Recipes: TOML tables that name plugins and their options, checked as a whole before anything starts."""
 
-from nasforge.recipe.draft import TABLES
+from nasforge.plugins.kinds import TABLES
 from nasforge.recipe.part import Part
 from nasforge.recipe.recipe import Recipe, check, load, parse_options, registry_for
 from nasforge.recipe.run_table import RunConfig

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from nasforge.config import PluginConfig, merge_options
+from nasforge.config import BudgetedConfig, PluginConfig, merge_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
+from nasforge.plugins.capabilities import describe_need, kind_of
 from nasforge.recipe.draft import Draft
 from nasforge.recipe.options import check_options
 
@@ -218,7 +219,7 @@ class _Reader:
             self.draft.say(where, str(error))
             return None
         if "evaluator" not in plugin.needs:
-            needs = " and ".join(sorted(plugin.needs - {"space"})) or "no evaluator"
+            needs = " and ".join(sorted(map(describe_need, plugin.needs - {"space"}))) or "no evaluator"
             able = [p.name for p in self.registry.of("searcher") if self._fits(p)]
             self.draft.say(
                 where,
@@ -227,14 +228,15 @@ class _Reader:
             )
             return None
         body = self._options(label, plugin)
-        if "evaluations" in plugin.config.model_fields and self.budget.unit == "evaluations":
+        budgeted = issubclass(plugin.config, BudgetedConfig)
+        if budgeted and self.budget.unit == "evaluations":
             # Checked as what the search really makes, so that a population above it is noticed.
             body = {"evaluations": int(self.budget.amount), **body}
         config = check_options(self.draft, f"bench.options.{label}", plugin.config, plugin, body)
         if config is None:
             return None
         given = self.config.options.get(label, {}).get("evaluations")
-        if given is None and plugin.config.model_fields.get("evaluations") is not None:
+        if given is None and budgeted:
             config = config.model_copy(update={"evaluations": CEILING})
         return Entrant(label, plugin, config)
 
@@ -248,9 +250,9 @@ class _Reader:
         if "evaluator" not in plugin.needs:
             return False
         for need in plugin.needs:
-            kind, _, capability = need.partition(":")
+            kind = kind_of(need)
             if kind != "evaluator" and kind not in self.plugins:
                 return False
-            if capability and capability not in self.plugins[kind].provides:
+            if not isinstance(need, str) and need not in self.plugins[kind].provides:
                 return False
         return True

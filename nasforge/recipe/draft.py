@@ -8,23 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.errors import RecipeError
-from nasforge.plugins import Kind
+from nasforge.plugins.kinds import GROUPS, TABLES, table_kind
 
-__all__ = ["TABLES", "TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
+__all__ = ["TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
 
-TABLES: dict[str, Kind] = {
-    "data": "data",
-    "space": "space",
-    "searcher": "searcher",
-    "distiller": "distiller",
-    "evaluator": "evaluator",
-    "evaluator.base": "evaluator",
-    "train": "evaluator",
-    "train.distiller": "distiller",
-}
-"""The kind of plugin in every table of a recipe. ``train.distiller`` lies inside ``[train]``."""
-
-TOP_TABLES = ("run", "plugins", "constraints", "bench", *(table for table in TABLES if "." not in table))
+TOP_TABLES = (
+    *("run", "plugins", "constraints", "bench"),
+    *(table for table in TABLES if "." not in table),
+    *GROUPS,
+)
 """The tables that do not lie inside another."""
 
 Keys = tuple[str, ...]
@@ -146,7 +138,7 @@ class Draft:
             path, place = (*at, str(key)), (*written, str(key))
             if isinstance(value, Mapping):
                 old = target.get(key)
-                is_plugin = ".".join(path) in TABLES
+                is_plugin = table_kind(".".join(path)) is not None
                 if not isinstance(old, dict):
                     self._forget(path)
                     target[key] = {}
@@ -171,10 +163,12 @@ class Draft:
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return {}
-        return self._shared(TABLES[table], old, new, {k: v for k, v in options.items() if k != "use"})
+        return self._shared(
+            table_kind(table) or "", old, new, {k: v for k, v in options.items() if k != "use"}
+        )
 
     def _shared(
-        self, kind: Kind, old: str, new: str, options: Mapping[str, Any], at: str = ""
+        self, kind: str, old: str, new: str, options: Mapping[str, Any], at: str = ""
     ) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for key, value in options.items():

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.errors import suggest
-from nasforge.recipe.draft import TABLES, TOP_TABLES, Draft, Layer, Shares
+from nasforge.plugins.kinds import TABLES
+from nasforge.recipe.draft import TOP_TABLES, Draft, Layer, Shares
 from nasforge.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 from nasforge.recipe.toml_text import key_lines
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from nasforge.errors import suggest
 from nasforge.plugins import Plugin, Registry
-from nasforge.recipe.draft import TABLES, Draft
+from nasforge.plugins.capabilities import describe_need, kind_of
+from nasforge.plugins.kinds import TABLES, inner_tables
+from nasforge.recipe.draft import Draft
 
 __all__ = ["REQUIRED", "check_needs"]
 
@@ -25,29 +27,25 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
     for table, plugin in plugins.items():
         use = (*table.split("."), "use")
         parent = plugins.get(table.rpartition(".")[0])
-        if parent and parent.kind == plugin.kind and not _needed(parent, plugin.kind):
+        if parent and parent.kind == plugin.kind and not parent.requires(plugin.kind):
             draft.say(
                 table.split("."), f"{parent.name!r} builds on no other {plugin.kind}. Remove this table."
             )
-        for need in sorted(plugin.needs):
-            kind, _, capability = need.partition(":")
+        for need in sorted(plugin.needs, key=describe_need):
+            kind, capability = kind_of(need), None if isinstance(need, str) else need
             # What a plugin in [train] or [evaluator] needs may be inside its table.
-            inside = (t for t, k in TABLES.items() if k == kind and t.rpartition(".")[0] == table)
+            inside = (inner for inner in inner_tables(table) if TABLES[inner] == kind)
             needed = next(inside, kind)
             if plugin.kind == kind == needed:
                 draft.say(use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only.")
                 continue
-            able = [p.name for p in registry.of(kind) if not capability or capability in p.provides]
+            able = [p.name for p in registry.of(kind) if capability is None or capability in p.provides]
             if plugin.kind == kind:
-                able = [name for name in able if not _needed(registry.get(kind, name), kind)]
+                able = [name for name in able if not registry.get(kind, name).requires(kind)]
             if draft.table(needed) is None:
                 if needed not in REQUIRED:
                     draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{suggest('', able)}")
             elif capability and needed in plugins and capability not in plugins[needed].provides:
                 other = plugins[needed].name
-                lacks = f"{plugin.name!r} needs a {kind} with {capability}, which {other!r} lacks."
+                lacks = f"{plugin.name!r} needs a {describe_need(need)}, which {other!r} lacks."
                 draft.say((*needed.split("."), "use"), lacks + suggest("", able))
-
-
-def _needed(plugin: Plugin, kind: str) -> bool:
-    return any(need.partition(":")[0] == kind for need in plugin.needs)

@@ -92,7 +92,7 @@ def _metrics(draft: Draft, parts: Mapping[str, Part]) -> frozenset[str] | None:
     evaluator, base = parts.get("evaluator"), parts.get("evaluator.base")
     if evaluator is None:
         return None
-    builds = any(need.partition(":")[0] == "evaluator" for need in evaluator.plugin.needs)
+    builds = evaluator.plugin.requires("evaluator")
     if builds and base is None:
         return None
     try:

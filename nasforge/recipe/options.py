@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -46,6 +48,8 @@ def validate(model: type[M], body: Mapping[str, Any]) -> tuple[M | None, list[tu
     try:
         return model.model_validate_json(text, strict=True), []
     except ValidationError as error:
+        if filled := _with_default_paths(error, plain):
+            return validate(model, filled)
         groups = group_errors(error, model, plain)
     forms = {where: found for where, found in groups.items() if any(map(_is_form, found))}
     if not forms:
@@ -128,6 +132,23 @@ def _settle(
             settled[name], more = _settle(table, settled[name], (*at, name))
             found += more
     return settled, found
+
+
+def _with_default_paths(error: ValidationError, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with the defaults that are paths, if the error is about such defaults; else nothing.
+
+    Pydantic checks defaults as if they came from JSON, where a path is text.
+    """
+    filled: dict[str, Any] = deepcopy(dict(body))
+    paths = [(d["loc"], d["input"]) for d in error.errors() if isinstance(d["input"], PurePath)]
+    for where, path in paths:
+        at = filled
+        for step in where:
+            if step not in at:
+                at[str(step)] = str(path)
+                break
+            at = at[str(step)]
+    return filled if paths else {}
 
 
 def _is_form(details: ErrorDetails) -> bool:

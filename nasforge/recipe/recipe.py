@@ -12,17 +12,20 @@ from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
+from nasforge.plugins.kinds import GROUPS, TABLES, inner_tables
 from nasforge.recipe.bench_table import Bench, read_bench
-from nasforge.recipe.draft import TABLES, TOP_TABLES, Draft
+from nasforge.recipe.draft import TOP_TABLES, Draft
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
 from nasforge.recipe.needs import REQUIRED, check_needs
 from nasforge.recipe.objectives import check_objectives
+from nasforge.recipe.observer_tables import read_observers
 from nasforge.recipe.options import check_options
 from nasforge.recipe.part import Part
 from nasforge.recipe.run_table import RunConfig
 from nasforge.recipe.shipped import find_recipe
 from nasforge.recipe.workers import check_workers
+from nasforge.space import KnownCost, NetworkSpace
 
 __all__ = ["Recipe", "check", "load", "parse_options", "registry_for"]
 
@@ -37,7 +40,7 @@ class Recipe:
         source: Path or other name, for messages.
         text: The file as written; empty if the recipe was made from a mapping.
         run: The ``[run]`` table.
-        parts: The other tables, by name; see `TABLES`.
+        parts: The tables that name plugins, by name: see `TABLES`, and ``"observers.NAME"``.
         profiles: Names of the profiles that could have been chosen.
         modules: The local modules it names.
         constraints: The ``[constraints]`` table.
@@ -70,6 +73,11 @@ class Recipe:
                 parent, _, nested = name.rpartition(".")
                 home = tables[parent] if parent else tables
                 home[nested] = {"use": part.plugin.name, **part.config.to_json()}
+        for name, part in self.parts.items():
+            group, _, label = name.partition(".")
+            if group in GROUPS:
+                body = {"use": part.plugin.name, **part.config.to_json()}
+                tables.setdefault(group, {})[label] = body
         return tables
 
 
@@ -170,17 +178,21 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         if (plugin := _plugin(draft, name, registry)) is None:
             continue
         plugins[name] = plugin
-        inside = {child.rpartition(".")[2] for child in TABLES if child.startswith(f"{name}.")}
+        inside = {inner.rpartition(".")[2] for inner in inner_tables(name)}
         body = {key: value for key, value in draft.table(name).items() if key not in {"use", *inside}}
         if (config := check_options(draft, name, plugin.config, plugin, body)) is not None:
             parts[name] = Part(name, plugin, config)
+    names = (run.observers or ()) if isinstance(run, RunConfig) else None
+    observers = read_observers(draft, registry, names)
+    parts |= observers
+    plugins |= {table: part.plugin for table, part in observers.items()}
     check_needs(draft, plugins, registry)
     if isinstance(run, RunConfig):
         check_workers(draft, run, plugins, registry)
     if (
         draft.table("constraints")
         and "space" in plugins
-        and not plugins["space"].provides & {"supernet", "cost"}
+        and not plugins["space"].provides & {KnownCost, NetworkSpace}
     ):
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
     searcher = draft.table("searcher") if "searcher" in parts else {}

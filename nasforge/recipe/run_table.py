@@ -49,6 +49,10 @@ class RunConfig(PluginConfig):
     backend: Literal["processes", "ray"] = "processes"
     """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
+    observers: tuple[str, ...] | None = None
+    """Names of observers, such as ["progress", "jsonl"]; their options stand in [observers.NAME]. They never
+    change a result. Not set: the command line shows progress, nasforge.run in Python nothing."""
+
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:

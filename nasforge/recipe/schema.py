@@ -9,9 +9,10 @@ from typing import Any
 from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.plugins import Plugin, Registry
+from nasforge.plugins.kinds import GROUPS, KINDS, TABLES, inner_tables, table_abouts
 from nasforge.recipe import RunConfig
 from nasforge.recipe.bench_table import BenchConfig
-from nasforge.recipe.draft import TABLES, TOP_TABLES
+from nasforge.recipe.draft import TOP_TABLES
 from nasforge.recipe.local_modules import LocalModulesConfig
 
 __all__ = ["TITLE", "recipe_schema"]
@@ -25,17 +26,6 @@ _PLAIN: Mapping[str, type[PluginConfig]] = {
     "bench": BenchConfig,
 }
 """Tables that are no plugin's."""
-
-_ABOUT = {
-    "data": "The images, and who may use which.",
-    "space": "The architectures to choose from.",
-    "searcher": "What finds the architecture.",
-    "distiller": "How the networks of a search teach each other.",
-    "evaluator": "What scores the architectures that a searcher proposes.",
-    "evaluator.base": "What scores them for an evaluator that builds on another, such as `predictor`.",
-    "train": "How the found architecture is trained from scratch.",
-    "train.distiller": "How a finished network teaches the one that is trained.",
-}
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
@@ -54,11 +44,12 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     plain = {name: _options(config, name, definitions) for name, config in _PLAIN.items()}
     tables = {name: {**options, "additionalProperties": False} for name, options in plain.items()}
-    for name in reversed(TABLES):  # what lies inside a table first
-        inside = {
-            child.rpartition(".")[2]: _ref(child) for child in TABLES if child.rpartition(".")[0] == name
-        }
-        tables[name] = _table(name, registry, inside, definitions)
+    for name in reversed(list(TABLES)):  # what lies inside a table first
+        inside = {inner.rpartition(".")[2]: _ref(inner) for inner in inner_tables(name)}
+        tables[name] = _table(TABLES[name], table_abouts()[name], registry, inside, definitions)
+    for name, kind in GROUPS.items():
+        tables[kind] = _table(kind, KINDS[kind].about, registry, {}, definitions)
+        tables[name] = _group(table_abouts()[name], tables[kind]["oneOf"][:-1], _ref(kind))
     definitions |= tables
     top = {name: _ref(name) for name in TOP_TABLES}
     profile = {"type": "object", "properties": top, "additionalProperties": False}
@@ -85,9 +76,9 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
 
 
 def _table(
-    table: str, registry: Registry, inside: Mapping[str, Any], definitions: dict[str, Any]
+    kind: str, about: str, registry: Registry, inside: Mapping[str, Any], definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    plugins = registry.of(TABLES[table])
+    plugins = registry.of(kind)
     variants: list[dict[str, Any]] = []
     known: dict[str, list[Any]] = {}
     for plugin in plugins:
@@ -109,15 +100,25 @@ def _table(
                 known[name].append(option)
     merged = {n: found[0] if len(found) == 1 else {"anyOf": found} for n, found in known.items()}
     partial = {
-        "title": f"more options for the {TABLES[table]} of another file",
+        "title": f"more options for the {kind} of another file",
         "properties": {**merged, **inside},
         "additionalProperties": False,
     }
     return {
-        "description": _ABOUT.get(table, ""),
+        "description": about,
         "type": "object",
         "oneOf": [*variants, partial],
     }
+
+
+def _group(about: str, variants: list[dict[str, Any]], other: dict[str, Any]) -> dict[str, Any]:
+    """Describe a table of tables: one with the name of a plugin has its options, unless ``use`` differs."""
+    named = {}
+    for variant in variants:
+        others = [one for one in variants if one is not variant]
+        own = {key: value for key, value in variant.items() if key != "required"}
+        named[variant["title"]] = {"oneOf": [own, *others]}
+    return {"description": about, "type": "object", "properties": named, "additionalProperties": other}
 
 
 def _plugin_options(plugin: Plugin, definitions: dict[str, Any]) -> dict[str, Any]:

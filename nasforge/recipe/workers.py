@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nasforge.errors import suggest
+from nasforge.evaluator import ParallelEvaluator
 from nasforge.plugins import Plugin, Registry
 from nasforge.recipe.draft import Draft
 
@@ -30,8 +31,8 @@ def check_workers(draft: Draft, run: RunConfig, plugins: Mapping[str, Plugin], r
     evaluator = plugins.get("evaluator")
     if draft.table("evaluator") is None:
         draft.say(where, "workers evaluate candidates, and there is no [evaluator] table. Leave this out.")
-    elif evaluator is not None and "parallel" not in evaluator.provides:
-        able = [plugin.name for plugin in registry.of("evaluator") if "parallel" in plugin.provides]
+    elif evaluator is not None and ParallelEvaluator not in evaluator.provides:
+        able = [plugin.name for plugin in registry.of("evaluator") if ParallelEvaluator in plugin.provides]
         draft.say(
             where,
             f"evaluator {evaluator.name!r} evaluates one candidate at a time. Leave this out, or use another "

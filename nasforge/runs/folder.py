@@ -15,8 +15,8 @@ from nasforge.files import read_json, write_bytes, write_json, write_text
 
 __all__ = ["MetricsLog", "RunFolder", "differences", "fingerprint", "inputs_of"]
 
-HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend"})
-"""Options of ``[run]`` that say where a run computes, not what: changing them does not undo a stage."""
+HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers"})
+"""Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
 
 class RunFolder:
@@ -230,7 +230,7 @@ def differences(
     """
     for key in sorted({*known, *wanted}):
         name = f"{at}.{key}" if at else key
-        if at == "run" and key in HOW_NOT_WHAT:
+        if (at == "run" and key in HOW_NOT_WHAT) or name == "observers":
             continue
         old, new = known.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):

@@ -10,7 +10,7 @@ from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
-from nasforge.cost import latency_table
+from nasforge.cost import latency_table, measure_arch
 from nasforge.cost.additive import AdditiveCost
 from nasforge.cost.feasible import judge
 from nasforge.cost.itemize import count_options, itemize
@@ -24,10 +24,11 @@ from nasforge.runs.build import build
 from nasforge.runs.folder import MetricsLog
 from nasforge.runs.inputs import expected_task
 from nasforge.runtime import Runtime
-from nasforge.space import NetworkSpace, SearchSpace, Task
+from nasforge.space import KnownCost, NetworkSpace, SearchSpace, Task
 
 __all__ = [
     "check_limits",
+    "cost_of",
     "fingerprint_of",
     "make_constraints",
     "refuse_impossible",
@@ -85,7 +86,26 @@ def make_constraints(
         reason = "comes from no table" if name == "latency_ms" else "does not add up over options"
         raise RunError(f"constraints: {name!r} {reason}, so nobody can tell what one option costs.")
 
-    return Constraints(config, lambda arch: space.cost(arch, task), more, itemized)
+    return Constraints(config, lambda arch: cost_of(space, arch, task), more, itemized)
+
+
+def cost_of(space: SearchSpace[Any], arch: Arch, task: Task) -> Mapping[str, float]:
+    """Return ``params`` and ``macs`` of a final network: what the space knows, else what is measured.
+
+    Args:
+        space: The space of the architecture.
+        arch: The architecture.
+        task: Input and output sizes.
+
+    Returns:
+        The costs; none if the space neither knows them nor builds networks.
+    """
+    if isinstance(space, KnownCost):
+        return space.cost(arch, task)
+    if isinstance(space, NetworkSpace):
+        measured = measure_arch(space, task, arch)
+        return {"params": measured.params, "macs": measured.macs}
+    return {}
 
 
 def fingerprint_of(config: ConstraintsConfig) -> dict[str, str]:
@@ -139,7 +159,7 @@ def refuse_impossible(recipe: Recipe, constraints: Constraints, space: SearchSpa
     verdict = judge(constraints, space, task, seed=recipe.run.seed)
     if verdict is None:
         return
-    draws = any(need.partition(":")[0] == "evaluator" for need in recipe.parts["searcher"].plugin.needs)
+    draws = recipe.parts["searcher"].plugin.requires("evaluator")
     if verdict.certain or draws:
         raise RecipeError(recipe.source, [verdict.problem])
     warnings.warn(verdict.problem, stacklevel=2)

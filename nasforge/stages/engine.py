@@ -59,7 +59,7 @@ class Engine:
         evaluator: Evaluator[Any] | None,
         path: Path,
         metrics: MetricsLog,
-        observer: Observer,
+        observer: Observer[Any],
         clock: StageClock,
     ) -> None:
         self.searcher, self.evaluator, self.path = searcher, evaluator, path

@@ -17,7 +17,7 @@ from nasforge.component import Context, Stage
 from nasforge.constraints import Constraints
 from nasforge.data import DataModule
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluator
+from nasforge.evaluator import Evaluator, KeepsNetwork
 from nasforge.observer import Observer
 from nasforge.parallel.start import evaluating
 from nasforge.recipe import Recipe
@@ -26,6 +26,7 @@ from nasforge.runs.folder import RunFolder, fingerprint, inputs_of
 from nasforge.runs.guard import GuardedData
 from nasforge.runs.inputs import published_task, read_images
 from nasforge.runs.limits import fingerprint_of, make_constraints, refuse_impossible
+from nasforge.runs.network import load_network
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import AskTellSearcher, Searcher
 from nasforge.seeding import derive_seed
@@ -48,7 +49,7 @@ class Stages:
         skipped: Stages that were done before.
     """
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer) -> None:
+    def __init__(self, recipe: Recipe, folder: RunFolder, runtime: Runtime, observer: Observer[Any]) -> None:
         self.recipe, self.folder, self.runtime, self.observer = recipe, folder, runtime, observer
         self.resolved = recipe.resolved()
         self.seed = recipe.run.seed
@@ -148,8 +149,8 @@ class Stages:
         evaluator = self._trainer("train", clock)
         arch = Arch(derived["architecture"])
         evaluation = evaluator.evaluate(arch)
-        if "weights" in self.recipe.parts["train"].plugin.provides:
-            network = evaluator.network(arch)  # type: ignore[attr-defined]
+        if isinstance(evaluator, KeepsNetwork):
+            network = evaluator.network(arch)
             path = self.folder.stage("train") / "weights.safetensors"
             about = {"space": self.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
             checkpoint.save_weights(path, network.state_dict(), about)
@@ -226,6 +227,7 @@ class Stages:
             record=record,
             data=GuardedData(self.data, stage, reader, log) if "data" in self.recipe.parts else None,
             constraints=self.constraints,
+            load_network=load_network,
             **parts,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,22 @@ import torch
 from torch import Tensor
 
 from nasforge.config import sub_tables, walk_options
-from nasforge.plugins import Plugin
+from nasforge.plugins import KINDS, Plugin
+from nasforge.plugins.capabilities import known_capabilities, missing_members
 from nasforge.testing.parts import Partners
 
-__all__ = ["CHECKS", "ConformanceError", "Rule", "Subject", "difference", "require", "scratch"]
+__all__ = [
+    "CHECKS",
+    "ConformanceError",
+    "Rule",
+    "Subject",
+    "difference",
+    "opened_files",
+    "require",
+    "scratch",
+]
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class ConformanceError(AssertionError):
@@ -127,7 +141,8 @@ def options_have_defaults(subject: Subject) -> None:
     """A table with nothing but ``use`` is valid; only data may need a path. Empty sub-tables add nothing."""
     fields = subject.plugin.config.model_fields
     required = [name for name, option in fields.items() if option.is_required()]
-    excused = [n for n in required if subject.plugin.kind == "data" and fields[n].annotation is Path]
+    paths_required = KINDS[subject.plugin.kind].paths_required
+    excused = [n for n in required if paths_required and fields[n].annotation is Path]
     missing = [name for name in required if name not in excused]
     require(not missing, f"option(s) without a default: {', '.join(missing)}. Give each one.")
     if not required:
@@ -152,7 +167,7 @@ def constructor_does_no_work(subject: Subject) -> None:
     make = subject.plugin.load()
     config = subject.plugin.config(**subject.options)
     before = torch.get_rng_state(), random.getstate()
-    with _opened_files() as opened:
+    with opened_files() as opened:
         component = make(config)
     require(
         not opened,
@@ -169,32 +184,75 @@ def constructor_does_no_work(subject: Subject) -> None:
     )
 
 
+def capabilities_are_declared(subject: Subject) -> None:
+    """The description lists the capabilities that the class has, and the class has those it lists."""
+    plugin = subject.plugin
+    offered = plugin.load()  # raises an error that names a capability which the class lacks
+    hidden = [
+        declared.__name__
+        for declared in known_capabilities(plugin.kind)
+        if declared not in plugin.provides
+        and isinstance(offered, type)
+        and not missing_members(declared, offered)
+    ]
+    require(
+        not hidden,
+        f"the class has {' and '.join(hidden)}, which 'provides' does not list: recipes that need it are "
+        "refused. Add it to 'provides'.",
+    )
+
+
+def derives_from_the_contract(subject: Subject) -> None:
+    """The component is an instance of the base class of its kind."""
+    contract: type = pkgutil.resolve_name(KINDS[subject.plugin.kind].contract)
+    component = subject.make()
+    require(
+        isinstance(component, contract),
+        f"{type(component).__name__} does not derive from {contract.__module__}.{contract.__name__}.",
+    )
+
+
 CHECKS: tuple[Rule, ...] = (
     listing_is_light,
+    capabilities_are_declared,
     options_are_described,
     options_have_defaults,
     tiny_options_are_valid,
     constructor_does_no_work,
+    derives_from_the_contract,
 )
 
-_listeners: list[list[str]] = []
+_listeners: list[tuple[list[str], bool]] = []
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listeners and event in ("open", "socket.connect", "os.listdir", "os.mkdir"):
-        what = str(arguments[1] if event == "socket.connect" else arguments[0])
-        # Python itself reads source and libraries when a constructor imports something late.
-        if not what.endswith((".py", ".pyc", ".so", ".pyd")) and "__pycache__" not in what:
-            _listeners[-1].append(what)
+    if not _listeners or event not in ("open", "socket.connect", "os.listdir", "os.mkdir", "os.rename"):
+        return
+    found, writing = _listeners[-1]
+    what = str(arguments[1] if event in ("socket.connect", "os.rename") else arguments[0])
+    writes = event in ("os.mkdir", "os.rename") or (event == "open" and int(arguments[2] or 0) & WRITING)
+    # Python itself reads source and libraries when a constructor imports something late.
+    late = what.endswith((".py", ".pyc", ".so", ".pyd")) or "__pycache__" in what
+    if not late and (writes or not writing):
+        found.append(what)
+
+
+@cache
+def _install_hook() -> None:
+    sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
 
 
 @contextmanager
-def _opened_files() -> Iterator[list[str]]:
-    if not getattr(_opened_files, "installed", False):
-        sys.addaudithook(_listen)  # it cannot be removed, so there is one for all checks
-        _opened_files.installed = True  # type: ignore[attr-defined]
-    _listeners.append([])
+def opened_files(*, writing: bool = False) -> Iterator[list[str]]:
+    """Collect what is opened inside the block: files, listed or new folders, connections.
+
+    Args:
+        writing: Collect only files that are opened for writing or renamed, and new folders.
+    """
+    _install_hook()
+    found: list[str] = []
+    _listeners.append((found, writing))
     try:
-        yield _listeners[-1]
+        yield found
     finally:
         _listeners.pop()

@@ -210,7 +210,7 @@ def _arch(bench: Workbench) -> Arch:
 def _announced(subject: Subject) -> frozenset[str] | None:
     """Return what the options of the evaluator, and of the one it builds on, say that it reports."""
     configs = [subject.plugin.config(**subject.options)]
-    if any(need.partition(":")[0] == "evaluator" for need in subject.plugin.needs):
+    if subject.plugin.requires("evaluator"):
         configs.append(subject.partners.evaluator().config)
     return reported(*configs)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nasforge.config import merge_options
 from nasforge.errors import PluginError, suggest
-from nasforge.plugins import Plugin
-from nasforge.testing import common, data, distillers, evaluators, networks, searchers, spaces
+from nasforge.plugins import KINDS, Plugin
+from nasforge.plugins.capabilities import Need, describe_need
+from nasforge.testing import common
 from nasforge.testing.common import ConformanceError, Rule, Subject
 from nasforge.testing.parts import Partners
 
@@ -19,15 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "checks_for", "conformance"]
 
-RULES: Mapping[str, tuple[Rule, ...]] = {
-    "space": spaces.CHECKS,
-    "space:supernet": networks.CHECKS,
-    "searcher": searchers.CHECKS,
-    "evaluator": evaluators.CHECKS,
-    "distiller": distillers.CHECKS,
-    "data": data.CHECKS,
-}
-"""The rules of each kind, and of a capability that plugins of a kind provide."""
+
+def _rules() -> Iterator[tuple[Need, tuple[Rule, ...]]]:
+    for kind, info in KINDS.items():
+        yield kind, pkgutil.resolve_name(info.checks)
+        for capability, checks in info.capability_checks.items():
+            yield pkgutil.resolve_name(capability), pkgutil.resolve_name(checks)
+
+
+RULES: Mapping[Need, tuple[Rule, ...]] = dict(_rules())
+"""The rules of each kind, and of capabilities that plugins of a kind provide."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def checks_for(
         ...     check()
     """
     subject = Subject(plugin, module, merge_options(plugin.tiny, options or {}), partners or Partners())
-    groups = [plugin.kind, *(f"{plugin.kind}:{capability}" for capability in sorted(plugin.provides))]
+    groups: list[Need] = [plugin.kind, *sorted(plugin.provides, key=describe_need)]
     for rule in (*common.CHECKS, *(rule for group in groups for rule in RULES.get(group, ()))):
         yield Check(rule, subject)
 

@@ -130,7 +130,7 @@ def searching_reads_no_test_images(subject: Subject) -> None:
         driver = SearchDriver(subject, folder)  # its data raises an error that names the split
         while not driver.searcher.done and driver.steps < STEPS:
             driver.step()
-        needs_data = any(need.partition(":")[0] == "data" for need in subject.plugin.needs)
+        needs_data = subject.plugin.requires("data")
         read = sum(driver.bench.batches_read.values())
         require(not needs_data or read, "the plugin says it needs data, but a search reads no image.")
         require(

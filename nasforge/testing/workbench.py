@@ -152,7 +152,7 @@ class Workbench:
         torch.manual_seed(derive_seed(self.seed, stage))
         evaluator: Evaluator[Any] = self.subject.make()
         parts: dict[str, Any] = {}
-        if any(need.partition(":")[0] == "evaluator" for need in self.subject.plugin.needs):
+        if self.subject.plugin.requires("evaluator"):
             parts["evaluator"] = self.subject.partners.evaluator()
             parts["evaluator"].setup(self.context(stage))
         evaluator.setup(self.context(stage, **parts))
@@ -173,12 +173,12 @@ class SearchDriver:
         torch.manual_seed(derive_seed(seed, "search"))
         # Whatever reads these two instead of a seeded generator shall be found out.
         random.seed(None)
-        partners, needs = subject.partners, subject.plugin.needs
+        partners, plugin = subject.partners, subject.plugin
         parts: dict[str, Any] = {}
-        if any(need.partition(":")[0] == "evaluator" for need in needs):
+        if plugin.requires("evaluator"):
             parts["evaluator"] = partners.evaluator()
             parts["evaluator"].setup(self.bench.context("search"))
-        if any(need.partition(":")[0] == "distiller" for need in needs):
+        if plugin.requires("distiller"):
             parts["distiller"] = partners.distiller()
         self.evaluator: Component[Any] | None = parts.get("evaluator")
         self.searcher: Searcher[Any] = subject.make()

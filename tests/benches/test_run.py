@@ -8,6 +8,7 @@ import pytest
 import nasforge
 from nasforge.benches import run as benchmark
 from nasforge.errors import RecipeError, RunError
+from nasforge.observer import Observer
 from nasforge.plugins import Registry
 
 TOY = """
@@ -140,12 +141,13 @@ def test_the_same_command_again_does_nothing_and_gives_the_same(tmp_path, monkey
 def test_a_killed_bench_goes_on_to_the_same_bits(tmp_path):
     whole = nasforge.bench(TABLE, out=tmp_path / "whole")
 
-    def stop(done, total, result):
-        if done == 4:
-            raise KeyboardInterrupt
+    class Stop(Observer):
+        def bench_run_end(self, done, total, result):
+            if done == 4:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        nasforge.bench(TABLE, out=tmp_path / "killed", report=stop)
+        nasforge.bench(TABLE, out=tmp_path / "killed", observers=[Stop()])
     assert len(list((tmp_path / "killed").glob("b/runs/*/*.json"))) == 4
     rest = nasforge.bench(TABLE, out=tmp_path / "killed")
     assert rest.done_before == 4
@@ -294,8 +296,12 @@ def test_when_everything_fails_the_reason_is_told(toy, tmp_path):
 
 
 def test_two_processes_do_not_share_a_folder(toy, tmp_path):
-    def twice(done, total, result):
-        with pytest.raises(RunError, match="another process is working in this folder"):
-            nasforge.bench(toy, seeds=1, budget=3, out=tmp_path)
+    class Twice(Observer):
+        def bench_run_end(self, done, total, result):
+            with pytest.raises(RunError, match="another process is working in this folder"):
+                nasforge.bench(toy, seeds=1, budget=3, out=tmp_path)
+            tried.append(done)
 
-    nasforge.bench(toy, seeds=1, budget=3, out=tmp_path, report=twice)
+    tried = []
+    nasforge.bench(toy, seeds=1, budget=3, out=tmp_path, observers=[Twice()])
+    assert tried == [1]

@@ -78,8 +78,13 @@ def test_broken_plugins_and_conflicts_are_listed_with_their_reason(capsys, monke
 @pytest.mark.parametrize("known", list(Registry.discover()), ids=lambda p: f"{p.kind}-{p.name}")
 def test_what_show_prints_can_be_pasted(known):
     for text in (table_text(known), page_text(known)):
-        table = tomllib.loads(text)[known.kind]
-        assert table.pop("use") == known.name
+        tables = tomllib.loads(text)
+        if known.kind == "observer":
+            table = tables["observers"][known.name]
+            assert f'# In [run]: observers = ["{known.name}"]' in text
+        else:
+            table = tables[known.kind]
+            assert table.pop("use") == known.name
         required = {o["name"] for o in describe_options(known.config) if o["required"]}
         if not required:
             assert parse_options(known, table) == known.config()
@@ -123,7 +128,7 @@ def test_show_names_a_sub_table_that_is_not_there(capsys):
 
 def test_show_prints_needs_defaults_and_types(capsys):
     text = answer(capsys, "plugins", "show", "cdarts")
-    assert "Needs: data, distiller, space with supernet." in text
+    assert "Needs: data, distiller, space with NetworkSpace." in text
     assert '[searcher]\nuse = "cdarts"\n' in text
     assert "(whole number, above 0)" in answer(capsys, "plugins", "show", "cdarts", "--all")
     guard = json.loads(answer(capsys, "plugins", "show", "gdas", "--json"))["options"]
@@ -131,7 +136,7 @@ def test_show_prints_needs_defaults_and_types(capsys):
     assert guard["type"] == "table"
     assert (guard["options"][0]["name"], guard["options"][0]["default"]) == ("policy", "off")
     report = json.loads(answer(capsys, "plugins", "show", "darts", "--kind", "space", "--json"))
-    assert report["provides"] == ["supernet"]
+    assert report["provides"] == ["NetworkSpace", "PartialChannels", "PlainNetworks"]
     cells = next(option for option in report["options"] if option["name"] == "cells")
     assert (cells["default"], cells["required"]) == (20, False)
     assert cells["type"].startswith("whole number")
@@ -141,7 +146,7 @@ def test_a_name_of_several_kinds_asks_for_the_kind(capsys, monkeypatch):
     registry = Registry([plugin("space", "table"), plugin("evaluator", "table")])
     monkeypatch.setattr(Registry, "discover", lambda: registry)
     assert run_command(["plugins", "show", "table"]) == 2
-    assert "'table' is a space and a evaluator. Say which with --kind." in capsys.readouterr().err
+    assert "'table' is a space and an evaluator. Say which with --kind." in capsys.readouterr().err
     assert "[evaluator]" in answer(capsys, "plugins", "show", "table", "--kind", "evaluator")
 
 

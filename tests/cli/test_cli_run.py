@@ -6,7 +6,6 @@ import pytest
 from nasforge import api
 from nasforge.cli import run_command
 from nasforge.errors import RunError
-from nasforge.observer import Observer
 
 RECIPE = """\
 [data]
@@ -80,7 +79,7 @@ def test_all_options_reach_the_run(here, called):
     assert (str(options["out"]), options["device"], options["seed"]) == ("x", "cuda:1", 7)
     assert options["update"] is True
     assert options["profile"] is None
-    assert all(isinstance(observer, Observer) for observer in options["observers"])
+    assert options["default_observers"] == ["progress"]
 
 
 def test_a_wrong_recipe_starts_nothing(here, called, capsys):

@@ -8,6 +8,7 @@ import pytest
 
 from nasforge.cli import run_command, tables
 from nasforge.errors import PluginError
+from nasforge.evaluator import TableStore
 from nasforge.plugins import Plugin, Registry
 
 
@@ -55,10 +56,16 @@ def test_mistakes(arguments, words, capsys):
     assert words in capsys.readouterr().err
 
 
+class Shelf:
+    """Keeps tables, elsewhere."""
+
+    import_table = list_tables = describe_table = staticmethod(lambda *_: [])
+
+
 def test_any_evaluator_may_keep_tables(monkeypatch):
-    kept = Plugin("evaluator", "mine", "json:JSONDecoder", provides=frozenset({"tables"}))
+    kept = Plugin("evaluator", "mine", f"{__name__}:Shelf", provides=frozenset({TableStore}))
     monkeypatch.setattr(Registry, "discover", classmethod(lambda cls: cls([kept])))
-    assert tables._store() is json.JSONDecoder
+    assert tables._store() is Shelf
     monkeypatch.setattr(Registry, "discover", classmethod(lambda cls: cls([])))
     with pytest.raises(PluginError, match="found none"):
         tables._store()

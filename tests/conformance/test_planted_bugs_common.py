@@ -8,6 +8,7 @@ import pytest
 
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError
+from nasforge.evaluator import KeepsNetwork, ParallelEvaluator
 from nasforge.images.config import UserPath
 from nasforge.testing import checks_for, conformance
 from nasforge.testing.parts import TinyData, TinyDistiller, TinyEvaluator, TinySpace
@@ -81,6 +82,24 @@ def test_data_alone_may_ask_where_its_files_are():
 )
 def test_constructors_that_work(target, words):
     assert_caught(plugin_of("evaluator", target), "constructor_does_no_work", words)
+
+
+class Keeps(TinyEvaluator):
+    def network(self, arch):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("target", "provided", "words"),
+    [
+        (Keeps, (), "the class has KeepsNetwork, which 'provides' does not list"),
+        (TinyEvaluator, (KeepsNetwork,), "provides KeepsNetwork, but "),
+        (TinyEvaluator, (ParallelEvaluator,), "lacks the base class ParallelEvaluator"),
+    ],
+)
+def test_capabilities_that_are_hidden_or_only_promised(target, provided, words):
+    plugin = plugin_of("evaluator", target, provides=frozenset(provided))
+    assert_caught(plugin, "capabilities_are_declared", words)
 
 
 @pytest.mark.parametrize(

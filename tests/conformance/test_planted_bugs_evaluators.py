@@ -10,10 +10,11 @@ from torch.nn.functional import cross_entropy
 from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.seeding import derive_seed
+from nasforge.space import NetworkSpace
 from nasforge.training.loops import accuracy
 from support.planting import assert_caught, assert_sound, find, plugin_of
 
-ABOUT = {"needs": frozenset({"data", "space:supernet"})}
+ABOUT = {"needs": frozenset({"data", NetworkSpace})}
 
 
 class Trains(Evaluator[PluginConfig]):

@@ -11,9 +11,10 @@ from nasforge.config import PluginConfig
 from nasforge.evaluator import Evaluation
 from nasforge.nn import ArchParameters
 from nasforge.searcher import AskTellSearcher, Searcher
+from nasforge.space import NetworkSpace
 from support.planting import assert_caught, assert_sound, plugin_of
 
-GRADIENT = {"needs": frozenset({"data", "space:supernet"})}
+GRADIENT = {"needs": frozenset({"data", NetworkSpace})}
 BLACK_BOX = {"needs": frozenset({"space", "evaluator"})}
 STEPS = 4
 

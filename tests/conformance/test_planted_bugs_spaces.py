@@ -7,11 +7,11 @@ from torch import nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, Output
-from nasforge.space import Task
+from nasforge.space import KnownCost, NetworkSpace, Task
 from nasforge.testing.parts import TinySpace
 from support.planting import assert_caught, assert_sound, plugin_of
 
-SUPERNET = {"provides": frozenset({"supernet"})}
+SUPERNET = {"provides": frozenset({NetworkSpace})}
 
 
 class SamplesFromAnywhere(TinySpace):
@@ -263,6 +263,16 @@ class RunsAllOptions(Blocks):
 )
 def test_networks(target, name, words):
     assert_caught(plugin_of("space", target, **SUPERNET), name, words)
+
+
+class CheapSpace(Blocks):
+    def cost(self, arch, task):
+        return {"params": 1, "macs": 1}
+
+
+def test_a_cost_that_is_not_what_is_measured():
+    plugin = plugin_of("space", CheapSpace, provides=frozenset({KnownCost, NetworkSpace}))
+    assert_caught(plugin, "cost_is_what_is_measured", "cost() says 1 params")
 
 
 def test_the_networks_without_bugs_are_sound():

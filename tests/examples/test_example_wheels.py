@@ -15,6 +15,7 @@ RECIPE = """
 # The examples in one run: images, space and distiller in the search, the evaluator in the training.
 [run]
 name = "together"
+observers = ["csv-steps"]
 
 [data]
 use = "idx-files"
@@ -128,6 +129,7 @@ def test_wheels_of_nasforge_and_of_every_example_work_together(tmp_path):
         tested = json.loads((work / "runs" / name / "test" / "result.json").read_text())
         assert 0 <= tested["blur_accuracy"] <= 100
         assert " | " in tested["notation"]
+        assert (work / "runs" / name / "steps.csv").read_text().startswith("stage,step,architecture,")
 
     editable = new_environment(tmp_path / "editable")
     folders = [argument for source in (ROOT, *DISTRIBUTIONS) for argument in ("-e", source)]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from nasforge import Arch, Choice, NetworkSpace, PluginConfig
+from nasforge import Arch, Choice, PluginConfig
 from nasforge.nn import ArchParameters, ChoiceBlock, EdgeSum, FeatureInfo, Network, Output
 from nasforge.plugins import Plugin, Registry
-from nasforge.space import Task
+from nasforge.space import NetworkSpace, Task
 from nasforge.testing import checks_for, conformance
 from nasforge.testing.parts import Partners
 
@@ -141,7 +141,7 @@ class CellSpace(NetworkSpace[PluginConfig]):
         return CellNetwork(choices, task, arch, 2 if scale == "search" else 3)
 
 
-CELLS = Plugin("space", "cells", f"{__name__}:CellSpace", provides=frozenset({"supernet"}))
+CELLS = Plugin("space", "cells", f"{__name__}:CellSpace", provides=frozenset({NetworkSpace}))
 
 
 def cell_checks():

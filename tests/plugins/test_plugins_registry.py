@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from nasforge.config import PluginConfig
 from nasforge.errors import PluginError
 from nasforge.plugins import Plugin, Registry, hookimpl
+from nasforge.plugins.kinds import with_article
+from nasforge.space import NetworkSpace
 from support.recipe_samples import plugin
 
 
@@ -74,6 +76,26 @@ def raising(error):
             [plugin("space", "a", needs={"dta"})],
             "it needs 'dta', and there is no kind 'dta'. Did you mean 'data'?",
         ),
+        (
+            [plugin("space", "a", needs={"space:supernet"})],
+            "its needs has 'space:supernet', but capabilities are types. Write NetworkSpace, from nas",
+        ),
+        (
+            [replace(plugin("evaluator", "a"), provides=frozenset({"weights"}))],
+            "its provides has 'weights', but capabilities are types. Write KeepsNetwork, from nasforge.evalu",
+        ),
+        (
+            [replace(plugin("evaluator", "a"), provides=frozenset({"magic"}))],
+            "its provides has 'magic', but capabilities are types. Write a class or protocol declared with",
+        ),
+        (
+            [replace(plugin("evaluator", "a"), provides=frozenset({NetworkSpace}))],
+            "it provides NetworkSpace, which is a capability of kind 'space'. Remove it.",
+        ),
+        (
+            [replace(plugin("space", "a"), provides=frozenset({int}))],
+            "its description cannot be read: PluginError: <class 'int'> is not a capability.",
+        ),
         ([replace(plugin("space", "a"), tiny={"x": 1})], "tiny sets 'x', which is no option."),
         ([plugin("space", "a"), plugin("space", "a")], "is described twice by the same distribution."),
         (
@@ -115,7 +137,7 @@ def test_options_cannot_have_the_names_of_what_stands_beside_them(kind):
         use: str = ""
 
     assert reasons(Registry([plugin(kind, "a", Used)])) == [
-        f"an option of a {kind} cannot be called 'use'. Rename it."
+        f"an option of {with_article(kind)} cannot be called 'use'. Rename it."
     ]
     assert len(Registry([plugin(kind, "a", Taken)]).broken) == (kind == "evaluator")
 

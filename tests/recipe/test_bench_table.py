@@ -124,7 +124,7 @@ def test_all_mistakes_at_once():
     text = "\n".join(found)
     assert len(found) == 8
     assert "bench.searchers: no searcher named 'loca-search'. Did you mean 'local-search'?" in text
-    assert "'darts' proposes no architectures to an evaluator (it needs data and space:supernet)" in text
+    assert "'darts' proposes no architectures to an evaluator (it needs data and space with Net" in text
     assert "These can: bananas, evolution, grid, hyperband, local-search," in text
     assert "'fixed' proposes no architectures to an evaluator (it needs no evaluator)" in text
     assert "'grid' is there twice. Give one another name: \"grid-2 = grid\"." in text

@@ -10,6 +10,7 @@ from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 from nasforge.recipe import check, load
 from nasforge.recipe.objectives import reported
+from nasforge.space import NetworkSpace
 from support.recipe_samples import plugin
 
 BUILT_INS = Registry.discover()
@@ -42,7 +43,7 @@ class OwnGoals(PluginConfig):
 
 REGISTRY = Registry(
     [
-        plugin("space", "cells", provides={"supernet"}),
+        plugin("space", "cells", provides={NetworkSpace}),
         plugin("searcher", "random", TwoGoals, needs={"evaluator"}),
         plugin("searcher", "front", TwoGoals, needs={"evaluator"}),
         plugin("searcher", "own", OwnGoals, needs={"evaluator"}),

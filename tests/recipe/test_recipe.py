@@ -98,7 +98,8 @@ def test_the_head_counts_the_problems(tmp_path):
 def test_a_searcher_names_the_tables_it_needs(tmp_path):
     text = GOOD.replace('"fixed"', '"mutual"').replace('"cells"', '"table"')
     assert problems(tmp_path, text) == [
-        "line 4: space.use: 'mutual' needs a space with supernet, which 'table' lacks. Known: cells, chain.",
+        "line 4: space.use: 'mutual' needs a space with NetworkSpace, which 'table' lacks. "
+        "Known: cells, chain.",
         "line 6: searcher.use: 'mutual' needs a [distiller] table. Known: logits, stages.",
     ]
     assert problems(tmp_path, GOOD.replace('"fixed"', '"random"')) == [
@@ -121,7 +122,7 @@ def test_a_nested_distiller_is_checked_as_any_table(tmp_path):
     text = GOOD.replace('"cells"', '"table"') + (
         "[train]\nuse = 'teach'\n[train.distiller]\nuse = 'stages'\n"
     )
-    assert "'stages' needs a space with supernet" in problems(tmp_path, text)[0]
+    assert "'stages' needs a space with NetworkSpace" in problems(tmp_path, text)[0]
     assert problems(
         tmp_path, GOOD + "[train]\nuse='teach'\n[train.distiller]\nuse='logits'\ntemprature=1\n"
     ) == ["line 11: train.distiller.temprature: no such option. Did you mean 'temperature'?"]

@@ -1,4 +1,5 @@
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -6,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nasforge.config import PluginConfig
 from nasforge.errors import RecipeError
+from nasforge.images.config import UserPath
 from nasforge.plugins import Registry
 from nasforge.recipe import check, parse_options
 from support.recipe_samples import REGISTRY, TrainOptions, plugin
@@ -175,6 +177,24 @@ def test_defaults_are_as_strict_as_values():
 
     with pytest.raises(RecipeError, match='whole: must be a whole number, got "3"'):
         parse_options(plugin("space", "wrong", Wrong), [])
+
+
+def test_a_path_may_be_a_default():
+    class Paths(PluginConfig):
+        one: Path = Path("a/b")
+        two: Path | None = Path("c")
+        home: UserPath = Path("~/x")
+        number: int = 1
+
+    options = parse_options(plugin("space", "paths", Paths), ["two=d"])
+    assert (options.one, options.two) == (Path("a/b"), Path("d"))
+    assert options.home == Path("~/x").expanduser()
+    with pytest.raises(RecipeError) as caught:
+        parse_options(plugin("space", "paths", Paths), ["number=true", "one=3"])
+    assert caught.value.problems == (
+        "--set one: must be text in quotes, got 3.",
+        "--set number: must be a whole number, got true.",
+    )
 
 
 def test_complaints_about_several_options_stand_at_the_table():

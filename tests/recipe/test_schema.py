@@ -73,6 +73,12 @@ def test_examples_are_valid_with_the_plugins_they_bring(path, monkeypatch):
         'extends = ["quickstart"]\n[profiles.smoke.data]\nrotate = 1\n[profiles.big.run]\nseed = 1',
         '[plugins]\nmodules = ["./a.py"]',
         '[plugins]\nmodules = "./a.py"',
+        '[run]\nobservers = ["bars", "csv"]\n[observers.csv]\nevery = 3',
+        '[observers.csv]\nuse = "csv"\nevery = 3',
+        '[observers.csv]\nuse = "mail"\nfile = "x"',
+        '[observers.rare]\nuse = "csv"\nevery = 3',
+        "[observers.rare]\nevery = 3",
+        "[profiles.smoke.observers.csv]\nevery = 3",
     ],
 )
 def test_parts_of_recipes_are_valid(text):
@@ -100,6 +106,14 @@ def test_parts_of_recipes_are_valid(text):
         "[profiles.smoke.spaces]\ncells = 3",
         "[plugins]\nmodule = './a.py'",
         "extends = 3",
+        "[observers.csv]\nevry = 3",
+        "[observers.csv]\nevery = 0",
+        '[observers.csv]\nfile = "x"',
+        '[observers.csv]\nuse = "mail"\nevery = 3',
+        '[observers.rare]\nuse = "csv"\nevry = 3',
+        '[observers.rare]\nuse = "toys"',
+        "observers = ['csv']",
+        "[run]\nobservers = 'csv'",
     ],
 )
 def test_mistakes_are_found(text):

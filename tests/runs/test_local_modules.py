@@ -106,7 +106,7 @@ def test_a_trained_network_of_a_local_space_is_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = nasforge.Registry.discover().get("space", "chain")
     (tmp_path / "mine.py").write_text(
-        f"""from nasforge import Plugin, hookimpl
+        f"""from nasforge import NetworkSpace, Plugin, hookimpl
 from {source.config.__module__} import {source.config.__name__} as Config
 from {source.target.replace(":", " import ")} as Parent
 
@@ -117,7 +117,7 @@ class Mine(Parent):
 
 @hookimpl
 def nasforge_plugins():
-    return [Plugin("space", "mine", "mine:Mine", Config, provides=frozenset({{"supernet"}}))]
+    return [Plugin("space", "mine", "mine:Mine", Config, provides=frozenset({{NetworkSpace}}))]
 """
     )
     space = {**source.tiny, "use": "mine"}

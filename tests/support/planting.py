@@ -12,7 +12,9 @@ class Planted(Plugin):
     """A plugin whose class need not be importable."""
 
     def load(self):
-        return CLASSES[self.target]
+        found = CLASSES[self.target]
+        self.check_capabilities(found)
+        return found
 
 
 def plugin_of(kind, target, **about):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nasforge.config import PluginConfig
 from nasforge.plugins import Plugin, Registry
+from nasforge.space import NetworkSpace
 
 
 class DataOptions(PluginConfig):
@@ -43,6 +44,11 @@ class FileOptions(PluginConfig):
     file: str
 
 
+class CsvOptions(PluginConfig):
+    path: Path = Path("steps.csv")
+    every: int = Field(1, ge=1)
+
+
 def plugin(kind, name, config=PluginConfig, needs=(), provides=()):
     return Plugin(
         kind,
@@ -60,17 +66,21 @@ REGISTRY = Registry(
     [
         plugin("data", "toys", DataOptions),
         plugin("data", "files", FileOptions),
-        plugin("space", "cells", SpaceOptions, provides={"supernet"}),
-        plugin("space", "chain", provides={"supernet"}),
+        plugin("space", "cells", SpaceOptions, provides={NetworkSpace}),
+        plugin("space", "chain", provides={NetworkSpace}),
         plugin("space", "table"),
-        plugin("searcher", "mutual", TrainOptions, needs={"data", "distiller", "space:supernet"}),
+        plugin("searcher", "mutual", TrainOptions, needs={"data", "distiller", NetworkSpace}),
         plugin("searcher", "random", TrainOptions, needs={"evaluator"}),
         plugin("searcher", "fixed"),
         plugin("distiller", "logits", DistillOptions),
-        plugin("distiller", "stages", needs={"space:supernet"}),
+        plugin("distiller", "stages", needs={NetworkSpace}),
         plugin("evaluator", "train", TrainOptions, needs={"data"}),
         plugin("evaluator", "teach", TrainOptions, needs={"distiller"}),
         plugin("evaluator", "lookup"),
+        plugin("observer", "bars"),
+        plugin("observer", "csv", CsvOptions),
+        plugin("observer", "mail", FileOptions),
+        plugin("observer", "samples", needs={"data"}),
     ]
 )
 

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from nasforge import Choice, Evaluation, Evaluator, Plugin, PluginConfig, SearchSpace, hookimpl
+from nasforge import Choice, Evaluation, Plugin, PluginConfig, SearchSpace, hookimpl
 
 
 class Space(SearchSpace):
@@ -26,7 +26,7 @@ class Options(PluginConfig):
     pause: float = 0.0
 
 
-class Score(Evaluator):
+class Score(ParallelEvaluator):
     """Notes who evaluates what; the first candidate kills its worker as often as it is told."""
 
     def evaluate(self, arch, *, budget=None):
@@ -53,7 +53,7 @@ def nasforge_plugins():
             f"{__name__}:Score",
             Options,
             needs=frozenset({"space"}),
-            provides=frozenset({"parallel"}),
+            provides=frozenset({ParallelEvaluator}),
         ),
     ]
 '''

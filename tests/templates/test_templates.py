@@ -25,6 +25,7 @@ test_searcher = checked("searcher")
 test_distiller = checked("distiller")
 test_evaluator = checked("evaluator")
 test_data = checked("data")
+test_observer = checked("observer")
 # The laws of a space take long; the tests of a generated one check them below.
 
 

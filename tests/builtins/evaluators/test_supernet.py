@@ -14,6 +14,7 @@ from nasforge.errors import RunError
 from nasforge.nn import one_hot
 from nasforge.plugins import Registry
 from nasforge.runtime import Runtime
+from nasforge.space import NetworkSpace
 from nasforge.testing.parts import TinySpace as EdgeSpace
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.evaluator import Supernet
@@ -23,7 +24,7 @@ from nasforge_plugins.evaluators.supernet.training import SupernetTraining
 from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, context
 
 REGISTRY = Registry.discover()
-SPACES = [plugin for plugin in REGISTRY.of("space") if "supernet" in plugin.provides]
+SPACES = [plugin for plugin in REGISTRY.of("space") if NetworkSpace in plugin.provides]
 ARCHS = [Arch({"layer": option}) for option in ("conv3", "conv1", "skip")]
 
 

@@ -1,5 +1,3 @@
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1}
 
 def trainer(folder: Path, options: Any = (), **parts: Any) -> Train:
     train = Train(TrainConfig(**{**OPTIONS, **dict(options)}))
-    train.setup(context(folder, **parts))
+    train.setup(context(folder, **{"load_network": load_network, **parts}))
     return train
 
 
@@ -34,23 +32,14 @@ class Match(Distiller[PluginConfig]):
         return (self.head(student.logits) - teacher.logits).square().mean()
 
 
-@pytest.fixture
-def teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+def load_network(path: str) -> nn.Module:
     """Stands in for finished runs: folder ``runs/3`` holds a network of three classes."""
-
-    def load_network(path: str, *, features: bool) -> nn.Module:
-        assert features
-        if "/" not in path:
-            raise RunError(f"{path}: is no run folder.")
-        torch.manual_seed(9)
-        return TinySpace(PluginConfig()).build(Task(3, 8, int(path[-1])), ARCH)
-
-    api = types.ModuleType("nasforge.api")
-    api.load_network = load_network  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "nasforge.api", api)
+    if "/" not in path:
+        raise RunError(f"{path}: is no run folder.")
+    torch.manual_seed(9)
+    return TinySpace(PluginConfig()).build(Task(3, 8, int(path[-1])), ARCH)
 
 
-@pytest.mark.usefixtures("teachers")
 def test_a_teacher_changes_the_student_and_not_itself(tmp_path: Path) -> None:
     options = {"teacher": "runs/3", "distill_weight": 0.9}
     distiller = Match(PluginConfig())
@@ -69,7 +58,6 @@ def test_a_teacher_changes_the_student_and_not_itself(tmp_path: Path) -> None:
     assert torch.equal(trained, same)
 
 
-@pytest.mark.usefixtures("teachers")
 def test_a_teacher_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     match = Match(PluginConfig())
     with pytest.raises(RunError, match="knows 4 classes, the data has 3"):

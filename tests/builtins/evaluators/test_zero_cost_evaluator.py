@@ -15,6 +15,7 @@ from nasforge.config import PluginConfig
 from nasforge.cost import plainly_computed
 from nasforge.errors import RunError
 from nasforge.plugins import Registry
+from nasforge.space import NetworkSpace
 from nasforge.testing.parts import TinySpace
 from nasforge_plugins.evaluators.zero_cost import evaluator as module
 from nasforge_plugins.evaluators.zero_cost.config import ProxyName, ZeroCostConfig
@@ -25,7 +26,7 @@ from support.tiny_training import ARCH, TinyData, context
 
 ALL = tuple(PROXIES)
 REGISTRY = Registry.discover()
-SPACES = [plugin for plugin in REGISTRY.of("space") if "supernet" in plugin.provides]
+SPACES = [plugin for plugin in REGISTRY.of("space") if NetworkSpace in plugin.provides]
 
 
 def made(folder, data=None, seed=0, space=None, **options):

@@ -11,7 +11,7 @@ from nasforge.config import PluginConfig
 from nasforge.cost import measure
 from nasforge.data import DataModule, Split
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
@@ -34,7 +34,7 @@ from common_corruptions.images import corrupt
 __all__ = ["CommonCorruptionsEvaluator"]
 
 
-class CommonCorruptionsEvaluator(Evaluator[CommonCorruptionsEvaluatorConfig]):
+class CommonCorruptionsEvaluator(ParallelEvaluator[CommonCorruptionsEvaluatorConfig]):
     """Trains a network on clean images and scores it on clean and on spoilt ones.
 
     In a search it trains on split ``weights`` and scores on ``select``, or on ``arch`` where ``select`` is

@@ -1,6 +1,8 @@
 """Describes the evaluator to nasforge. Every command imports this file: nothing heavy here."""
 
+from nasforge.evaluator import KeepsNetwork, ParallelEvaluator
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 
 from common_corruptions.config import CommonCorruptionsEvaluatorConfig
 
@@ -17,8 +19,8 @@ def nasforge_plugins() -> list[Plugin]:
             "common_corruptions.evaluator:CommonCorruptionsEvaluator",
             CommonCorruptionsEvaluatorConfig,
             "Trains briefly; the score counts accuracy under noise, blur and bad light",
-            needs=frozenset({"data", "space:supernet"}),
-            provides=frozenset({"parallel", "weights"}),
+            needs=frozenset({"data", NetworkSpace}),
+            provides=frozenset({KeepsNetwork, ParallelEvaluator}),
             tiny={"epochs": 2, "batch_size": 4, "corruptions": ("noise", "blur"), "severities": (3,)},
             api=1,
         )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 from nasforge.errors import DataError
-from nasforge.images import ImageSet, InMemoryImages
 from nasforge.files import user_folder
+from nasforge.images import ImageSet, InMemoryImages
 from torch import Tensor
 
 from idx_files.config import IdxFilesDataConfig

@@ -1,12 +1,12 @@
 """Options of the searcher."""
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 __all__ = ["ReinforceSearcherConfig"]
 
 
-class ReinforceSearcherConfig(PluginConfig):
+class ReinforceSearcherConfig(BudgetedConfig):
     """How long to search, and how fast the policy commits itself."""
 
     evaluations: PositiveInt = 500

@@ -1,6 +1,7 @@
 """Describes the space to nasforge. Every command imports this file: nothing heavy here."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 
 from resnet_widths.config import ResnetWidthsSpaceConfig
 
@@ -17,7 +18,7 @@ def nasforge_plugins() -> list[Plugin]:
             "resnet_widths.space:ResnetWidthsSpace",
             ResnetWidthsSpaceConfig,
             "The CIFAR ResNet; how wide every block is inside, and which blocks there are",
-            provides=frozenset({"supernet"}),
+            provides=frozenset({NetworkSpace}),
             tiny={"blocks": 2, "channels": 4, "search_channels": 4, "widths": (50, 100)},
             api=1,
         )

@@ -2,6 +2,7 @@
 
 from nasforge.plugins import Plugin, hookimpl
 from nasforge.plugins.templates.evaluator.config import TemplateEvaluatorConfig
+from nasforge.space import NetworkSpace
 
 __all__ = ["nasforge_plugins"]
 
@@ -16,7 +17,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge.plugins.templates.evaluator.evaluator:TemplateEvaluator",
             TemplateEvaluatorConfig,
             "Scores an untrained network by the size of its gradients",
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"batch_size": 4},
             api=1,
         )

@@ -2,12 +2,12 @@
 
 from pydantic import Field, PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["TemplateSearcherConfig"]
 
 
-class TemplateSearcherConfig(PluginConfig):
+class TemplateSearcherConfig(BudgetedConfig):
     """How long to search, and how bold to be."""
 
     evaluations: PositiveInt = 200

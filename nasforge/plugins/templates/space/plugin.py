@@ -2,6 +2,7 @@
 
 from nasforge.plugins import Plugin, hookimpl
 from nasforge.plugins.templates.space.config import TemplateSpaceConfig
+from nasforge.space import NetworkSpace
 
 __all__ = ["nasforge_plugins"]
 
@@ -16,7 +17,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge.plugins.templates.space.space:TemplateSpace",
             TemplateSpaceConfig,
             "Layers in stages: every layer is one of three convolutions, or left out",
-            provides=frozenset({"supernet"}),
+            provides=frozenset({NetworkSpace}),
             tiny={"channels": 4, "stages": 2, "layers_per_stage": 1},
             api=1,
         )

@@ -16,7 +16,7 @@ from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.data import Split
 from nasforge.errors import CheckpointError, RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network, copy_shared
 from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
@@ -32,7 +32,7 @@ __all__ = ["Supernet"]
 SLOT = "supernet"
 
 
-class Supernet(Evaluator[SupernetConfig]):
+class Supernet(ParallelEvaluator[SupernetConfig]):
     """Scores architectures by their accuracy with inherited weights (Guo et al., ECCV 2020).
 
     Before the first evaluation it trains a supernet of the space, one random architecture per batch, or takes

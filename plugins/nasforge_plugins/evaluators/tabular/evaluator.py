@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.seeding import derive_seed
+from nasforge.space import TabularSpace
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 from nasforge_plugins.evaluators.tabular.errors import TableError
 from nasforge_plugins.evaluators.tabular.imports import describe_table, import_table, list_tables
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.tabular.table import Split
 
-__all__ = ["Tabular", "TabularSpace"]
+__all__ = ["Tabular"]
 
 
-@runtime_checkable
-class TabularSpace(Protocol):
-    """A space with tables: its plugin provides the capability ``"table"``."""
-
-    table_space: str
-    """The name that tables of this space carry."""
-
-    def table_key(self, arch: Arch) -> str:
-        """Return the digits under which tables list ``arch``.
-
-        Raises:
-            ArchError: ``arch`` does not belong to this space.
-        """
-
-
-class Tabular(Evaluator[TabularConfig]):
+class Tabular(ParallelEvaluator[TabularConfig]):
     """Reads validation accuracies from a table; a look-up costs the seconds that the training would have.
 
     `evaluate` reads validation columns only. `test` needs a table with test accuracies, which the user
     imports.
     """
 
-    # What `nasforge tables` calls, for every evaluator that provides "tables".
+    # What `nasforge tables` calls, for every evaluator that provides `TableStore`.
     import_table = staticmethod(import_table)
     list_tables = staticmethod(list_tables)
     describe_table = staticmethod(describe_table)

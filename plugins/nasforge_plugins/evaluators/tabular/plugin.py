@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nasforge.evaluator import ParallelEvaluator, TableStore
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import TabularSpace
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 
 
@@ -16,7 +18,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.evaluators.tabular.evaluator:Tabular",
             TabularConfig,
             "Look accuracies up in a table of trained architectures, at the cost training would have had",
-            needs=frozenset({"space:table"}),
-            provides=frozenset({"parallel", "tables"}),
+            needs=frozenset({TabularSpace}),
+            provides=frozenset({ParallelEvaluator, TableStore}),
         )
     ]

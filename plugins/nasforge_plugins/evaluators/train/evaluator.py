@@ -13,7 +13,7 @@ from nasforge.component import Context
 from nasforge.cost import measure
 from nasforge.data import Split
 from nasforge.errors import RecipeError, RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
@@ -24,7 +24,7 @@ from nasforge_plugins.evaluators.train.training import Training, load_teacher
 __all__ = ["Train"]
 
 
-class Train(Evaluator[TrainConfig]):
+class Train(ParallelEvaluator[TrainConfig]):
     """Trains the network of an architecture from scratch.
 
     In the train stage it trains on all images but the test ones, and the score is the training accuracy of
@@ -55,7 +55,7 @@ class Train(Evaluator[TrainConfig]):
         if problems := [f"{table}.{problem}" for problem in self._problems()]:
             raise RecipeError("recipe", problems)
         if self.config.teacher and ctx.stage != "test":
-            self._teacher = load_teacher(self.config.teacher, ctx.data.task, ctx.runtime)
+            self._teacher = load_teacher(self.config.teacher, ctx, ctx.data.task)
 
     def _problems(self) -> list[str]:
         config, ctx = self.config, self.ctx

@@ -1,6 +1,8 @@
 """Announces the ``train`` evaluator."""
 
+from nasforge.evaluator import KeepsNetwork, ParallelEvaluator
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.evaluators.train.config import TrainConfig
 
 
@@ -14,8 +16,8 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.evaluators.train.evaluator:Train",
             TrainConfig,
             "Trains the network of an architecture from scratch",
-            needs=frozenset({"data", "space:supernet"}),
-            provides=frozenset({"parallel", "weights"}),
+            needs=frozenset({"data", NetworkSpace}),
+            provides=frozenset({KeepsNetwork, ParallelEvaluator}),
             tiny={"epochs": 3, "batch_size": 8, "keep_epochs": 2},
         )
     ]

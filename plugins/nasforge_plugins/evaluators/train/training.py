@@ -19,7 +19,6 @@ from nasforge.distiller import Distiller
 from nasforge.errors import RunError
 from nasforge.images import cutout
 from nasforge.nn import Network, Output, set_drop_path
-from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
 from nasforge.training.epochs import EpochTraining
@@ -44,24 +43,23 @@ def size_rule(params: int) -> tuple[float, float]:
     return (3e-4, 0.3) if 3.0 < millions < 3.5 else (5e-4, 0.3)
 
 
-def load_teacher(path: str, task: Task, runtime: Runtime) -> Network:
+def load_teacher(path: str, ctx: Context, task: Task) -> Network:
     """Load the network of a finished run, frozen.
 
     Args:
         path: Folder of the run.
+        ctx: Loads the network, and where it computes.
         task: What the student learns; the teacher must accept and predict the same.
-        runtime: Where it computes.
 
     Raises:
         RunError: There is no such folder, or its network does not fit the task.
     """
-    from nasforge.api import load_network
-
+    runtime = ctx.runtime
     try:
-        loaded = load_network(path, features=True)
+        loaded = ctx.load_network(path)
     except RunError as error:
         raise RunError(f"teacher: {error}") from None
-    teacher = cast("Network", runtime.prepare(loaded).eval().requires_grad_(False))
+    teacher = runtime.prepare(loaded).eval().requires_grad_(False)
     image = torch.zeros(1, task.in_channels, task.image_size, task.image_size)
     try:
         with torch.no_grad():

@@ -14,7 +14,7 @@ from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.cost import measure, plainly_computed
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
@@ -26,7 +26,7 @@ from nasforge_plugins.evaluators.zero_cost.ranking import mean_place
 __all__ = ["ZeroCost"]
 
 
-class ZeroCost(Evaluator[ZeroCostConfig]):
+class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
     """Scores an architecture by proxies of its untrained network, in a second or so.
 
     The score is a pure function of seed and architecture: fresh weights are drawn for each from a seed of its

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
+from nasforge.config import BudgetedConfig
 from nasforge_plugins.predictors.options import PredictorName, PredictorOptions
 
 __all__ = ["BananasConfig"]
 
 
-class BananasConfig(PredictorOptions):
+class BananasConfig(BudgetedConfig, PredictorOptions):
     """Length of the search, the predictors, and how candidates are made."""
 
     evaluations: PositiveInt = 150

@@ -1,6 +1,7 @@
 """Describes the searcher to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.cdarts.searcher:Cdarts",
             CdartsConfig,
             "Search and evaluation networks that teach each other",
-            needs=frozenset({"data", "distiller", "space:supernet"}),
+            needs=frozenset({"data", "distiller", NetworkSpace}),
             tiny={"iterations": 3, "warmup_epochs": 1},
         )
     ]

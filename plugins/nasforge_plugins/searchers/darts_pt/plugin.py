@@ -1,6 +1,7 @@
 """Describes the searcher to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.darts_pt.searcher:DartsPt",
             DartsPtConfig,
             "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 2, "tune_epochs": 1},
         )
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["EvolutionConfig"]
 
 
-class EvolutionConfig(PluginConfig):
+class EvolutionConfig(BudgetedConfig):
     """Size of the population and length of the search."""
 
     evaluations: PositiveInt = 500

@@ -1,6 +1,7 @@
 """The searchers that differ from DARTS in their defaults only: a row for each."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.gradient.config import ROWS, GradientConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.searchers.gradient.searcher:GradientSearcher",
             GradientConfig.with_defaults(f"{name.title().replace('-', '')}Config", about, defaults),
             summary,
-            needs=frozenset({"data", "space:supernet"}),
+            needs=frozenset({"data", NetworkSpace}),
             tiny={"epochs": 3, "warmup_epochs": 1, "partial_channels": 1},
         )
         for name, (summary, about, defaults) in ROWS.items()

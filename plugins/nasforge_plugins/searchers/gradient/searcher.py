@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from nasforge.component import Context
 from nasforge.errors import RunError
 from nasforge.nn import OptionWeights
-from nasforge.space import NetworkSpace
+from nasforge.space import NetworkSpace, PartialChannels
 from nasforge.training.loops import cosine_lr, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
@@ -37,9 +37,20 @@ class GradientSearcher(SupernetSearcher[G]):
     """
 
     def prepare_space(self, space: NetworkSpace[Any]) -> NetworkSpace[Any]:
-        """Return the space, with partial channels if so configured."""
-        channels = self.config.partial_channels
-        return space if channels == 1 else space.with_partial_channels(channels)
+        """Return the space, with partial channels if so configured.
+
+        Raises:
+            RunError: The space lacks the capability `PartialChannels`.
+        """
+        share = self.config.partial_channels
+        if share == 1:
+            return space
+        if not isinstance(space, PartialChannels):
+            raise RunError(
+                f"searcher.partial_channels: the search networks of {type(space).__name__} have no partial "
+                "channels. Set partial_channels = 1, or give the space the capability PartialChannels."
+            )
+        return space.with_partial_channels(share)
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network if there is a distiller.

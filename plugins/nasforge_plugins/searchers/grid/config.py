@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["GridConfig"]
 
 
-class GridConfig(PluginConfig):
+class GridConfig(BudgetedConfig):
     """How much of the space to evaluate."""
 
     evaluations: PositiveInt | None = None

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["LocalSearchConfig"]
 
 
-class LocalSearchConfig(PluginConfig):
+class LocalSearchConfig(BudgetedConfig):
     """Length of the search, where climbs start and how they move."""
 
     evaluations: PositiveInt = 300

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import Objective, ObjectivesConfig
+from nasforge.config import BudgetedConfig, Objective, ObjectivesConfig
 
 __all__ = ["Nsga2Config"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Nsga2Config(ObjectivesConfig):
+class Nsga2Config(BudgetedConfig, ObjectivesConfig):
     """Objectives, size of the population and length of the search."""
 
     evaluations: PositiveInt = 500

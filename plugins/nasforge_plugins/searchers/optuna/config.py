@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import Objective, ObjectivesConfig
+from nasforge.config import BudgetedConfig, Objective, ObjectivesConfig
 
 __all__ = ["OptunaConfig", "SamplerName"]
 
 SamplerName = Literal["tpe", "gp", "cma-es", "nsga2", "random"]
 
 
-class OptunaConfig(ObjectivesConfig):
+class OptunaConfig(BudgetedConfig, ObjectivesConfig):
     """Which sampler of Optuna proposes, and for how long. Needs ``pip install 'nasforge[optuna]'``."""
 
     sampler: SamplerName = "tpe"

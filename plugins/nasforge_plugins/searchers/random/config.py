@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["RandomConfig"]
 
 
-class RandomConfig(PluginConfig):
+class RandomConfig(BudgetedConfig):
     """How long to search."""
 
     evaluations: PositiveInt = 100

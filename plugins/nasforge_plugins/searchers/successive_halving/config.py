@@ -6,12 +6,12 @@ from itertools import pairwise
 
 from pydantic import Field, PositiveInt, field_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import BudgetedConfig
 
 __all__ = ["RungsConfig", "SuccessiveHalvingConfig"]
 
 
-class RungsConfig(PluginConfig):
+class RungsConfig(BudgetedConfig):
     """Budgets and length of a search that gives more of it to the better."""
 
     evaluations: PositiveInt = 200

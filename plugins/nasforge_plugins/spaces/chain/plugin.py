@@ -1,6 +1,7 @@
 """Describes the chain space without importing it."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace, PartialChannels, PlainNetworks
 from nasforge_plugins.spaces.chain.config import ChainConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.chain.space:ChainSpace",
             ChainConfig,
             "A chain of mobile inverted bottlenecks with kernel, expansion and depth to choose",
-            provides=frozenset({"supernet"}),
+            provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks}),
             tiny={
                 "layout": "cifar",
                 "depths": (1, 2, 3, 1, 1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
+from typing import Self
 
 from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
@@ -60,6 +61,14 @@ class ChainSpace(NetworkSpace[ChainConfig]):
             for number, depth in enumerate(self.config.depths, start=1)
             for i in range(depth)
         )
+
+    def with_partial_channels(self, share: int) -> Self:
+        """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
+        return self.with_options(partial_channels=share)
+
+    def with_plain_networks(self) -> Self:
+        """Return this space with networks that call every layer as a module."""
+        return self.with_options(execution="reference")
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network or the supernet; see `NetworkSpace.build`.

@@ -1,6 +1,7 @@
 """Describes the space to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.space import NetworkSpace, PartialChannels, PlainNetworks
 from nasforge_plugins.spaces.darts.config import DartsConfig
 
 
@@ -14,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.darts.space:DartsSpace",
             DartsConfig,
             "Normal and reduction cells of DARTS, with the genotypes of the literature",
-            provides=frozenset({"supernet"}),
+            provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks}),
             tiny={
                 "channels": 4,
                 "cells": 4,

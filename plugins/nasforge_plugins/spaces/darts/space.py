@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
@@ -262,6 +262,14 @@ class DartsSpace(NetworkSpace[DartsConfig]):
                 states.append([f"{path}>{operation}" for operation, i in ends for path in states[i]])
             found += [path for node in states[2:] for path in node]
         return tuple(dict.fromkeys(found))
+
+    def with_partial_channels(self, share: int) -> Self:
+        """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
+        return self.with_options(partial_channels=share)
+
+    def with_plain_networks(self) -> Self:
+        """Return this space with networks that call every layer as a module."""
+        return self.with_options(execution="reference")
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network or, without an architecture, the supernet; see `NetworkSpace.build`."""

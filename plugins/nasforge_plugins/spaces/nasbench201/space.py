@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
@@ -175,6 +175,14 @@ class NasBench201(NetworkSpace[NasBench201Config]):
             ``<data set>_valid_rank`` (1 is the best), for the longest training in the table.
         """
         return self._table.describe(self.table_key(arch), test=test)
+
+    def with_partial_channels(self, share: int) -> Self:
+        """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
+        return self.with_options(partial_channels=share)
+
+    def with_plain_networks(self) -> Self:
+        """Return this space with networks that call every layer as a module."""
+        return self.with_options(execution="reference")
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network on the benchmark's skeleton; see `NetworkSpace.build`."""

@@ -1,31 +1,31 @@
-"""What a run shows while it goes: bars in a terminal, one line per step elsewhere."""
+"""Displays of a run: bars, or one line per step."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
+from nasforge.config import PluginConfig
 from nasforge.observer import Observer
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["Bars", "Lines", "ProgressDisplay", "describe_duration", "describe_metrics", "progress_observer"]
+__all__ = ["Bars", "Lines", "ProgressDisplay", "describe_duration", "describe_metrics"]
 
 
-class ProgressDisplay(Observer):
-    """Keeps track of a stage; the subclasses show it.
+class ProgressDisplay(Observer[PluginConfig]):
+    """Progress and pace of a stage; the subclasses show them.
 
     Args:
         clock: Seconds that only grow.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._clock = clock
         self._since = clock()
         self._steps = 0
@@ -202,16 +202,6 @@ class Bars(ProgressDisplay):
         fields: dict[str, Any] = {"number": number, "left": left, **({} if note is None else {"note": note})}
         unknown = self._total is None and not self._share
         self._bars.update(self._task, total=None if unknown else 1.0, completed=self._over, **fields)
-
-
-@contextmanager
-def progress_observer() -> Iterator[ProgressDisplay]:
-    """Show bars if standard output is a terminal, else lines."""
-    display: ProgressDisplay = Bars() if sys.stdout.isatty() else Lines()
-    try:
-        yield display
-    finally:
-        display.close()
 
 
 def describe_metrics(values: Mapping[str, float]) -> str:

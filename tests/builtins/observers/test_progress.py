@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from nasforge.cli.progress import Bars, Lines, describe_duration, describe_metrics
+from nasforge_plugins.observers.progress.display import Bars, Lines, describe_duration, describe_metrics
 
 
 class Clock:

@@ -1,0 +1,90 @@
+"""Capabilities: types that describe what a plugin offers beyond the contract of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from nasforge.errors import PluginError
+
+__all__ = ["Need", "capability", "describe_need", "kind_of", "known_capabilities", "missing_members"]
+
+T = TypeVar("T", bound=type)
+
+Need = str | type
+"""A kind of plugin (``"data"``), or a capability of one, such as `nasforge.NetworkSpace`."""
+
+_KINDS: dict[type, str] = {}
+
+
+def capability(kind: str) -> Callable[[T], T]:
+    """Declare a class or protocol to be a capability of one kind of plugin.
+
+    Plugins name it in ``provides``, others name it in ``needs``. A protocol must be runtime-checkable.
+
+    Args:
+        kind: The kind of plugin that can have it, such as ``"space"``.
+
+    Example:
+        >>> @capability("space")
+        ... @runtime_checkable
+        ... class HasPictures(Protocol):
+        ...     def picture(self, arch: Arch) -> bytes: ...
+    """
+
+    def declare(declared: T) -> T:
+        _KINDS[declared] = kind
+        return declared
+
+    return declare
+
+
+def kind_of(need: Need) -> str:
+    """Return the kind of plugin that a need is about.
+
+    Args:
+        need: A kind, or a capability.
+
+    Raises:
+        PluginError: The type is not a capability.
+    """
+    if isinstance(need, str):
+        return need
+    try:
+        return _KINDS[need]
+    except (KeyError, TypeError):
+        raise PluginError(
+            f"{need!r} is not a capability. Decorate the class with @capability(kind), or name a kind."
+        ) from None
+
+
+def known_capabilities(kind: str) -> list[type]:
+    """Return the capabilities of a kind of plugin that have been declared so far."""
+    return [declared for declared, of in _KINDS.items() if of == kind]
+
+
+def describe_need(need: Need) -> str:
+    """Return a need as text: the kind, and the name of the capability if there is one."""
+    return need if isinstance(need, str) else f"{kind_of(need)} with {need.__name__}"
+
+
+def missing_members(declared: type, offered: type) -> list[str]:
+    """Return what a class lacks to have a capability; empty if it has it.
+
+    Args:
+        declared: The capability: a protocol, or a class to derive from.
+        offered: The class of a plugin.
+    """
+    if not getattr(declared, "_is_protocol", False):
+        return [] if issubclass(offered, declared) else [f"the base class {declared.__name__}"]
+    # An attribute that only instances have may be annotated in the class.
+    known = {name for base in offered.__mro__ for name in _members(base)}
+    wanted = {
+        name for base in declared.__mro__ if getattr(base, "_is_protocol", False) for name in _members(base)
+    }
+    return [f"{name!r}" for name in sorted(wanted - known)]
+
+
+def _members(one: type) -> Iterable[str]:
+    names = {*vars(one), *vars(one).get("__annotations__", {})}
+    return {name for name in names if not name.startswith("_")}

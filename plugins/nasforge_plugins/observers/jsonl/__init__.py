@@ -1,0 +1,1 @@
+"""Events of a run or a bench as JSON lines."""

@@ -1,0 +1,1 @@
+"""Progress bars in a terminal, lines elsewhere."""
