@@ -260,7 +260,7 @@ def _option_tables(options: list[Any], at: str) -> Iterator[str]:
         default = "must be given"
         if not option["required"]:
             default = "not set" if option["default"] is None else f"`{to_toml(option['default'])}`"
-        rows.append((f"`{option['name']}`", option["description"], option["type"], default))
+        rows.append((f"`{at}{option['name']}`", option["description"], option["type"], default))
     if rows:
         yield _table(("Option", "Meaning", "Type", "Default"), rows)
     for option in options:

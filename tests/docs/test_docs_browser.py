@@ -133,7 +133,7 @@ def type_into_search(window, words):
     ("words", "page"),
     [
         ("cdarts", "cdarts/"),
-        ("l1_coefficient", "reference/searchers/"),
+        ("zero_one", "reference/searchers/"),
         ("ChoiceBlock", "reference/nn/"),
         ("load_network", "reference/python/"),
     ],

@@ -32,8 +32,10 @@ def test_every_option_of_every_builtin_is_described():
     for plugin in plugins:
         page = GENERATED[generate.KIND_PAGES[plugin.kind]]
         section = page.partition(f"## `{plugin.name}`\n")[2].partition("\n## ")[0]
-        for option, field in plugin.config.model_fields.items():
-            row = next((line for line in section.splitlines() if line.startswith(f"| `{option}` |")), "")
+        for path, field in walk_options(plugin.config):
+            option = ".".join(path)
+            starts = (f"| `{option}` |", f"Sub-table `{option}`:")
+            row = next((line for line in section.splitlines() if line.startswith(starts)), "")
             assert row, (plugin.name, option)
             assert field.description
             assert field.description.split()[0].strip("`") in row

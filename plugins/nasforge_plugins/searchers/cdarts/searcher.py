@@ -57,11 +57,6 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """The number of cycles."""
         return self.config.iterations
 
-    @property
-    def total_steps(self) -> int:
-        """The number of cycles."""
-        return self.search_steps
-
     def step(self) -> Mapping[str, float]:
         """Make one cycle; return the metrics of `train`, and what `CollapseGuard.observe` measures."""
         if self.config.renew_optimizers and self.learning and self.epoch > 0:

@@ -72,11 +72,6 @@ class GradientSearcher(SupernetSearcher[G]):
         """The number of epochs."""
         return self.config.epochs
 
-    @property
-    def total_steps(self) -> int:
-        """The number of epochs."""
-        return self.search_steps
-
     def step(self) -> Mapping[str, float]:
         """Make one epoch; return the metrics of `train`, and what `CollapseGuard.observe` measures."""
         cfg = self.config

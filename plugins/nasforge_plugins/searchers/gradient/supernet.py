@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -90,9 +89,9 @@ class SupernetSearcher(SupernetSteps[S]):
         self.arch_optimizer = arch_adam(self.alpha.parameters(), self.config)
 
     @property
-    @abstractmethod
     def total_steps(self) -> int:
-        """The number of steps."""
+        """The number of steps: epochs or cycles."""
+        return self.search_steps
 
     @property
     def done(self) -> bool:
