@@ -117,3 +117,14 @@ def test_every_dependency_says_who_needs_it():
     block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert block
     assert all(re.match(r'\s*".+",\s*# \w', line) for line in block[1].splitlines())
+
+
+def test_no_two_classes_have_one_name():
+    places = {}
+    for path in [*sources(CORE), *sources(PLUGINS)]:
+        if "templates" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name_of(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

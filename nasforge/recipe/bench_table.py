@@ -165,11 +165,11 @@ def read_bench(
         draft.say(("bench",), 'has no budget. Write budget = 150 (evaluations) or budget = "20000 s".')
         return None
     budget = Budget.parse(written)
-    entrants = _Reader(draft, registry, plugins, searcher, config, budget).entrants()
+    entrants = _EntrantReader(draft, registry, plugins, searcher, config, budget).entrants()
     return Bench(entrants, tuple(range(seed, seed + config.seeds)), budget)
 
 
-class _Reader:
+class _EntrantReader:
     """Turns names and options into entrants, and notes what is wrong with any of them."""
 
     def __init__(

@@ -34,7 +34,7 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides,
         RecipeError: A file is missing or no TOML. Other problems are left in the draft.
     """
     path = find_recipe(source)
-    reader = _Reader(_display(path), shares)
+    reader = _LayerReader(_display(path), shares)
     layers = reader.chain(path, ())
     reader.draft.stop_if_wrong()
     reader.draft.text = reader.text
@@ -63,7 +63,7 @@ def draft_of_mapping(
     Raises:
         RecipeError: A file that it extends is missing or no TOML.
     """
-    reader = _Reader(source, shares)
+    reader = _LayerReader(source, shares)
     layer = Layer(0, "", raw, folder=folder)
     layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
     reader.draft.stop_if_wrong()
@@ -91,7 +91,7 @@ def draft_of_options(kind: str, options: Overrides, source: str) -> Draft:
     return draft
 
 
-class _Reader:
+class _LayerReader:
     """Follows ``extends``; the layers come in the order in which they are laid over each other."""
 
     def __init__(self, source: str, shares: Shares) -> None:

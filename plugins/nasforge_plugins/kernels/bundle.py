@@ -19,7 +19,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nasforge_plugins.kernels.depthwise import KernelStack, Layer, as_map, input_gradient, readable, stack
+from nasforge_plugins.kernels.depthwise import (
+    DepthwiseLayer,
+    KernelStack,
+    as_map,
+    input_gradient,
+    readable,
+    stack,
+)
 from nasforge_plugins.kernels.door import find_kernel
 from nasforge_plugins.kernels.folding import Folded, Unfolded, fold, moments, unfold
 
@@ -156,7 +163,7 @@ class _FusedBundle(torch.autograd.Function):
                 if trains:
                     read = readable(z, kernel, overwrite=True)
                     kernel_grads[paths + k] = kernel.weight_gradient(to_map, read)
-                gate = input_gradient([Layer(to_map, kernel)], z).flatten(1, 3)
+                gate = input_gradient([DepthwiseLayer(to_map, kernel)], z).flatten(1, 3)
                 grads.append(gate)
                 totals.append(gate.sum(1))
             unfolded.append(un_last)
@@ -173,7 +180,7 @@ class _FusedBundle(torch.autograd.Function):
             to_map = _to_map(grads[k], maps[k], outer, un_outer, k, count)
             if trains:
                 kernel_grads[k] = kernels[k].weight_gradient(to_map, read)
-            to_maps.append(Layer(to_map, kernels[k]))
+            to_maps.append(DepthwiseLayer(to_map, kernels[k]))
         to_x = input_gradient(to_maps, state)[0].permute(0, 3, 1, 2) if need_x else None
 
         to_scale = torch.cat([u.scale for u in unfolded]) if need_scale else None

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from nasforge_plugins.kernels import interleaving
 
-__all__ = ["KernelStack", "Layer", "as_map", "depthwise", "input_gradient", "readable", "stack"]
+__all__ = ["DepthwiseLayer", "KernelStack", "as_map", "depthwise", "input_gradient", "readable", "stack"]
 
 
 class KernelStack(NamedTuple):
@@ -51,7 +51,7 @@ class KernelStack(NamedTuple):
         return interleaving.weight_gradient(*images, self.weight, self.stride, self.dilation)
 
 
-class Layer(NamedTuple):
+class DepthwiseLayer(NamedTuple):
     """A convolution to go back through.
 
     Attributes:
@@ -92,7 +92,7 @@ def readable(x: Tensor, kernels: KernelStack, *, overwrite: bool = False) -> Ten
     return x if x.shape[0] == kernels.groups else _map(_image(x, kernels.groups), kernels.groups)
 
 
-def input_gradient(layers: Sequence[Layer], x: Tensor) -> Tensor:
+def input_gradient(layers: Sequence[DepthwiseLayer], x: Tensor) -> Tensor:
     """Return the gradient of a map that all these layers read rectified.
 
     Args:

@@ -15,15 +15,15 @@ from nasforge.runs.scope import SEARCH, TRAIN
 from nasforge.runtime import Runtime
 from nasforge.training.loops import isolated_random, score
 from nasforge_plugins.evaluators.train.config import TrainConfig
-from nasforge_plugins.evaluators.train.evaluator import Train
+from nasforge_plugins.evaluators.train.evaluator import Trainer
 from nasforge_plugins.evaluators.train.training import Training, size_rule
 from support.tiny_training import ARCH, AuxiliarySpace, Interrupted, TinyData, TinySpace, context
 
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
 
 
-def trainer(folder: Path, data: TinyData | None = None, options: Any = (), **parts: Any) -> Train:
-    train = Train(TrainConfig(**{**OPTIONS, **dict(options)}))
+def trainer(folder: Path, data: TinyData | None = None, options: Any = (), **parts: Any) -> Trainer:
+    train = Trainer(TrainConfig(**{**OPTIONS, **dict(options)}))
     train.setup(context(folder, data, **parts))
     return train
 

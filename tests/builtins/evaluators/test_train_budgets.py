@@ -10,7 +10,7 @@ from torch import Tensor
 from nasforge.config import PluginConfig
 from nasforge.errors import RecipeError
 from nasforge_plugins.evaluators.train.config import TrainConfig
-from nasforge_plugins.evaluators.train.evaluator import Train
+from nasforge_plugins.evaluators.train.evaluator import Trainer
 from nasforge_plugins.searchers.successive_halving.config import SuccessiveHalvingConfig
 from nasforge_plugins.searchers.successive_halving.searcher import SuccessiveHalving
 from support.tiny_training import ARCH, AuxiliarySpace, Interrupted, TinyData, context
@@ -27,13 +27,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def trainer(folder: Path, data: TinyData | None = None, **options: Any) -> Train:
-    train = Train(TrainConfig(**{**OPTIONS, **options}))
+def trainer(folder: Path, data: TinyData | None = None, **options: Any) -> Trainer:
+    train = Trainer(TrainConfig(**{**OPTIONS, **options}))
     train.setup(context(folder, data or TinyData(), "search", space=AuxiliarySpace(PluginConfig())))
     return train
 
 
-def weights(train: Train) -> dict[str, Tensor]:
+def weights(train: Trainer) -> dict[str, Tensor]:
     state = train.ctx.slot(ARCH.key).load()
     assert state is not None
     found: dict[str, Tensor] = state["training"]["network"]

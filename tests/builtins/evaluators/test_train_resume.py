@@ -8,7 +8,7 @@ from torch import Tensor
 from nasforge.component import Stage
 from nasforge.config import PluginConfig
 from nasforge_plugins.evaluators.train.config import TrainConfig
-from nasforge_plugins.evaluators.train.evaluator import Train
+from nasforge_plugins.evaluators.train.evaluator import Trainer
 from support.tiny_training import ARCH, AuxiliarySpace, Interrupted, TinyData, context
 
 OPTIONS: dict[str, Any] = {
@@ -22,8 +22,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def trainer(folder: Path, data: TinyData, stage: Stage = "train", **options: Any) -> Train:
-    train = Train(TrainConfig(**{**OPTIONS, **options}))
+def trainer(folder: Path, data: TinyData, stage: Stage = "train", **options: Any) -> Trainer:
+    train = Trainer(TrainConfig(**{**OPTIONS, **options}))
     train.setup(context(folder, data, stage, space=AuxiliarySpace(PluginConfig())))
     return train
 
@@ -45,7 +45,7 @@ def assert_same(left: Any, right: Any) -> None:
         assert same, f"{path} differs"
 
 
-def everything(train: Train) -> dict[str, Any]:
+def everything(train: Trainer) -> dict[str, Any]:
     names = [ARCH.key, *(f"{ARCH.key}-epoch{e}" for e in (2, 3))]
     return {name: train.ctx.slot(name).load() for name in names}
 

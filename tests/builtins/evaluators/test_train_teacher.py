@@ -11,14 +11,14 @@ from nasforge.errors import RecipeError, RunError
 from nasforge.nn import Output
 from nasforge.space import Task
 from nasforge_plugins.evaluators.train.config import TrainConfig
-from nasforge_plugins.evaluators.train.evaluator import Train
+from nasforge_plugins.evaluators.train.evaluator import Trainer
 from support.tiny_training import ARCH, TinySpace, context
 
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1}
 
 
-def trainer(folder: Path, options: Any = (), **parts: Any) -> Train:
-    train = Train(TrainConfig(**{**OPTIONS, **dict(options)}))
+def trainer(folder: Path, options: Any = (), **parts: Any) -> Trainer:
+    train = Trainer(TrainConfig(**{**OPTIONS, **dict(options)}))
     train.setup(context(folder, **{"load_network": load_network, **parts}))
     return train
 

@@ -21,10 +21,10 @@ from nasforge.training.loops import Scores, isolated_random, score
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
 
-__all__ = ["Train"]
+__all__ = ["Trainer"]
 
 
-class Train(ParallelEvaluator[TrainConfig]):
+class Trainer(ParallelEvaluator[TrainConfig]):
     """Trains the network of an architecture from scratch.
 
     In the train stage it trains on all images but the test ones, and the score is the training accuracy of
@@ -101,7 +101,7 @@ class Train(ParallelEvaluator[TrainConfig]):
             )
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Train one architecture, or go on where a killed process stopped.
+        """Train one architecture, or resume where a killed process stopped.
 
         Args:
             arch: The architecture.

@@ -13,7 +13,7 @@ def nasforge_plugins() -> list[Plugin]:
         Plugin(
             "evaluator",
             "train",
-            "nasforge_plugins.evaluators.train.evaluator:Train",
+            "nasforge_plugins.evaluators.train.evaluator:Trainer",
             TrainConfig,
             "Trains the network of an architecture from scratch",
             needs=frozenset({"data", NetworkSpace}),
