@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from nasforge.cli.progress import Bars, Lines
 
 import nasforge
 from nasforge.api import RunResult
@@ -24,6 +23,7 @@ from nasforge.runs.scope import DERIVE, SEARCH, TEST, TRAIN, Scope
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES, Stage
 from nasforge.stages.runner import Run, run_stages
+from nasforge_plugins.observers.progress.display import Bars, Lines
 from support.tiny_recipe import tiny
 
 CORE = Path(nasforge.__file__).parent
