@@ -83,11 +83,14 @@ def _print_summary(result: RunResult) -> None:
     from nasforge.cli.output import print_table
     from nasforge.constraints import number
 
-    derived = result.results.get("derive", {})
-    rows = [("architecture", str(derived.get("notation", "")))]
-    rows += [(words, number(derived[key])) for key, words in _SIZES.items() if derived.get(key) is not None]
-    rows += _looked_up(derived.get("looked_up"))
-    rows += _texts(result.results.get("search", {}).get("searcher"))
+    # Later stages repeat what earlier ones found, so the first report of a value counts.
+    reported: dict[str, Any] = {}
+    for found in reversed(list(result.results.values())):
+        reported |= found
+    rows = [("architecture", str(reported.get("notation", "")))]
+    rows += [(words, number(reported[key])) for key, words in _SIZES.items() if reported.get(key) is not None]
+    rows += _looked_up(reported.get("looked_up"))
+    rows += _texts(reported.get("searcher"))
     # The test stage repeats what the train stage measured, so it goes last.
     measured: dict[str, float] = {}
     for found in result.results.values():

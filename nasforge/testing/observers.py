@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from nasforge.observer import Observer
+from nasforge.runs.scope import DERIVE, SEARCH, TEST, TRAIN
 from nasforge.testing.common import Rule, Subject, difference, opened_files, require, scratch
 
 __all__ = ["CHECKS"]
@@ -22,38 +23,38 @@ Event = tuple[str, tuple[Any, ...]]
 """Name of a call and its arguments."""
 
 RECIPE = {"run": {"name": "tiny"}, "space": {"use": "tiny"}, "searcher": {"use": "tiny", "steps": 2}}
-DERIVED = {"stage": "derive", "architecture": {"op": ["conv"]}, "notation": "conv", "seconds": 0.1}
-TESTED = {"stage": "test", "accuracy": 90.0, "seconds": 0.5, "fingerprint": "0"}
+DERIVED = {"stage": DERIVE.stage, "architecture": {"op": ["conv"]}, "notation": "conv", "seconds": 0.1}
+TESTED = {"stage": TEST.stage, "accuracy": 90.0, "seconds": 0.5, "fingerprint": "0"}
 
 RUN: tuple[Event, ...] = (
     ("run_start", ("tiny", RECIPE)),
-    ("stage_start", ("search", 0, 2)),
-    ("progress", ("search", {"prepared": 0.5})),
-    ("progress", ("search", {"prepared": 1.0, "loss": 2.0})),
-    ("progress", ("search", {"done": 0.5, "loss": 1.5})),
-    ("step", ("search", 1, {"loss": 1.25, "params": 7}, "conv")),
-    ("step", ("search", 2, {}, None)),
-    ("stage_end", ("search", {"stage": "search", "front": [], "seconds": 1.0}, False)),
-    ("stage_start", ("derive", 0, None)),
-    ("stage_end", ("derive", DERIVED, False)),
-    ("stage_start", ("train", 0, None)),
-    ("progress", ("train", {"done": 0.5, "accuracy": 80.0})),
-    ("step", ("train", 1, {"loss": 1.0, "accuracy": 85.0}, None)),
-    ("stage_end", ("train", {"stage": "train", "score": None, "metrics": {}}, False)),
-    ("stage_start", ("test", 0, None)),
-    ("stage_end", ("test", TESTED, False)),
+    ("stage_start", (SEARCH.stage, 0, 2)),
+    ("progress", (SEARCH.stage, {"prepared": 0.5})),
+    ("progress", (SEARCH.stage, {"prepared": 1.0, "loss": 2.0})),
+    ("progress", (SEARCH.stage, {"done": 0.5, "loss": 1.5})),
+    ("step", (SEARCH.stage, 1, {"loss": 1.25, "params": 7}, "conv")),
+    ("step", (SEARCH.stage, 2, {}, None)),
+    ("stage_end", (SEARCH.stage, {"stage": SEARCH.stage, "front": [], "seconds": 1.0}, False)),
+    ("stage_start", (DERIVE.stage, 0, None)),
+    ("stage_end", (DERIVE.stage, DERIVED, False)),
+    ("stage_start", (TRAIN.stage, 0, None)),
+    ("progress", (TRAIN.stage, {"done": 0.5, "accuracy": 80.0})),
+    ("step", (TRAIN.stage, 1, {"loss": 1.0, "accuracy": 85.0}, None)),
+    ("stage_end", (TRAIN.stage, {"stage": TRAIN.stage, "score": None, "metrics": {}}, False)),
+    ("stage_start", (TEST.stage, 0, None)),
+    ("stage_end", (TEST.stage, TESTED, False)),
     ("run_end", (TESTED,)),
 )
 
 RESUMED: tuple[Event, ...] = (
     ("run_start", ("tiny", RECIPE)),
-    ("stage_end", ("search", {"stage": "search", "front": []}, True)),
-    ("stage_end", ("derive", DERIVED, True)),
-    ("stage_start", ("train", 3, 5)),
-    ("step", ("train", 4, {"loss": 1.0}, None)),
-    ("step", ("train", 5, {"loss": float("nan")}, None)),
-    ("stage_end", ("train", {"stage": "train", "seconds": 3.0}, False)),
-    ("stage_end", ("test", TESTED, True)),
+    ("stage_end", (SEARCH.stage, {"stage": SEARCH.stage, "front": []}, True)),
+    ("stage_end", (DERIVE.stage, DERIVED, True)),
+    ("stage_start", (TRAIN.stage, 3, 5)),
+    ("step", (TRAIN.stage, 4, {"loss": 1.0}, None)),
+    ("step", (TRAIN.stage, 5, {"loss": float("nan")}, None)),
+    ("stage_end", (TRAIN.stage, {"stage": TRAIN.stage, "seconds": 3.0}, False)),
+    ("stage_end", (TEST.stage, TESTED, True)),
     ("run_end", (TESTED,)),
 )
 

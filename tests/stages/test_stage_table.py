@@ -191,12 +191,12 @@ def test_no_other_module_names_a_stage():
     other_meanings = {
         "benches/compare.py": {"train"},  # a table
         "benches/run.py": {"train"},  # a table
-        "cli/first_recipe.py": {"train", "test"},  # a table, folders of images
+        "cli/own_images.py": {"train", "test"},  # folders of images
         "cli/inspect.py": {"search"},  # a scale
         "data.py": {"test"},  # a split
         "images/in_memory.py": {"test"},
         "images/splits.py": {"test"},
-        "recipe/draft.py": {"train"},
+        "plugins/kinds.py": {"train"},  # a table
         "recipe/schema.py": {"train"},
         "runs/assembly.py": {"train"},
         "runs/scope.py": {"search", "derive", "train", "test"},
