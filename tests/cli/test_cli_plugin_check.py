@@ -67,7 +67,7 @@ def test_a_broken_rule_is_told_and_ends_with_status_1(loss, capsys):
     assert "  failed   identical_outputs_are_the_minimum: a student that equals its teacher has loss" in out
     assert "  ok       options_are_described\n" in out
     assert out.splitlines()[0].startswith("distiller mse (loss.py ")
-    assert out.splitlines()[-1] == "10 ok, 1 failed, 1 skipped."
+    assert out.splitlines()[-1] == "11 ok, 1 failed, 1 skipped."
 
 
 def test_options_can_be_set(loss, capsys):
@@ -182,7 +182,7 @@ def test_all_plugins_are_checked_and_only_what_is_not_ok_is_told(capsys, monkeyp
         "distiller logits",
     ]
     assert not [line for line in lines if line.startswith("  ok ")]
-    assert "  skipped  11 checks: give --set path=…" in lines
+    assert "  skipped  12 checks: give --set path=…" in lines
     monkeypatch.setattr(Registry, "discover", lambda: Registry([*few, broken]))
     assert run_command(["plugins", "check", "--all", "--kind", "distiller", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

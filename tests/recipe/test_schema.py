@@ -60,7 +60,8 @@ def test_examples_are_valid_with_the_plugins_they_bring(path, monkeypatch):
         monkeypatch.syspath_prepend(str(code.parents[1]))
         registry = registry.extended(import_module(f"{code.parent.name}.plugin").nasforge_plugins())
     assert mistakes(text, recipe_schema(registry)) == []
-    assert mistakes(text)  # which are not installed
+    if "observers" not in text:  # the label of an observer is free, because its table may have `use`
+        assert mistakes(text)  # which are not installed
 
 
 @pytest.mark.parametrize(
