@@ -10,8 +10,8 @@ from nasforge.config import PluginConfig
 
 __all__ = ["EncodingName", "PredictorName", "PredictorOptions"]
 
-PredictorName = Literal["forest", "random-forest", "boosting", "gp", "mlp"]
-EncodingName = Literal["one-hot", "path"]
+PredictorName = Literal["forest", "random-forest", "boosting", "gp", "mlp", "bananas"]
+EncodingName = Literal["one-hot", "path", "truncated-path"]
 
 
 class PredictorOptions(PluginConfig):
