@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ class Networks:
     """Feed-forward networks of 10 layers of 20 units (White et al., "BANANAS", AAAI 2021, section 5).
 
     ReLU between the layers, Glorot's uniform initialisation with biases of 0, mean absolute error, Adam with
-    rate .01 and betas (.9, .99), 150 epochs of shuffled batches of 32: the published code, `MetaNeuralnet`
-    with the parameters for NAS-Bench-201. Members differ in initialisation and batches.
+    rate .01 and betas (.9, .99), 150 epochs of shuffled batches of 32: `MetaNeuralnet` of the published code
+    with its parameters for NAS-Bench-101 and 201. Members differ in initialisation and batches.
 
     All members are one batch of matrices, and the backward pass is written out: on matrices of this size
     autograd takes twice as long.
@@ -74,7 +75,7 @@ class Networks:
         """
         with torch.no_grad():
             x = torch.tensor(features, dtype=torch.float32).expand(len(self._seeds), -1, -1)
-            return self._outputs(x)[-1].squeeze(2).double().numpy().astype(np.float64)
+            return self._outputs(x)[-1].squeeze(2).numpy().astype(np.float64)
 
     def _outputs(self, x: Tensor) -> list[Tensor]:
         """Return the input and the output of every layer, each ``(members, samples, width)``."""
@@ -119,7 +120,7 @@ def _initial(
 ) -> tuple[list[Tensor], list[Tensor], _State]:
     """Draw the weights, and lay out parameters and gradients."""
     widths, members = (columns, *HIDDEN, 1), len(generators)
-    shapes = [shape for a, b in zip(widths, widths[1:], strict=False) for shape in ((a, b), (1, b))]
+    shapes = [shape for a, b in pairwise(widths) for shape in ((a, b), (1, b))]
     sizes = [members * a * b for a, b in shapes]
     parameters = torch.zeros(sum(sizes))
     state = _State(parameters, gradients := torch.zeros_like(parameters))

@@ -138,11 +138,11 @@ class NasBench201(NetworkSpace[NasBench201Config]):
     def path_indices(self, arch: Arch) -> tuple[int, ...]:
         """Return the positions of the four paths in the path encoding of BANANAS, which has 155 of them.
 
-        A path counts with ``none`` too, whichever nodes it passes: 5 paths of one operation, 25 of two, 125 of
-        three, in each length the first operation varies fastest (naszilla/bananas, nas_bench_201/cell.py).
+        A path with ``none`` counts too: 5 paths have one operation, 25 have two and 125 have three. Within a
+        length the first operation varies fastest (naszilla/bananas, nas_bench_201/cell.py).
         """
         digits = [PATH_OPERATIONS.index(operation) for operation in self.operations(arch)]
-        edges = {edge: digit for edge, digit in zip(EDGES, digits, strict=True)}
+        edges = dict(zip(EDGES, digits, strict=True))
         found = []
         for nodes in ((0, 3), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3)):
             path = [edges[node, source] for source, node in pairwise(nodes)]
