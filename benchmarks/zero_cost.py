@@ -57,7 +57,9 @@ def context(images: Path, seed: int) -> Context:
 def collect(
     ctx: Context, count: int, batch_size: int, draws: int, proxies: list[str], out: Path
 ) -> list[dict[str, Any]]:
-    settings = {"seed": ctx.seed, "batch_size": batch_size, "zen_draws": draws}
+    settings = {"seed": ctx.seed, "batch_size": batch_size}
+    if draws > 1:
+        settings["zen_draws"] = draws
     rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     rows = [row for row in rows if row["settings"] == settings and set(proxies) <= set(row["proxies"])]
     known = {row["arch"]: row for row in rows}

@@ -20,8 +20,8 @@ from nasforge_plugins.evaluators.zero_cost.network import Sides, Twice, fresh, g
 __all__ = ["fisher", "grad_norm", "grasp", "grasp_fast", "plain", "snip"]
 
 STEP = 1 / 4096
-"""Relative change of the weights in `grasp_fast`. Larger steps miss the curvature, smaller ones are lost in the
-seven digits of a float."""
+"""Relative change of the weights in `grasp_fast`. Larger steps miss the curvature, smaller ones are lost in
+the seven digits of a float."""
 
 
 def grad_norm(network: Network, images: Tensor, labels: Tensor) -> float:
