@@ -1,7 +1,7 @@
 """Rank correlation of zero-cost proxies with the accuracies of NAS-Bench-201.
 
     python benchmarks/zero_cost.py IMAGES [--architectures 200] [--batch-size 64] [--seed 0 1 ...]
-        [--proxies jacov naswot ...] [--out FILE]
+        [--proxies jacov naswot ...] [--zen-draws 1] [--out FILE]
 
 IMAGES holds CIFAR-10: a folder with ``train/<class>/*.png`` or an ``.npz`` archive, as the data plugins of
 these names read them. Every proxy scores the same random architectures, untrained, on the same batch; their
@@ -54,14 +54,19 @@ def context(images: Path, seed: int) -> Context:
     return bare(data=GuardedData(data, "search", "benchmark"))
 
 
-def collect(ctx: Context, count: int, batch_size: int, proxies: list[str], out: Path) -> list[dict[str, Any]]:
+def collect(
+    ctx: Context, count: int, batch_size: int, draws: int, proxies: list[str], out: Path
+) -> list[dict[str, Any]]:
     settings = {"seed": ctx.seed, "batch_size": batch_size}
+    if draws > 1:
+        settings["zen_draws"] = draws
     rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     rows = [row for row in rows if row["settings"] == settings and set(proxies) <= set(row["proxies"])]
     known = {row["arch"]: row for row in rows}
     evaluators = {}
     for name in proxies:
-        evaluators[name] = ZeroCost(ZeroCostConfig(proxies=(name,), batch_size=batch_size))
+        config = ZeroCostConfig(proxies=(name,), batch_size=batch_size, zen_draws=draws)
+        evaluators[name] = ZeroCost(config)
         evaluators[name].setup(ctx)
     table, space, rng = load("nasbench201"), ctx.space, Random(ctx.seed)
     accuracies = table.accuracy("cifar10", "valid", 200)
@@ -130,6 +135,7 @@ def main() -> None:
     parser.add_argument("--architectures", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--zen-draws", type=int, default=1)
     parser.add_argument("--proxies", nargs="+", choices=list(PROXIES), default=list(PROXIES))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("zero_cost.jsonl"))
@@ -138,7 +144,8 @@ def main() -> None:
     pooled: dict[str, dict[str, Any]] = {}
     for seed in options.seed:
         ctx = context(options.images, seed)
-        found = collect(ctx, options.architectures, options.batch_size, options.proxies, options.out)
+        settings = (options.architectures, options.batch_size, options.zen_draws)
+        found = collect(ctx, *settings, options.proxies, options.out)
         pooled = {row["arch"]: row for row in found} | pooled
     print(table_of(list(pooled.values()), options.proxies))
 

@@ -13,7 +13,10 @@ from nasforge.errors import RunError
 from nasforge.space import SearchSpace
 from nasforge_plugins.predictors.options import EncodingName
 
-__all__ = ["Array", "Encoding", "PathSpace", "one_hot"]
+__all__ = ["Array", "Encoding", "IndexedPathSpace", "PathSpace", "one_hot"]
+
+LENGTH = 40
+"""Columns of the truncated path encoding, as in the published code."""
 
 Array = NDArray[np.float64]
 
@@ -26,6 +29,14 @@ class PathSpace(Protocol):
         """Return the paths from an input of the cell to its output, each as the operations on it."""
 
 
+@runtime_checkable
+class IndexedPathSpace(Protocol):
+    """A space of cells with a published order of all paths."""
+
+    def path_indices(self, arch: Arch) -> Iterable[int]:
+        """Return the positions of the architecture's paths among all paths of the space."""
+
+
 def one_hot(choices: Sequence[Choice], archs: Sequence[Arch]) -> Array:
     """Return a number per option of every choice, 1 where it is picked: ``(architectures, options)``."""
     return np.array(
@@ -36,16 +47,16 @@ def one_hot(choices: Sequence[Choice], archs: Sequence[Arch]) -> Array:
 class Encoding:
     """Turns architectures of one space into rows.
 
-    Paths that no architecture has which a predictor is fitted to tell it nothing: there is no column for
-    them. So even in spaces of millions of paths the rows are as short as what is known (White et al., AAAI
-    2021, section 4, cut off the least likely paths instead).
+    The columns of ``"path"`` are the paths of the architectures that a predictor is fitted to: a path that
+    none of them has carries no information. ``"truncated-path"`` is the published encoding: the first 40 of
+    all paths of the space, shortest first (White et al., AAAI 2021, section 4).
 
     Args:
         space: The space.
         name: Which encoding.
 
     Raises:
-        RunError: The space has no paths.
+        RunError: The space does not have this encoding.
     """
 
     def __init__(self, space: SearchSpace[Any], name: EncodingName) -> None:
@@ -53,6 +64,12 @@ class Encoding:
             raise RunError(
                 f"encoding: 'path', but {type(space).__name__} is no space of cells: it has no paths. "
                 "Set encoding = 'one-hot'."
+            )
+        if name == "truncated-path" and not isinstance(space, IndexedPathSpace):
+            other = "path" if isinstance(space, PathSpace) else "one-hot"
+            raise RunError(
+                f"encoding: 'truncated-path', but {type(space).__name__} has no published order of paths. "
+                f"Set encoding = '{other}'."
             )
         self._space, self._name = space, name
         self._columns: dict[str, int] = {}
@@ -68,6 +85,12 @@ class Encoding:
         """Return a row per architecture, after `fit`."""
         if self._name == "one-hot":
             return one_hot(self._space.choices, archs)
+        if self._name == "truncated-path":
+            assert isinstance(self._space, IndexedPathSpace)
+            rows = np.zeros((len(archs), LENGTH))
+            for row, arch in zip(rows, archs, strict=True):
+                row[[index for index in self._space.path_indices(arch) if index < LENGTH]] = 1.0
+            return rows
         rows = np.zeros((len(archs), len(self._columns)))
         for row, arch in zip(rows, archs, strict=True):
             row[[self._columns[path] for path in self._paths(arch) if path in self._columns]] = 1.0

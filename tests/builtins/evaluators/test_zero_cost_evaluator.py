@@ -40,6 +40,18 @@ def test_every_proxy_is_an_option():
     assert set(get_args(ProxyName)) == set(PROXIES)
 
 
+def test_the_old_name_of_grasp_names_the_new_ones():
+    with pytest.raises(ValidationError, match=r"'grasp_exact' is called 'grasp' now.*'grasp_fast'"):
+        ZeroCostConfig(proxies=("naswot", "grasp_exact"))
+
+
+def test_zen_averages_over_as_many_draws_as_wanted(tmp_path):
+    one, many = (made(tmp_path, proxies=("zen",), zen_draws=draws).proxies(ARCH) for draws in (1, 3))
+    assert one != many
+    assert one["zen"] == pytest.approx(many["zen"], rel=0.5)
+    assert many == made(tmp_path, proxies=("zen",), zen_draws=3).proxies(ARCH)
+
+
 @pytest.mark.parametrize("plugin", SPACES, ids=lambda plugin: plugin.name)
 def test_finite_on_every_space(plugin, tmp_path):
     space = plugin.load()(plugin.config(**plugin.tiny))

@@ -1,3 +1,4 @@
+from itertools import product
 from random import Random
 from typing import Any, get_args
 
@@ -65,6 +66,42 @@ def test_path_columns_are_those_of_the_fitted_architectures() -> None:
 def test_a_space_without_paths_is_told() -> None:
     with pytest.raises(RunError, match=r"ToySpace is no space of cells.*Set encoding = 'one-hot'"):
         Encoding(ToySpace(), "path")
+
+
+# In the published order, in which the first operation of a path varies fastest.
+PUBLISHED = [
+    path[::-1]
+    for length in (1, 2, 3)
+    for path in product(
+        ("avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3", "none", "skip_connect"), repeat=length
+    )
+]
+
+
+def test_truncated_paths_against_a_list_of_all_paths() -> None:
+    assert len(PUBLISHED) == 155
+    archs = list(CELLS.enumerate())[::40]
+    expected = np.zeros((len(archs), 155))
+    for row, arch in zip(expected, archs, strict=True):
+        to1, to2, from1to2, to3, from1to3, from2to3 = CELLS.operations(arch)
+        for path in ((to3,), (to1, from1to3), (to2, from2to3), (to1, from1to2, from2to3)):
+            row[PUBLISHED.index(path)] = 1.0
+    assert np.array_equal(Encoding(CELLS, "truncated-path").fit(archs), expected[:, :40])
+
+
+@pytest.mark.parametrize(
+    ("index", "positions"), [(0, (1, 25, 26, 150)), (1, (4, 17, 27, 132)), (6111, (4, 17, 12, 67))]
+)
+def test_path_indices_of_the_published_code(index: int, positions: tuple[int, ...]) -> None:
+    """Computed once with nas_bench_201/cell.py of naszilla/bananas."""
+    assert CELLS.path_indices(CELLS.parse(f"#{index}")) == positions
+
+
+def test_a_space_without_an_order_of_paths_is_told() -> None:
+    with pytest.raises(RunError, match=r"DartsSpace has no published order of paths.*encoding = 'path'"):
+        Encoding(DartsSpace(DartsConfig()), "truncated-path")
+    with pytest.raises(RunError, match="encoding = 'one-hot'"):
+        Encoding(ToySpace(), "truncated-path")
 
 
 def test_every_predictor_has_a_model() -> None:

@@ -1,13 +1,16 @@
+import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nasforge.errors import RunError
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 from nasforge_plugins.evaluators.tabular.evaluator import Tabular
 from nasforge_plugins.searchers.bananas.config import BananasConfig
-from nasforge_plugins.searchers.bananas.searcher import Bananas
+from nasforge_plugins.searchers.bananas.searcher import Bananas, thompson_order
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
 from support.toy_table import Table, ToySpace, resumed_after_every_step, run, searcher_context
@@ -43,7 +46,7 @@ def test_an_exhausted_space_is_no_trouble() -> None:
     assert len({e.arch for e in searcher.history}) == 16
 
 
-@pytest.mark.parametrize("kind", ["forest", "random-forest", "boosting", "gp", "mlp"])
+@pytest.mark.parametrize("kind", ["forest", "random-forest", "boosting", "gp", "mlp", "bananas"])
 def test_stopping_after_every_step_changes_nothing(kind: str, tmp_path: Path) -> None:
     options = {"evaluations": 24, "predictor": kind, "members": 2, "batch": 4}
     whole = run(bananas(**options))
@@ -65,6 +68,16 @@ def test_paths_instead_of_options(tmp_path: Path) -> None:
     whole = run(over_paths())
     assert len({e.arch for e in whole.history}) == 14
     assert resumed_after_every_step(over_paths, tmp_path).state_dict() == whole.state_dict()
+
+
+def test_independent_thompson_sampling_against_the_normal_distribution() -> None:
+    """One of two candidates is drawn higher with probability ``Φ((m1 - m2) / sqrt(s1² + s2²))``."""
+    rng, mean, deviation = Random(0), np.array([90.0, 90.5, 70.0]), np.array([0.3, 0.4, 0.0])
+    orders = [thompson_order(mean, deviation, rng) for _ in range(4000)]
+    assert all(order[-1] == 2 for order in orders)
+    expected = 0.5 * (1 + math.erf(-0.5 / math.hypot(0.3, 0.4) / math.sqrt(2)))
+    # The deviation of 4,000 such draws is .006.
+    assert sum(order[0] == 0 for order in orders) / 4000 == pytest.approx(expected, abs=0.025)
 
 
 def test_a_space_without_paths_is_told_before_anything_is_evaluated() -> None:

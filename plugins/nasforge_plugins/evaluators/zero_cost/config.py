@@ -18,7 +18,7 @@ ProxyName = Literal[
     "grad_norm",
     "snip",
     "grasp",
-    "grasp_exact",
+    "grasp_fast",
     "fisher",
     "synflow",
     "jacov",
@@ -49,8 +49,18 @@ class ZeroCostConfig(EvaluatorConfig):
     batches: PositiveInt = 1
     """Over how many batches to average. A searcher's budget replaces it."""
 
+    zen_draws: PositiveInt = 1
+    """Over how many draws of weights and images `zen` averages. Published: 32."""
+
     scale: Literal["final", "eval", "search"] = "final"
     """Which of the space's networks to look at: "final" is the one that would be trained from scratch."""
+
+    @field_validator("proxies", mode="before")
+    @classmethod
+    def _renamed(cls, proxies: object) -> object:
+        if isinstance(proxies, list | tuple) and "grasp_exact" in proxies:
+            raise ValueError("'grasp_exact' is called 'grasp' now, and the faster approximation 'grasp_fast'")
+        return proxies
 
     @field_validator("proxies")
     @classmethod

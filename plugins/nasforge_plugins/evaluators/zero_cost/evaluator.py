@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -19,7 +20,9 @@ from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import isolated_random
-from nasforge_plugins.evaluators.zero_cost.config import ZeroCostConfig
+from nasforge_plugins.evaluators.zero_cost.config import ProxyName, ZeroCostConfig
+from nasforge_plugins.evaluators.zero_cost.expressivity import zen
+from nasforge_plugins.evaluators.zero_cost.network import Proxy
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
 from nasforge_plugins.evaluators.zero_cost.ranking import mean_place
 
@@ -80,7 +83,7 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
         for name in self.config.proxies:
             seed = derive_seed(self.ctx.seed, "zero-cost", name, arch.key)
             with isolated_random(self.ctx.runtime.device, seed):
-                found = [PROXIES[name](network, images, labels) for images, labels in batches]
+                found = [self._compute(name)(network, images, labels) for images, labels in batches]
             values[str(name)] = sum(found) / len(found)
             if not math.isfinite(values[name]):
                 raise RunError(
@@ -88,6 +91,9 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
                     f"{values[name]}. Leave it out of evaluator.proxies."
                 )
         return values
+
+    def _compute(self, name: ProxyName) -> Proxy:
+        return partial(zen, draws=self.config.zen_draws) if name == "zen" else PROXIES[name]
 
     def _network(self, arch: Arch) -> Network:
         seed = derive_seed(self.ctx.seed, "zero-cost", arch.key)

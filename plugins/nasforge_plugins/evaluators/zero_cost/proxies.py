@@ -10,7 +10,7 @@ from nasforge_plugins.evaluators.zero_cost.flow import synflow
 from nasforge_plugins.evaluators.zero_cost.jacobian import epe_nas, jacov
 from nasforge_plugins.evaluators.zero_cost.network import Proxy
 from nasforge_plugins.evaluators.zero_cost.regions import naswot
-from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, grasp_exact, plain, snip
+from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, grasp_fast, plain, snip
 from nasforge_plugins.evaluators.zero_cost.size import flops, l2_norm, params
 
 __all__ = ["PROXIES"]
@@ -23,7 +23,7 @@ PROXIES: Mapping[ProxyName, Proxy] = {
     "grad_norm": grad_norm,
     "snip": snip,
     "grasp": grasp,
-    "grasp_exact": grasp_exact,
+    "grasp_fast": grasp_fast,
     "fisher": fisher,
     "synflow": synflow,
     "jacov": jacov,

@@ -17,9 +17,9 @@ class BananasConfig(BudgetedConfig, PredictorOptions):
     """How many architectures to evaluate."""
 
     predictor: PredictorName = "mlp"
-    """What predicts scores: "mlp" (networks of three layers, as published), "gp" (a Gaussian process),
-    "forest" (trees that split at random, fast), "random-forest" (trees on drawn samples), or "boosting"
-    (trees that correct each other)."""
+    """The model of scores: "mlp" (networks of three layers), "bananas" (the published networks, of ten
+    layers), "gp" (a Gaussian process), "forest" (trees that split at random, fast), "random-forest" (trees on
+    drawn samples), or "boosting" (trees that correct each other)."""
 
     initial: int = Field(10, ge=2)
     """How many random architectures are evaluated before predictors are fitted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from nasforge.arch import Arch, Choice
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from nasforge_plugins.evaluators.tabular.table import Table
 
 __all__ = ["NasBench201"]
+
+PATH_OPERATIONS = ("avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3", "none", "skip_connect")
+"""The operations in the order of BANANAS' path encoding."""
 
 _DIGITS: dict[tuple[str, ...], str] = {(name,): str(digit) for digit, name in enumerate(OPERATIONS)}
 
@@ -130,6 +134,21 @@ class NasBench201(NetworkSpace[NasBench201Config]):
                 longer = tuple(f"{path}>{operation}" for path in found.get(source, ()))
                 found[node] = (*found.get(node, ()), *longer)
         return tuple(dict.fromkeys(path[1:] for path in found.get(EDGES[-1][0], ())))
+
+    def path_indices(self, arch: Arch) -> tuple[int, ...]:
+        """Return the positions of the four paths in the path encoding of BANANAS, which has 155 of them.
+
+        A path with ``none`` counts too: 5 paths have one operation, 25 have two and 125 have three. Within a
+        length the first operation varies fastest (naszilla/bananas, nas_bench_201/cell.py).
+        """
+        digits = [PATH_OPERATIONS.index(operation) for operation in self.operations(arch)]
+        edges = dict(zip(EDGES, digits, strict=True))
+        found = []
+        for nodes in ((0, 3), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3)):
+            path = [edges[node, source] for source, node in pairwise(nodes)]
+            shorter = sum(5**length for length in range(1, len(path)))
+            found.append(shorter + sum(digit * 5**place for place, digit in enumerate(path)))
+        return tuple(found)
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
         """Return the 24 architectures that differ from ``arch`` in one edge."""
