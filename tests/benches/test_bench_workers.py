@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import nasforge
-from nasforge.benches.run import Job
+from nasforge.benches.job import Job
 from nasforge.errors import DataError, RunError
 from nasforge.recipe.bench_table import Budget
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import nasforge
+from nasforge.benches import job as one_run
 from nasforge.benches import run as benchmark
 from nasforge.errors import RecipeError, RunError
 from nasforge.observer import Observer
@@ -158,8 +159,8 @@ def test_a_run_that_was_killed_inside_goes_on_where_it_was(toy, tmp_path, monkey
     options = {"evolution": {"population": 3, "tournament": 2}}
     bench = {"searchers": ["evolution"], "options": options, "seeds": 2, "budget": 7}
     whole = nasforge.bench(toy, out=tmp_path / "whole", **bench)
-    monkeypatch.setattr(benchmark, "PAUSE", -1.0)
-    saves, save = [], benchmark.checkpoint.save
+    monkeypatch.setattr(one_run, "PAUSE", -1.0)
+    saves, save = [], one_run.checkpoint.save
 
     def killed(path, state):
         save(path, state)
@@ -167,7 +168,7 @@ def test_a_run_that_was_killed_inside_goes_on_where_it_was(toy, tmp_path, monkey
         if len(saves) % 3 == 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark.checkpoint, "save", killed)
+    monkeypatch.setattr(one_run.checkpoint, "save", killed)
     for _ in range(20):
         try:
             found = nasforge.bench(toy, out=tmp_path / "killed", **bench)
@@ -248,7 +249,7 @@ def test_what_was_found_by_cheap_evaluations_only_is_judged_like_all_others(toy,
 
 
 def test_a_space_that_is_seen_completely_ends_the_search(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "STALLED", 5)
+    monkeypatch.setattr(one_run, "STALLED", 5)
     found = nasforge.bench(toy, searchers=["grid"], seeds=1, budget=100, out=tmp_path)
     runs = contents(found.folder)[0]
     assert (runs["random0.json"]["stopped"], runs["random0.json"]["evaluations"]) == ("nothing new", 9)
