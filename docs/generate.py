@@ -228,7 +228,8 @@ def conformance_page() -> str:
 
 def outside_page(source: Path) -> str:
     """Return a file of the repository as a page of the site."""
-    return source.read_text("utf8").replace("](docs/", "](").replace("](README.md", "](index.md")
+    text = source.read_text("utf8").replace("](docs/", "](").replace("](README.md", "](index.md")
+    return text.replace("[SECURITY.md](SECURITY.md)", "`SECURITY.md`")  # a file that is not on the site
 
 
 def _rules(rules: Iterable[Any]) -> str:

@@ -131,7 +131,7 @@ def test_a_search_takes_the_same_steps():
         searcher.setup(context)
         for _ in range(2):
             searcher.step()
-        after.append({n: p.detach() for n, p in searcher._everything().named_parameters()})
+        after.append({n: p.detach() for n, p in searcher.collect_parts().named_parameters()})
         assert searcher.search_net.recompute is checkpointing
         assert searcher.twin.network.recompute is checkpointing
     for name, value in after[0].items():

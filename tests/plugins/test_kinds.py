@@ -21,7 +21,7 @@ def test_a_row_names_what_there_is(kind):
     assert contract.__doc__
     assert RULES[kind] == pkgutil.resolve_name(info.checks) != ()
     for capability, checks in info.capability_checks.items():
-        assert RULES[f"{kind}:{capability}"] == pkgutil.resolve_name(checks) != ()
+        assert RULES[pkgutil.resolve_name(capability)] == pkgutil.resolve_name(checks) != ()
     assert {"plugin.py", "config.py", f"{kind}.py", "recipe.toml"} <= {
         path.name for path in (TEMPLATES / kind).iterdir()
     }

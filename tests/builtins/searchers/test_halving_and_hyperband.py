@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from nasforge.arch import Arch
-from nasforge.benches.meter import Meter
+from nasforge.benches.meter import BudgetMeter
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
 from nasforge.parallel.failures import Tolerant
@@ -108,7 +108,7 @@ class Short(Growing):
             raise RunError(f"no {budget}")
 
 
-@pytest.mark.parametrize("wrap", [lambda e: e, Tolerant, lambda e: Meter(e, Budget(9, "evaluations"))])
+@pytest.mark.parametrize("wrap", [lambda e: e, Tolerant, lambda e: BudgetMeter(e, Budget(9, "evaluations"))])
 def test_a_budget_that_the_evaluator_cannot_take_is_refused_before_anything_is_evaluated(wrap: Any) -> None:
     table = Short()
     table.setup(searcher_context())

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nasforge_plugins.kernels.depthwise import Layer, depthwise, input_gradient, readable, stack
+from nasforge_plugins.kernels.depthwise import DepthwiseLayer, depthwise, input_gradient, readable, stack
 from nasforge_plugins.kernels.folding import fold, moments, unfold
 from nasforge_plugins.kernels.interleaving import deinterleave, interleave
 from nasforge_plugins.ops.auxiliary import AuxiliaryHead
@@ -65,7 +65,7 @@ def test_groups_read_one_map_or_their_own(kernel, stride, dilation, shared, chan
         torch.testing.assert_close(stacked.convolve(read), expected, **close)
         to_weight = stacked.weight_gradient(grad, read)
         torch.testing.assert_close(to_weight, torch.cat([w.grad for w in weights]), **close)
-        to_x = input_gradient([Layer(grad, stacked), Layer(2 * grad, stacked)], x)
+        to_x = input_gradient([DepthwiseLayer(grad, stacked), DepthwiseLayer(2 * grad, stacked)], x)
         torch.testing.assert_close(to_x, 3 * x.grad, **close)
 
 
