@@ -71,6 +71,6 @@ def test_all_kinds_can_be_installed_at_once(tmp_path):
     for kind, name in NAMES.items():
         assert f"{name} 0.1.0" in listed, kind
     assert "broken" not in listed
-    project = projects[KINDS.index("searcher")]
+    project = projects[list(KINDS).index("searcher")]
     succeed(run_in(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider"], project))
     succeed(run_in(python, ["-m", "nasforge", "check", "recipe.toml"], project))
