@@ -85,7 +85,7 @@ class Networks:
             outputs.append(output.relu_() if layer < len(HIDDEN) else output)
         return outputs
 
-    def _update(self, x: Tensor, y: Tensor, state: _State, step: int) -> None:
+    def _update(self, x: Tensor, y: Tensor, state: _AdamState, step: int) -> None:
         """Take a step of Adam on the mean absolute error of a batch per member."""
         outputs = self._outputs(x)
         # The derivative of the mean absolute error, (members, samples, 1).
@@ -99,7 +99,7 @@ class Networks:
         state.adam(step)
 
 
-class _State:
+class _AdamState:
     """Parameters, gradients and moments, each in one tensor, so that a step of Adam is a few operations."""
 
     def __init__(self, parameters: Tensor, gradients: Tensor) -> None:
@@ -117,13 +117,13 @@ class _State:
 
 def _initial(
     columns: int, generators: Sequence[torch.Generator]
-) -> tuple[list[Tensor], list[Tensor], _State]:
+) -> tuple[list[Tensor], list[Tensor], _AdamState]:
     """Draw the weights, and lay out parameters and gradients."""
     widths, members = (columns, *HIDDEN, 1), len(generators)
     shapes = [shape for a, b in pairwise(widths) for shape in ((a, b), (1, b))]
     sizes = [members * a * b for a, b in shapes]
     parameters = torch.zeros(sum(sizes))
-    state = _State(parameters, gradients := torch.zeros_like(parameters))
+    state = _AdamState(parameters, gradients := torch.zeros_like(parameters))
     cut = [part.view(members, *shape) for part, shape in zip(parameters.split(sizes), shapes, strict=True)]
     grads = [part.view(members, *shape) for part, shape in zip(gradients.split(sizes), shapes, strict=True)]
     state.weights, state.biases = grads[::2], grads[1::2]
