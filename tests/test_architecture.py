@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.rooms import ROWS
+
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "nasforge"
 PLUGINS = ROOT / "plugins" / "nasforge_plugins"
@@ -21,20 +23,6 @@ FLAT = {
         "space",
     ),
 }
-
-# A room may import rooms of earlier rows only. Imports for type checkers alone do not count.
-ROWS = (
-    ("ground",),
-    ("nn", "plugins"),
-    ("contracts", "runtime"),
-    ("cost", "images", "recipe", "training"),
-    ("runs",),
-    ("parallel", "testing"),
-    ("stages",),
-    ("benches",),
-    ("api",),
-    ("cli",),
-)
 
 FOR_PLUGINS = {"ground", "contracts", "plugins", "nn", "runtime", "training", "images", "cost"}
 

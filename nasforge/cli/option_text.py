@@ -144,7 +144,7 @@ def _value(option: Mapping[str, Any]) -> str:
 
 
 def _assignment(option: Mapping[str, Any]) -> str:
-    """Return an option as a line of TOML; a comment if there is no value to write."""
+    """Return an option as a line of TOML; an option without a value becomes a comment."""
     if option["required"]:
         return f"# {option['name']} = …  # must be given"
     if option["default"] is None:

@@ -27,7 +27,7 @@ class Wire(Protocol):
     """The connection to one worker."""
 
     def send(self, message: Message) -> None:
-        """Give the worker a task; silent if it is lost."""
+        """Send a task to the worker; does nothing if the worker is lost."""
 
     def poll(self) -> str | None:
         """Return how the worker ended, one sentence; None while it lives."""

@@ -8,6 +8,7 @@ import pytest
 
 from support.docs_blocks import DOCS
 from support.docs_site import WRITTEN
+from support.rooms import ROWS
 
 SVG = "{http://www.w3.org/2000/svg}"
 ASSETS = DOCS / "assets"
@@ -21,6 +22,11 @@ def drawn():
 
 
 FIGURES = drawn()
+
+
+def test_the_rooms_are_those_of_the_code():
+    shown = re.findall(r"<text[^>]*>([^<]+)</text>", FIGURES["rooms.svg"])
+    assert shown == [room for row in reversed(ROWS) for room in row]
 
 
 def test_every_picture_is_drawn_and_shown():

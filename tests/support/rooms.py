@@ -1,0 +1,15 @@
+"""The rooms of the core and their order, for the test of arrows and the test of their picture."""
+
+# A room may import rooms of earlier rows only. Imports for type checkers alone do not count.
+ROWS = (
+    ("ground",),
+    ("nn", "plugins"),
+    ("contracts", "runtime"),
+    ("cost", "images", "recipe", "training"),
+    ("runs",),
+    ("parallel", "testing"),
+    ("stages",),
+    ("benches",),
+    ("api",),
+    ("cli",),
+)
