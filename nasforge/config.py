@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
+from weakref import WeakSet
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -14,12 +19,16 @@ __all__ = [
     "ObjectivesConfig",
     "PluginConfig",
     "merge_options",
+    "read_descriptions",
     "sub_tables",
     "walk_options",
 ]
 
 Objective = Annotated[str, Field(pattern="^-?[^-]")]
 """``"score"`` or a metric's name; a leading ``-`` means that lower is better: ``"-macs"``."""
+
+
+_described: WeakSet[type[BaseModel]] = WeakSet()
 
 
 class PluginConfig(BaseModel):
@@ -42,7 +51,6 @@ class PluginConfig(BaseModel):
         defer_build=True,  # until it is used: a listing imports all options there are, and uses none
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         validate_default=True,
         protected_namespaces=(),
     )
@@ -77,13 +85,13 @@ class PluginConfig(BaseModel):
                 annotation: Any = field.annotation
                 if field.metadata:
                     annotation = Annotated[(annotation, *field.metadata)]
-                namespace[option] = Field(value, description=field.description)
+                namespace[option] = Field(value)
             else:
                 assert issubclass(inner, PluginConfig), (
                     "sub-tables with defaults of their own are PluginConfig"
                 )
                 annotation = inner.with_defaults(f"{name}{inner.__name__}", inner.__doc__ or "", value)
-                namespace[option] = Field(default_factory=annotation, description=field.description)
+                namespace[option] = Field(default_factory=annotation)
             annotations[option] = annotation
         made: type[Self] = type(cls)(name, (cls,), {**namespace, "__annotations__": annotations})  # type: ignore[misc]
         return made
@@ -100,6 +108,41 @@ def sub_tables(config: type[BaseModel]) -> dict[str, type[BaseModel]]:
         for name, field in config.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     }
+
+
+def read_descriptions(config: type[BaseModel]) -> None:
+    """Give the fields of a class of options, and of its sub-tables, the strings under them as descriptions.
+
+    Listings import all options there are, so the source is read here and not while a class is made.
+
+    Args:
+        config: A class of options. Fields that have a description keep it.
+    """
+    for inner in sub_tables(config).values():
+        read_descriptions(inner)
+    if config in _described:
+        return
+    found: dict[str, str] = {}
+    for parent in reversed(config.__mro__):
+        if issubclass(parent, PluginConfig):
+            found |= _strings_under_fields(parent)
+    for name, field in config.model_fields.items():
+        field.description = field.description or found.get(name)
+    _described.add(config)
+
+
+def _strings_under_fields(config: type[BaseModel]) -> dict[str, str]:
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
+    except (OSError, TypeError, SyntaxError):  # made by a program: it has no source
+        return {}
+    found = {}
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, text in pairwise(statements):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str() as about)):
+                found[name] = inspect.cleandoc(about)
+    return found
 
 
 def walk_options(config: type[BaseModel], at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nasforge.config import sub_tables
+from nasforge.config import read_descriptions, sub_tables
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin
 from nasforge.plugins.capabilities import describe_need
@@ -35,6 +35,7 @@ def describe_options(config: type[BaseModel]) -> list[dict[str, Any]]:
     Options that a class adds come before those of its parents. A sub-table also has ``options``, described in
     the same way.
     """
+    read_descriptions(config)
     described, inner = [], sub_tables(config)
     parents = [c for c in config.__mro__ if issubclass(c, BaseModel)]
     distance = {n: max(i for i, c in enumerate(parents) if n in c.model_fields) for n in config.model_fields}

@@ -11,9 +11,6 @@ from typing import Any, TextIO
 
 __all__ = ["one_line_warnings", "print_error", "print_json", "print_table"]
 
-WIDE = 1_000_000
-"""Width of a table that is not shown in a terminal: no row is wrapped."""
-
 
 def print_error(message: str) -> None:
     """Write an error to standard error."""
@@ -33,26 +30,36 @@ def print_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = (), inde
         head: Names of the columns; none are written if empty.
         indent: Text before every line.
     """
+    lines = [[" ".join(str(cell).splitlines()) for cell in row] for row in rows]
+    if not lines and not head:
+        return
+    show = _show_in_terminal if sys.stdout.isatty() else _print_plain
+    show(lines, [str(name) for name in head], indent)
+
+
+def _print_plain(lines: list[list[str]], head: Sequence[str], indent: str) -> None:
+    """Write one line per row, for grep, without the fifth of a listing's time that rich.console takes."""
+    from rich.cells import cell_len
+
+    lines = [list(head), *lines] if head else lines
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        print(f"{indent}{'  '.join(padded)}".rstrip())
+
+
+def _show_in_terminal(lines: list[list[str]], head: Sequence[str], indent: str) -> None:
+    """Write a table whose cells wrap at the width of the terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(" ".join(cell.splitlines())) for cell in row] for row in rows]
-    if not lines and not head:
-        return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(head))
     for name in head or lines[0]:
-        table.add_column(Text(str(name)), overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for line in lines:
-        table.add_row(*line)
-    # Piped output is for grep, also if FORCE_COLOR or COLUMNS is set.
-    terminal = sys.stdout.isatty()
-    console = Console(
-        width=None if terminal else WIDE,
-        force_terminal=terminal,
-        force_jupyter=False,
-        no_color=None if terminal else True,
-    )
+        table.add_row(*map(Text, line))
+    console = Console(force_terminal=True, force_jupyter=False)
     with console.capture() as capture:
         console.print(table, width=max(20, console.width - len(indent)))
     for text in capture.get().splitlines():

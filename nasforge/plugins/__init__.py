@@ -32,4 +32,5 @@ __all__ = ["API", "KINDS", "Kind", "KindInfo", "Plugin", "Registry", "capability
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nasforge.plugins' has no attribute {name!r}")
-    return getattr(import_module(f"nasforge.plugins.{_HOMES[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"nasforge.plugins.{_HOMES[name]}"), name)
+    return found

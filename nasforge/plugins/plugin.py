@@ -109,8 +109,6 @@ class Plugin:
             yield "its option 'evaluations' is not set by benches. Derive its options from BudgetedConfig."
         for path, option in walk_options(self.config):
             name = ".".join(path)
-            if not option.description:
-                yield f"its option {name!r} has no description. Put a string under it."
             if option.is_required() and not (KINDS[self.kind].paths_required and option.annotation is Path):
                 yield f"its option {name!r} has no default. Give it one."
 

@@ -7,7 +7,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 
 from pydantic import BaseModel
 
@@ -71,12 +72,12 @@ class Registry:
         notes: list[tuple[str, str]] = []
         skipped: list[str] = []
         seen: set[int] = set()
+        name_distribution = lru_cache(maxsize=None)(_name_distribution)
         for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
             if point.name in disabled:
                 skipped.append(point.name)
                 continue
-            known = point.dist and point.dist.name  # metadata may be damaged
-            origin = f"{known} {point.dist.version}" if point.dist and known else point.value
+            origin = (point.dist and name_distribution(point.dist)) or point.value
             at = f"{point.name} = {point.value} ({origin})"
             listing = Listing()
             try:
@@ -204,3 +205,9 @@ class Registry:
 
 def _blame(plugin: Plugin, reason: str) -> tuple[str, str]:
     return f"{plugin.kind} {plugin.name!r} ({plugin.origin})", reason
+
+
+def _name_distribution(distribution: Distribution) -> str | None:
+    """Return name and version of a distribution, None if its metadata is damaged; parses its metadata."""
+    name = distribution.name
+    return f"{name} {distribution.version}" if name else None

@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from nasforge.config import PluginConfig
+from pydantic import BaseModel
+
+from nasforge.config import PluginConfig, read_descriptions, sub_tables
 from nasforge.constraints import ConstraintsConfig
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.kinds import GROUPS, KINDS, TABLES, inner_tables, table_abouts
@@ -146,6 +148,8 @@ def _plugin_options(plugin: Plugin, definitions: dict[str, Any]) -> dict[str, An
 
 def _options(config: type[PluginConfig], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     """Describe a class of options; nested classes go to ``definitions``, since their names may clash."""
+    read_descriptions(config)
+    _rebuild(config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about defaults that JSON has no word for
         schema = config.model_json_schema(ref_template=f"#/definitions/{prefix}.{{model}}")
@@ -157,6 +161,13 @@ def _options(config: type[PluginConfig], prefix: str, definitions: dict[str, Any
     definitions |= {f"{prefix}.{name}": _for_editors(model) for name, model in nested.items()}
     described = _for_editors({"properties": schema.get("properties", {})})
     return {"type": "object", "description": schema.get("description", ""), **described}
+
+
+def _rebuild(config: type[BaseModel]) -> None:
+    """Build a class again if it was built before its descriptions were read."""
+    for inner in sub_tables(config).values():
+        _rebuild(inner)
+    config.model_rebuild(force=True)
 
 
 def _for_editors(node: Any) -> Any:

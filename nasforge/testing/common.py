@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge.config import sub_tables, walk_options
+from nasforge.config import read_descriptions, sub_tables, walk_options
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import known_capabilities, missing_members
 from nasforge.testing.parts import Partners
@@ -129,6 +129,7 @@ def listing_is_light(subject: Subject) -> None:
 
 def options_are_described(subject: Subject) -> None:
     """Every option has a description: the docstring under the field."""
+    read_descriptions(subject.plugin.config)
     for path, option in walk_options(subject.plugin.config):
         require(
             option.description,

@@ -56,10 +56,6 @@ WARNED = {
     "heavy": ("import torch" + hook("heavy"), "imports torch when it is listed"),
     "targetless": (hook("targetless").replace("_plugin:", "_gone:"), "no module 'targetless_gone'"),
     "strict": (CONFIG + hook("strict", ", Options"), "its option 'size' has no default. Give it one."),
-    "silent": (
-        CONFIG.replace("int\n", "int = 3\n").replace('"Has no default."', "") + hook("silent", ", Options"),
-        "its option 'size' has no description. Put a string under it.",
-    ),
 }
 GOOD = {
     "good": hook("good"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nasforge.config import walk_options
+from nasforge.config import read_descriptions, walk_options
 from nasforge.recipe.shipped import shipped_recipes
 from support.docs_blocks import DOCS
 from support.docs_site import GENERATED, WRITTEN, generate
@@ -32,6 +32,7 @@ def test_every_option_of_every_builtin_is_described():
     for plugin in plugins:
         page = GENERATED[generate.KIND_PAGES[plugin.kind]]
         section = page.partition(f"## `{plugin.name}`\n")[2].partition("\n## ")[0]
+        read_descriptions(plugin.config)
         for path, field in walk_options(plugin.config):
             option = ".".join(path)
             starts = (f"| `{option}` |", f"Sub-table `{option}`:")

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from nasforge.config import read_descriptions
 from nasforge.plugins import API, KINDS, Plugin, Registry
 from nasforge.plugins.scaffold import PluginNames
 from nasforge.recipe import load
@@ -62,6 +63,7 @@ def test_a_plugin_says_what_it_is(folder, described):
     assert f"api={API}" in next(folder.glob("src/*/plugin.py")).read_text()
     assert plugin.summary
     assert Registry([plugin]).broken == []
+    read_descriptions(plugin.config)
     assert all(field.description for field in plugin.config.model_fields.values())
 
 

@@ -9,12 +9,13 @@ from typing import ClassVar
 import pytest
 from pydantic import Field, PositiveInt
 
-from nasforge.config import PluginConfig, merge_options, sub_tables, walk_options
+from nasforge.config import PluginConfig, merge_options, read_descriptions, sub_tables, walk_options
 from nasforge.errors import RecipeError
 from nasforge.plugins import Registry
 from nasforge.plugins.plugin import find_fault
 from nasforge.recipe import check, load, parse_options
 from nasforge.recipe.schema import recipe_schema
+from nasforge.testing.common import ConformanceError, Subject, options_are_described
 from support.recipe_samples import GOOD, REGISTRY, DataOptions, plugin
 
 
@@ -271,6 +272,8 @@ def test_other_defaults_make_another_class_with_the_same_options():
     assert Loud(watch={"window": 2}).watch.alarm.volume == 7, "part of a table leaves the other defaults"
     assert Options().watch.alarm.volume == 3
     assert Loud.__doc__ == "Louder."
+    read_descriptions(Loud)
+    read_descriptions(Options)
     assert {path: field.description for path, field in walk_options(Loud)} == {
         path: field.description for path, field in walk_options(Options)
     }
@@ -303,8 +306,9 @@ def test_every_option_of_a_sub_table_needs_a_description():
         inner: Inner = Field(default_factory=Inner)
         """Described."""
 
-    made = plugin("data", "a", Outer)
-    assert any("its option 'inner.silent' has no description" in doubt for doubt in made.doubts())
+    subject = Subject(plugin("data", "a", Outer))
+    with pytest.raises(ConformanceError, match=r"option 'inner.silent' of Outer has no description"):
+        options_are_described(subject)
 
 
 def test_the_schema_closes_and_describes_sub_tables():

@@ -1,5 +1,6 @@
 import pytest
 
+from nasforge.config import read_descriptions
 from nasforge.errors import DataError
 from nasforge.plugins import Registry
 
@@ -12,7 +13,9 @@ def test_all_data_plugins_are_found():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_is_described(name):
-    for option, field in Registry.discover().get("data", name).config.model_fields.items():
+    config = Registry.discover().get("data", name).config
+    read_descriptions(config)
+    for option, field in config.model_fields.items():
         assert field.description, option
 
 
