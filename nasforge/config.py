@@ -10,14 +10,25 @@ from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
 from weakref import WeakSet
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 __all__ = [
     "BudgetedConfig",
+    "ConfirmConfig",
     "EvaluatorConfig",
     "Objective",
     "ObjectivesConfig",
     "PluginConfig",
+    "SearcherConfig",
     "merge_options",
     "read_descriptions",
     "sub_tables",
@@ -196,7 +207,56 @@ class EvaluatorConfig(PluginConfig):
         return None
 
 
-class BudgetedConfig(PluginConfig):
+class ConfirmConfig(PluginConfig):
+    """Options of the check at final depth, which `nasforge.confirm` makes when a search has ended.
+
+    It is off without `rungs`. A rung is a budget of the evaluator in ``[evaluator]``, such as epochs.
+    """
+
+    rungs: tuple[PositiveInt, ...] = ()
+    """Budgets of the evaluator, growing: candidates are evaluated at the first, the better ones at the next.
+    Empty: the result of the search is not checked."""
+
+    neighbours: NonNegativeInt | None = None
+    """How many neighbours of the incumbent are candidates, drawn at random where it has more. None: all."""
+
+    derivations: NonNegativeInt = 3
+    """How many earlier answers of the search, the last different ones, are candidates."""
+
+    keep: float = Field(0.5, gt=0, lt=1)
+    """Share of the candidates that reaches the next rung."""
+
+    finalists: int = Field(4, ge=2)
+    """How many candidates reach the last rung, the incumbent among them."""
+
+    repeats: PositiveInt = 3
+    """Trainings of each finalist at the last rung, with different random draws."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """How sure it must be that a challenger is better than the incumbent, by a paired test over the repeats."""
+
+    margin: NonNegativeFloat = 0.0
+    """By how much a challenger must be better, in units of the score. The only test if `repeats` is 1."""
+
+    passes: PositiveInt = 1
+    """How often to begin again from the neighbours of a challenger that has won."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _grow(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if any(low >= high for low, high in pairwise(rungs)):
+            raise ValueError("must grow: write the smallest budget first, and none twice")
+        return rungs
+
+
+class SearcherConfig(PluginConfig):
+    """Options of a searcher whose result can be checked by discrete trainings, in ``[searcher.confirm]``."""
+
+    confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
+    """How the result is compared with its neighbours when the search has ended."""
+
+
+class BudgetedConfig(SearcherConfig):
     """Options of a searcher that ends after a number of evaluations, which a bench sets to its budget."""
 
     evaluations: PositiveInt | None = 100

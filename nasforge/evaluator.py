@@ -16,7 +16,7 @@ from nasforge.plugins import capability
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Evaluation", "Evaluator", "KeepsNetwork", "ParallelEvaluator", "TableStore"]
+__all__ = ["Evaluation", "Evaluator", "KeepsNetwork", "ParallelEvaluator", "RepeatedTraining", "TableStore"]
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,13 @@ class Evaluator(Component[C], ABC):
             NasforgeError: An evaluation with this budget would fail, whatever the architecture.
         """
 
-    def expect(self, arch: Arch, *, budget: int | None = None) -> None:
+    def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:
         """Hear of an evaluation that will be asked for, so that it can begin. Default: nothing.
 
         Args:
             arch: The architecture.
             budget: As in `evaluate`.
+            repeat: The index of the repetition, see `RepeatedTraining`.
         """
 
     @abstractmethod
@@ -124,6 +125,24 @@ class Evaluator(Component[C], ABC):
 @capability("evaluator")
 class ParallelEvaluator(Evaluator[C]):
     """An evaluator that several processes can share: its scores depend on seed and architecture alone."""
+
+
+@capability("evaluator")
+@runtime_checkable
+class RepeatedTraining(Protocol):
+    """An evaluator that can evaluate an architecture again with other random draws."""
+
+    def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
+        """Score an architecture with the random draws of a repetition.
+
+        Repetitions of one index share what does not depend on the architecture, such as the order of the
+        images, so that scores can be compared in pairs.
+
+        Args:
+            arch: As in `Evaluator.evaluate`.
+            index: Which repetition, from 0, which is what `Evaluator.evaluate` does.
+            budget: As in `Evaluator.evaluate`.
+        """
 
 
 @capability("evaluator")

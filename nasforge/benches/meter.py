@@ -105,9 +105,12 @@ class BudgetMeter(Evaluator[PluginConfig]):
         """Check an effort with the evaluator."""
         self.inner.check_budget(budget)
 
-    def expect(self, arch: Arch, *, budget: int | None = None) -> None:
+    def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:
         """Announce a candidate to the evaluator."""
-        self.inner.expect(arch, budget=budget)
+        if repeat:
+            self.inner.expect(arch, budget=budget, repeat=repeat)
+        else:
+            self.inner.expect(arch, budget=budget)
 
     def evaluate_result(self, arch: Arch) -> Evaluation:
         """Evaluate the result of a search at the evaluator's default effort, free of charge.

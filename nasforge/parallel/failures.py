@@ -13,9 +13,9 @@ from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.errors import AccessError, NasforgeError, RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 
-__all__ = ["ATTEMPTS", "Failure", "Tolerant", "check_score", "describe_error", "is_fatal", "warn_retry"]
+__all__ = ["ATTEMPTS", "Failure", "Tolerant", "check_score", "describe_error", "evaluate_repeat", "is_fatal", "warn_retry"]
 
 ATTEMPTS = 2
 """Evaluations of a candidate before it counts as failed."""
@@ -71,8 +71,12 @@ class Tolerant(Evaluator[Any]):
             RunError: Several candidates in a row have failed.
             NasforgeError: The fault is in the run, not in the candidate.
         """
+        return self.repeat(arch, 0, budget=budget)
+
+    def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
+        """Return the evaluation of a repetition, see `RepeatedTraining.repeat`; errors as in `evaluate`."""
         self.prepare()
-        found = self.attempt(arch, budget)
+        found = self.attempt(arch, budget, index)
         if isinstance(found, Evaluation):
             self._failed_in_a_row = 0
             return found
@@ -88,14 +92,14 @@ class Tolerant(Evaluator[Any]):
         )
         return Evaluation(arch, -math.inf, found.seconds, failed=found.reason)
 
-    def attempt(self, arch: Arch, budget: int | None) -> Evaluation | Failure:
-        """Evaluate a candidate, a second time if the first fails; see `evaluate` for arguments and errors."""
+    def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
+        """Evaluate a candidate, a second time if the first fails; see `repeat` for arguments and errors."""
         started = time.perf_counter()
         left = ATTEMPTS
         while True:
             left -= 1
             try:
-                return check_score(self._evaluator.evaluate(arch, budget=budget))
+                return check_score(evaluate_repeat(self._evaluator, arch, budget, index))
             except Exception as error:
                 if is_fatal(error):
                     raise
@@ -114,6 +118,16 @@ class Tolerant(Evaluator[Any]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of the wrapped evaluator."""
         self._evaluator.load_state_dict(state)
+
+
+def evaluate_repeat(
+    evaluator: Evaluator[Any], arch: Arch, budget: int | None, index: int
+) -> Evaluation:
+    """Evaluate an architecture, with the random draws of a repetition if the index is above 0."""
+    if not index:
+        return evaluator.evaluate(arch, budget=budget)
+    assert isinstance(evaluator, RepeatedTraining), "whoever asks for repetitions checks for the capability"
+    return evaluator.repeat(arch, index, budget=budget)
 
 
 def check_score(evaluation: Evaluation) -> Evaluation:

@@ -37,28 +37,29 @@ class Pool(Tolerant):
         super().__init__(evaluator)
         self.workers = workers
         self._log = log
-        self._tasks: dict[tuple[Arch, int | None], WorkItem] = {}
+        self._tasks: dict[tuple[Arch, int | None, int], WorkItem] = {}
         self._awaited: WorkItem | None = None
         self._crew = Crew(
             workers, connect, attempts=ATTEMPTS, on_message=self._take_message, on_retry=_warn_retry
         )
 
-    def expect(self, arch: Arch, *, budget: int | None = None) -> None:
+    def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:
         """Have a candidate evaluated as soon as a worker is free."""
-        if (arch, budget) in self._tasks:
+        if (arch, budget, repeat) in self._tasks:
             return
         self.prepare()
         # Two budgets of one architecture share a slot, so they take turns: the key.
-        task = self._tasks[arch, budget] = WorkItem({"arch": arch.to_json(), "budget": budget}, key=arch.key)
+        message = {"arch": arch.to_json(), "budget": budget, "repeat": repeat}
+        task = self._tasks[arch, budget, repeat] = WorkItem(message, key=arch.key)
         self._crew.submit(task)
 
-    def attempt(self, arch: Arch, budget: int | None) -> Evaluation | Failure:
+    def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
         """Wait for a candidate; the others go on meanwhile."""
-        self.expect(arch, budget=budget)
-        self._awaited = task = self._tasks[arch, budget]
+        self.expect(arch, budget=budget, repeat=index)
+        self._awaited = task = self._tasks[arch, budget, index]
         while task.outcome is None:
             self._crew.wait()
-        del self._tasks[arch, budget]
+        del self._tasks[arch, budget, index]
         found = _outcome_of(task.outcome, task.seconds)
         if isinstance(found, NasforgeError):
             raise found

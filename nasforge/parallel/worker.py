@@ -12,7 +12,7 @@ from nasforge.arch import Arch
 from nasforge.component import Stage
 from nasforge.errors import RunError
 from nasforge.observer import Observer
-from nasforge.parallel.failures import check_score
+from nasforge.parallel.failures import check_score, evaluate_repeat
 from nasforge.parallel.messages import Message, Send
 from nasforge.plugins import Registry
 from nasforge.recipe import check
@@ -58,9 +58,10 @@ class Worker:
         """Return the evaluation of one candidate as JSON data.
 
         Args:
-            task: ``arch``, JSON data of an `Arch`, and ``budget`` as in `Evaluator.evaluate`.
+            task: ``arch``, JSON data of an `Arch`; ``budget`` and ``repeat`` as in `Evaluator.expect`.
         """
-        return check_score(self._evaluator.evaluate(Arch(task["arch"]), budget=task["budget"])).to_json()
+        arch, budget, repeat = Arch(task["arch"]), task["budget"], task["repeat"]
+        return check_score(evaluate_repeat(self._evaluator, arch, budget, repeat)).to_json()
 
 
 class _Folder(RunFolder):

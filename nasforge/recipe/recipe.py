@@ -14,6 +14,7 @@ from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.kinds import GROUPS, TABLES, inner_tables
 from nasforge.recipe.bench_table import Bench, read_bench
+from nasforge.recipe.confirm import check_confirm
 from nasforge.recipe.draft import TOP_TABLES, Draft
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
@@ -187,6 +188,8 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     parts |= observers
     plugins |= {table: part.plugin for table, part in observers.items()}
     check_needs(draft, plugins, registry)
+    if "searcher" in parts:
+        check_confirm(draft, "searcher", parts["searcher"].config, plugins, registry)
     if isinstance(run, RunConfig):
         check_workers(draft, run, plugins, registry)
     if (

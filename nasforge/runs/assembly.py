@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from nasforge.component import Context
+from nasforge.config import SearcherConfig
+from nasforge.confirm import ConfirmedSearcher
 from nasforge.constraints import Constraints
 from nasforge.data import DataModule
 from nasforge.evaluator import Evaluator
@@ -86,6 +88,10 @@ class Assembly:
         searcher: Searcher[Any] = self._built("searcher")
         distiller = self._built("distiller") if "distiller" in self.recipe.parts else None
         searcher.setup(self._context(SEARCH, "searcher", evaluator=evaluator, distiller=distiller))
+        config = self.recipe.parts["searcher"].config
+        if isinstance(config, SearcherConfig) and config.confirm.rungs:
+            assert evaluator is not None, "the recipe check requires an [evaluator] table"
+            searcher = ConfirmedSearcher(searcher, config.confirm, evaluator)
         return searcher, evaluator
 
     def search_evaluator(self) -> Evaluator[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from nasforge.confirm import ConfirmedSearcher
 from nasforge.errors import RunError
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import inputs_of
@@ -63,6 +64,8 @@ class Search(Stage):
 
 
 def _failures(searcher: Searcher[Any]) -> list[Mapping[str, Any]]:
+    if isinstance(searcher, ConfirmedSearcher):
+        searcher = searcher.inner
     history = searcher.history if isinstance(searcher, AskTellSearcher) else []
     failed = [e for e in history if e.failed]
     if failed and len(failed) == len(history):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
@@ -83,6 +84,8 @@ class EpochTraining(ABC):
         *,
         lr: float,
         batch_size: int,
+        batches: int | None = None,
+        first_order: int = 0,
         where: str,
         report: Callable[[Mapping[str, float]], None],
     ) -> Scores:
@@ -94,6 +97,8 @@ class EpochTraining(ABC):
             epochs: Length of the training.
             lr: Learning rate of the epoch.
             batch_size: Images per batch.
+            batches: Batches of the epoch; None: as many as the split has.
+            first_order: The order of the images of epoch 0; orders are numbered like epochs.
             where: What is trained, for messages: ``"train"``.
             report: Called about ten times.
 
@@ -101,14 +106,17 @@ class EpochTraining(ABC):
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
         set_lr(self.optimizer, lr)
-        batches = self.data.num_batches(split, batch_size=batch_size)
+        most = self.data.num_batches(split, batch_size=batch_size)
+        length = most if batches is None else min(batches, most)
 
         def progress(count: int, scores: Scores) -> None:
-            done = (epoch + min(count / batches, 1.0)) / epochs
+            done = (epoch + min(count / length, 1.0)) / epochs
             report({self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
 
-        images = self.data.batches(split, epoch=epoch, batch_size=batch_size)
-        every = max(1, batches // 10)
+        images = self.data.batches(split, epoch=first_order + epoch, batch_size=batch_size)
+        if batches is not None:
+            images = islice(images, length)
+        every = max(1, length // 10)
         return train_epoch(images, self.step, f"{where}, epoch {epoch + 1}", every=every, progress=progress)
 
     def state_dict(self) -> dict[str, Any]:

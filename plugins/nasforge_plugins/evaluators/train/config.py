@@ -17,6 +17,21 @@ class TrainConfig(EvaluatorConfig):
     epochs: PositiveInt = 50
     """Passes over the training images. The published CIFAR training makes 600, ImageNet 250."""
 
+    epoch_batches: PositiveInt | None = None
+    """Batches of an epoch, for trainings shorter than a pass over the images; None: one pass."""
+
+    scale: Literal["final", "eval"] = "final"
+    """Size of the networks that a search trains: the final one, or that of the space's evaluation network
+    (for instance `eval_channels` and `eval_cells`). The train stage always builds the final one."""
+
+    score: Literal["accuracy", "loss"] = "accuracy"
+    """What a search compares: the held-out accuracy in percent, or minus the held-out cross-entropy, which
+    tells short trainings apart better."""
+
+    score_batches: PositiveInt | None = None
+    """Batches of the held-out split that a score in a search is measured on: the first of a training pass,
+    augmented as there, and the same for all architectures. None: all images, as they are."""
+
     budgets: Literal["restart", "continue"] = "restart"
     """What a searcher's budget of b epochs means in a search. "restart": a training of b epochs, from the
     beginning. "continue": the first b epochs of the training of `epochs`; a larger budget goes on from there,

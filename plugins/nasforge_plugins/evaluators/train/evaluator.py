@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, cast
 
 import torch
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Slot
 from nasforge.cost import measure
 from nasforge.data import Split
 from nasforge.errors import RecipeError, RunError
@@ -28,8 +29,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     """Trains the network of an architecture from scratch.
 
     In the train stage it trains on all images but the test ones, and the score is the training accuracy of
-    the last epoch. As the evaluator of a search it trains on split ``weights`` and the score is the accuracy
-    on ``select``, or on ``arch`` where ``select`` is empty. A budget replaces ``epochs``, or is a point on
+    the last epoch. As the evaluator of a search it trains on split ``weights`` and the score is measured on
+    ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A budget replaces ``epochs``, or is a point on
     the learning curve of that training: see the option ``budgets``.
 
     Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
@@ -59,7 +60,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
 
     def _problems(self) -> list[str]:
         config, ctx = self.config, self.ctx
-        problems = []
+        problems = list(self._too_long()) if ctx.stage == "search" else []
         if config.auxiliary_weight and not self._has_auxiliary():
             problems.append(
                 f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
@@ -75,6 +76,16 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
             )
         return problems
+
+    def _too_long(self) -> Iterator[str]:
+        for option, split in (("epoch_batches", "weights"), ("score_batches", self._held_out())):
+            wanted, size = getattr(self.config, option), self._data.sizes()[split]
+            most = self._data.num_batches(split, batch_size=min(self.config.batch_size, size)) if size else 0
+            if wanted is not None and wanted > most:
+                yield (
+                    f"{option}: {wanted}, but split {split!r} has {most} batches of {self.config.batch_size} "
+                    f"images. Write at most {most}, or leave it out."
+                )
 
     def _has_auxiliary(self) -> bool:
         with torch.device("meta"):
@@ -100,6 +111,16 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 ],
             )
 
+    def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
+        """Train one architecture with other initial weights and another order of images.
+
+        Args:
+            arch: The architecture.
+            index: Which repetition. All architectures see the same batches in it.
+            budget: As in `evaluate`, whose result and errors are these too.
+        """
+        return self._evaluate(arch, budget, index)
+
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Train one architecture, or resume where a killed process stopped.
 
@@ -118,30 +139,35 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             RecipeError: The budget is larger than the training that it is a part of.
             DataError: The images cannot be read, or the batch is larger than the split.
         """
+        return self._evaluate(arch, budget, 0)
+
+    def _evaluate(self, arch: Arch, budget: int | None, index: int) -> Evaluation:
         until = self.config.epochs if budget is None else budget
         self.check_budget(until)
         epochs = self.config.epochs if self._continues else until
         settings = {"epochs": epochs, "options": self.config.to_json()}
-        state = self.ctx.slot(arch.key).load()
+        slot = self._slot(arch, index)
+        state = slot.load()
         if state is not None and state["settings"] != settings:
-            self._forget(arch, state)
+            self._forget(arch, state, slot)
             state = None
         if state is None or state["epoch"] < until:
             # Restored afterwards: a searcher's own draws must not depend on what is trained in between.
-            with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, "train", arch.key)):
-                state = self._train(arch, settings, state, until)
+            names = ("train", arch.key, *(("repeat", index) if index else ()))
+            with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, *names)):
+                state = self._train(arch, settings, state, until, index)
         if self._continues:
             return _on_curve(arch, state, until)
         return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
 
     def _train(
-        self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None, until: int
+        self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None, until: int, index: int
     ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
         distiller = self.ctx.distiller if self._teacher is not None else None
-        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher)
+        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher, index)
         cost = measure(training.network, self._data.task)
-        slot, first, seconds = self.ctx.slot(arch.key), 0, 0.0
+        slot, first, seconds = self._slot(arch, index), 0, 0.0
         curve: list[dict[str, Any]] = []
         asked = {until}
         if state is not None:
@@ -163,7 +189,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             }
             if self._continues or (searching and done == epochs):
                 split, held_out = self._score_held_out(training.network)
-                state["score"] = held_out.accuracy
+                state["score"] = held_out.accuracy if self.config.score == "accuracy" else -held_out.loss
                 state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
             if self._continues:
                 state["seconds"] = time.perf_counter() - started
@@ -188,25 +214,35 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             self.ctx.record(epoch + 1, values)
 
     def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
-        split: Split = "select" if self._data.sizes()["select"] else "arch"
-        return split, self._score(network, split)
+        split = self._held_out()
+        if self.config.score_batches is None:
+            return split, self._score(network, split)
+        size = min(self.config.batch_size, self._data.sizes()[split])
+        batches = islice(self._data.batches(split, batch_size=size), self.config.score_batches)
+        return split, score(network, batches, self.ctx.runtime, where=f"{self.ctx.stage}, {split} images")
+
+    def _held_out(self) -> Split:
+        return "select" if self._data.sizes()["select"] else "arch"
 
     def _score(self, network: Network, split: Split) -> Scores:
         size = min(self.config.batch_size, self._data.sizes()[split])
         batches = self._data.batches(split, augment=False, batch_size=size)
         return score(network, batches, self.ctx.runtime, where=f"{self.ctx.stage}, {split} images")
 
-    def _kept(self, arch: Arch, epoch: int) -> Any:
+    def _slot(self, arch: Arch, index: int = 0) -> Slot:
+        return self.ctx.slot(f"{arch.key}-repeat{index}" if index else arch.key)
+
+    def _kept(self, arch: Arch, epoch: int) -> Slot:
         return self.ctx.slot(f"{arch.key}-epoch{epoch}")
 
-    def _forget(self, arch: Arch, state: Mapping[str, Any]) -> None:
+    def _forget(self, arch: Arch, state: Mapping[str, Any], slot: Slot) -> None:
         """Remove the weights of a training with other options."""
         for epoch in _last(state["settings"]):
             self._kept(arch, epoch).delete()
-        self.ctx.slot(arch.key).delete()
+        slot.delete()
 
     def _finished(self, arch: Arch) -> dict[str, Any]:
-        state = self.ctx.slot(arch.key).load()
+        state = self._slot(arch).load()
         if state is None or state["epoch"] < state["settings"]["epochs"] or "training" not in state:
             raise RunError(
                 f"{self.ctx.stage}: architecture {arch.key} is not trained yet. Run the train stage first."

@@ -28,6 +28,10 @@ from nasforge_plugins.evaluators.train.config import TrainConfig
 __all__ = ["Training", "load_teacher", "size_rule"]
 
 
+FAR = 1_000_000
+"""Distance between the orders of images of two repetitions; no training has as many epochs."""
+
+
 def size_rule(params: int) -> tuple[float, float]:
     """Return weight decay and final drop-path rate for a CIFAR network of this size.
 
@@ -91,6 +95,7 @@ class Training(EpochTraining):
         distiller: Not yet bound; copied, so that the next training starts from the same state. None: no
             teacher.
         teacher: Frozen network, with ``distiller``.
+        repeat: Index of a repetition; each has an order of images of its own.
     """
 
     def __init__(
@@ -101,11 +106,14 @@ class Training(EpochTraining):
         epochs: int,
         distiller: Distiller[Any] | None = None,
         teacher: Network | None = None,
+        repeat: int = 0,
     ) -> None:
         assert ctx.data is not None
         self.config, self.ctx, self.epochs = config, ctx, epochs
+        scale = config.scale if ctx.stage == "search" else "final"
+        self.first_order = repeat * FAR
         space, task, runtime = cast("NetworkSpace[Any]", ctx.space), ctx.data.task, ctx.runtime
-        self.network = runtime.prepare_training(space.build(task, arch, scale="final")).train()
+        self.network = runtime.prepare_training(space.build(task, arch, scale)).train()
         parts: dict[str, nn.Module] = {"network": self.network}
         self.auxiliary: nn.Module | None = None
         if config.auxiliary_weight:
@@ -146,7 +154,7 @@ class Training(EpochTraining):
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
         set_drop_path(self.network, self.drop_path_rate(epoch))
-        seed = derive_seed(self.ctx.seed, "cutout", epoch)
+        seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
         self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
         return self.train(
             split,
@@ -154,6 +162,8 @@ class Training(EpochTraining):
             self.epochs,
             lr=self.lr(epoch),
             batch_size=self.config.batch_size,
+            batches=self.config.epoch_batches,
+            first_order=self.first_order,
             where=self.ctx.stage,
             report=report,
         )

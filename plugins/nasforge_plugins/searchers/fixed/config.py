@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from nasforge.config import PluginConfig
+from nasforge.config import SearcherConfig
 
 __all__ = ["FixedConfig"]
 
 
-class FixedConfig(PluginConfig):
+class FixedConfig(SearcherConfig):
     """Which architecture to take."""
 
     arch: str = Field("random", min_length=1)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from nasforge.config import PluginConfig
+from nasforge.config import PluginConfig, SearcherConfig
 
 __all__ = [
     "CostOptions",
@@ -150,7 +150,7 @@ class TwinOptions(PluginConfig):
     """Further factor of the distillation term; 0 lets the networks share a stem, but teach nothing."""
 
 
-class SupernetOptions(PluginConfig):
+class SupernetOptions(SearcherConfig):
     """Options of every search by gradients in a supernet."""
 
     moved_options: ClassVar[Mapping[str, str]] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nasforge.config import PluginConfig
+from nasforge.config import SearcherConfig
 
 __all__ = ["SposConfig"]
 
 
-class SposConfig(PluginConfig):
+class SposConfig(SearcherConfig):
     """Size and number of generations; the defaults are the published ones."""
 
     population: int = Field(50, ge=2)

@@ -1,0 +1,201 @@
+"""A searcher whose answer is checked by discrete trainings before it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from nasforge.arch import Arch
+from nasforge.config import ConfirmConfig, PluginConfig
+from nasforge.confirm.race import Race, Trial
+from nasforge.errors import RecipeError, RunError
+from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
+from nasforge.searcher import Searcher
+from nasforge.seeding import derive_seed
+
+__all__ = ["ConfirmedSearcher"]
+
+
+class ConfirmedSearcher(Searcher[PluginConfig]):
+    """Lets a searcher finish, then races its answer against neighbours and earlier answers.
+
+    A step is a step of the searcher, later a rung of a race. What wins a race beyond noise is the new
+    incumbent; another pass begins from its neighbours.
+
+    Args:
+        inner: The searcher, set up.
+        options: The race.
+        evaluator: Evaluates the candidates.
+
+    Raises:
+        RecipeError: The evaluator takes no such budget, or architectures have fewer neighbours than asked.
+    """
+
+    def __init__(self, inner: Searcher[Any], options: ConfirmConfig, evaluator: Evaluator[Any]) -> None:
+        super().__init__(inner.config)
+        self.ctx, self.inner, self.options, self.evaluator = inner.ctx, inner, options, evaluator
+        self.derivations: list[Arch] = []
+        self.races: list[Race] = []
+        self.seconds = 0.0
+        self._known: dict[Trial, float] = {}
+        self._reason = ""
+        for budget in options.rungs:
+            evaluator.check_budget(budget)
+        space = self.ctx.space
+        most = len(space.neighbours(space.canonical(space.sample(Random(self.ctx.seed)))))
+        if options.neighbours is not None and options.neighbours > most:
+            raise RecipeError(
+                "recipe",
+                [
+                    f"searcher.confirm.neighbours: {options.neighbours}, but an architecture of this space "
+                    f"has {most}. Write at most {most}, or leave it out."
+                ],
+            )
+
+    @property
+    def done(self) -> bool:
+        """Whether the searcher has finished, and the last pass."""
+        if not self.inner.done or not self.races or not self.races[-1].done:
+            return False
+        kept = self.races[-1].winner == self.races[-1].incumbent
+        return kept or len(self.races) == self.options.passes
+
+    @property
+    def total_steps(self) -> int | None:
+        """The steps of the searcher and all rungs; a pass whose incumbent wins is the last."""
+        inner = self.inner.total_steps
+        return None if inner is None else inner + len(self.options.rungs) * self.options.passes
+
+    def step(self) -> Mapping[str, float]:
+        """Make a step of the searcher, or evaluate all candidates of a rung.
+
+        Raises:
+            RunError: No candidate could be evaluated.
+        """
+        if not self.inner.done:
+            metrics = self.inner.step()
+            self._note_derivation()
+            return metrics
+        if not self.races or self.races[-1].done:
+            self.races.append(self._start_race())
+        return self._run_rung(self.races[-1])
+
+    def best(self) -> Arch:
+        """Return the winner of the last race that is over; before that, the searcher's answer."""
+        return next((race.winner for race in reversed(self.races) if race.done), None) or self.inner.best()
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return the searcher's summary, and who beat whom by how much."""
+        found = dict(self.inner.summary())
+        if not self.done:
+            return found
+        races = [self._describe(race) for race in self.races]
+        text = "; ".join(race["text"] for race in races)
+        return {**found, "confirm": {"text": text, "seconds": round(self.seconds, 3), "races": races}}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the searcher, and all races."""
+        return {
+            "searcher": self.inner.state_dict(),
+            "derivations": [arch.to_json() for arch in self.derivations],
+            "races": [race.state_dict() for race in self.races],
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.inner.load_state_dict(state["searcher"])
+        self.derivations = [Arch(arch) for arch in state["derivations"]]
+        self.races = [Race.from_state(self.options, race) for race in state["races"]]
+        self._known = {trial: score for race in self.races for trial, score in race.scores.items()}
+        self.seconds = state["seconds"]
+
+    def _note_derivation(self) -> None:
+        """Keep the last different answers, the newest last."""
+        arch = self.ctx.space.canonical(self.inner.best())
+        self.derivations = [*(known for known in self.derivations if known != arch), arch]
+        self.derivations = self.derivations[-1 - self.options.derivations :]
+
+    def _start_race(self) -> Race:
+        space, options = self.ctx.space, self.options
+        incumbent = space.canonical(self.best())
+        neighbours = list(space.neighbours(incumbent))
+        if options.neighbours is not None and options.neighbours < len(neighbours):
+            random = Random(derive_seed(self.ctx.seed, "confirm", len(self.races)))
+            neighbours = random.sample(neighbours, options.neighbours)
+        earlier = [] if self.races else self.derivations[::-1]
+        allowed = [arch for arch in [*earlier, *neighbours] if self.ctx.constraints.allow(arch)]
+        kept = incumbent if self.ctx.constraints.allow(incumbent) else None
+        if kept is None and not allowed:
+            raise RunError(
+                "search: confirm: the answer of the search is over a limit of [constraints], and so are its "
+                f"{len(neighbours)} neighbours: none of them keeps the limits. Give the searcher a penalty on "
+                "its cost, or raise the limit."
+            )
+        return Race.between(options, kept, allowed)
+
+    def _run_rung(self, race: Race) -> dict[str, float]:
+        trials = race.trials()
+        for trial in trials:
+            if trial not in self._known:
+                # Evaluators without repetitions know no such argument.
+                more = {"repeat": trial.repeat} if trial.repeat else {}
+                self.evaluator.expect(trial.arch, budget=trial.budget, **more)
+        for count, trial in enumerate(trials):
+            if trial not in self._known:
+                self._known[trial] = self._evaluate(trial)
+            self.ctx.report({"done": (count + 1) / len(trials)})
+        race.advance({trial: self._known[trial] for trial in trials})
+        scores = [self._known[trial] for trial in trials]
+        if max(scores, default=-math.inf) == -math.inf:
+            raise RunError(f"search: confirm: no candidate could be evaluated. The last one: {self._reason}")
+        metrics = {"candidates": float(len({t.arch for t in trials})), "best_score": max(scores)}
+        own = [self._known[trial] for trial in trials if trial.arch == race.incumbent]
+        if own and min(own) > -math.inf:
+            metrics["incumbent_score"] = sum(own) / len(own)
+        if race.comparison is not None:
+            metrics["difference"] = race.comparison.difference
+            if race.comparison.threshold is not None:
+                metrics["threshold"] = race.comparison.threshold
+        return {f"confirm_{name}": value for name, value in metrics.items()}
+
+    def _evaluate(self, trial: Trial) -> float:
+        arch, budget, index = trial
+        if index == 0:
+            found: Evaluation = self.evaluator.evaluate(arch, budget=budget)
+        else:
+            assert isinstance(self.evaluator, RepeatedTraining), "the recipe check requires it"
+            found = self.evaluator.repeat(arch, index, budget=budget)
+        self.seconds += found.cost
+        if found.failed:
+            self._reason = found.failed
+            return -math.inf
+        return found.score
+
+    def _describe(self, race: Race) -> dict[str, Any]:
+        space = self.ctx.space
+        rows = [
+            {"notation": space.notation(arch), "architecture": arch.to_json(), "scores": scores}
+            for arch, scores in race.finals().items()
+        ]
+        winner, found = race.winner, race.comparison
+        assert winner is not None, "a rung without scores ends the search"
+        told: dict[str, Any] = {"winner": space.notation(winner), "finalists": rows}
+        if found is not None:
+            told |= {"difference": found.difference, "threshold": found.threshold, "noise": found.noise}
+        return {"text": _sentence(race), **told}
+
+
+def _sentence(race: Race) -> str:
+    found = race.comparison
+    if race.incumbent is None:
+        return "the search's answer is over a limit; its best neighbour within the limits is taken"
+    if found is None:
+        kept = race.winner == race.incumbent
+        return "no challenger could be evaluated" if kept else "the search's answer could not be evaluated"
+    bound = max(race.options.margin, found.threshold or 0.0)
+    if race.winner == race.incumbent:
+        return f"kept: the best challenger is better by {found.difference:.3g}, noise allows {bound:.3g}"
+    return f"replaced by a neighbour or earlier answer that is better by {found.difference:.3g} (bound {bound:.3g})"

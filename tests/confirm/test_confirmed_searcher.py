@@ -1,0 +1,169 @@
+"""A searcher whose answer is raced against its neighbours: steps, resume, limits, failures."""
+
+import math
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from nasforge.config import ConfirmConfig
+from nasforge.confirm import ConfirmedSearcher
+from nasforge.constraints import Constraints, ConstraintsConfig
+from nasforge.errors import RecipeError, RunError
+from nasforge.evaluator import Evaluation
+from nasforge.plugins import Registry
+from nasforge.seeding import derive_seed
+from support.toy_table import Table, ToySpace, resumed_after_every_step, run, searcher_context
+
+SPACE = ToySpace(digits=4, base=3)
+OPTIONS = ConfirmConfig(rungs=(1, 3, 9), finalists=3, repeats=3)
+
+
+class Noisy(Table):
+    """Adds noise that falls with the budget; knows repetitions, and fails where it is told to."""
+
+    def __init__(self, noise=0.0, fails=lambda arch: False):
+        super().__init__()
+        self.noise, self.fails = noise, fails
+        self.expected = []
+
+    def expect(self, arch, *, budget=None, repeat=0):
+        self.expected.append((arch, budget, repeat))
+
+    def evaluate(self, arch, *, budget=None):
+        return self.repeat(arch, 0, budget=budget)
+
+    def repeat(self, arch, index, *, budget=None):
+        self.asked.append((arch, budget, index))
+        if self.fails(arch):
+            return Evaluation(arch, -math.inf, 1.0, failed="it is odd")
+        random = Random(derive_seed(0, arch.key, budget, index))
+        return Evaluation(arch, self.score(arch) + random.gauss(0, self.noise) / budget, 1.0)
+
+
+def make(options=OPTIONS, table=None, searcher="random", seed=0, limits=None, **more):
+    table = table or Noisy()
+    plugin = Registry.discover().get("searcher", searcher)
+    inner = plugin.load()(plugin.config(**({"evaluations": 3} if searcher == "random" else {}), **more))
+    context = searcher_context(table if searcher == "random" else None, seed, SPACE)
+    inner.setup(replace(context, constraints=limits or Constraints()))
+    # The searcher's own evaluations have no budget.
+    table.evaluate, check = lambda arch, *, budget=None: table.repeat(arch, 0, budget=budget or 9), table
+    return ConfirmedSearcher(inner, options, check)
+
+
+LOWEST = min(SPACE.enumerate(), key=Table().score)
+
+
+def climbing(options=OPTIONS, **more):
+    return make(options, searcher="fixed", arch=SPACE.notation(LOWEST), **more)
+
+
+def test_the_answer_climbs_to_its_best_neighbour():
+    searcher = run(climbing())
+    start = LOWEST
+    candidates = [start, *SPACE.neighbours(start)]
+    best = max(candidates, key=Table().score)
+    assert searcher.best() == best != start
+    assert len(searcher.races) == 1
+
+
+def test_passes_go_on_until_the_incumbent_stays():
+    searcher = run(climbing(ConfirmConfig(rungs=(1, 3, 9), finalists=3, passes=20)))
+    assert 2 < len(searcher.races) < 20
+    top = searcher.best()
+    assert searcher.races[-1].incumbent == top
+    assert all(Table().score(top) >= Table().score(near) for near in SPACE.neighbours(top))
+    asked = searcher.evaluator.asked
+    assert len(set(asked)) == len(asked), "what is known is not evaluated again"
+
+
+def test_earlier_answers_of_the_search_take_part():
+    searcher = run(make(seed=3))
+    assert len(searcher.derivations) > 1
+    first = {trial.arch for trial in searcher.races[0].scores}
+    assert {*searcher.derivations} <= first
+    few = run(make(ConfirmConfig(rungs=(1,), derivations=0, neighbours=2, finalists=3), seed=3))
+    assert len({trial.arch for trial in few.races[0].scores}) == 3
+
+
+def test_steps_are_known_and_counted():
+    searcher = make()
+    total, steps = searcher.total_steps, 0
+    while not searcher.done:
+        metrics = searcher.step()
+        steps += 1
+        assert all(math.isfinite(value) for value in metrics.values())
+        SPACE.validate(searcher.best())
+    assert steps == total == 3 + 3
+    assert {"confirm_difference", "confirm_threshold", "confirm_incumbent_score"} <= metrics.keys()
+
+
+def test_resuming_after_every_step_changes_nothing(tmp_path):
+    options = ConfirmConfig(rungs=(1, 3, 9), finalists=3, passes=4, neighbours=5)
+    straight = run(make(options, Noisy(2.0)))
+    resumed = resumed_after_every_step(lambda: make(options, Noisy(2.0)), tmp_path)
+    assert resumed.state_dict() == straight.state_dict()
+    assert resumed.summary() == straight.summary()
+
+
+def test_everything_is_announced_to_workers():
+    searcher = run(make())
+    confirmed = searcher.evaluator.asked[3:]
+    assert searcher.evaluator.expected[-len(confirmed) :] == confirmed
+
+
+def test_the_summary_says_who_beat_whom():
+    searcher = run(climbing())
+    (race,) = searcher.summary()["confirm"]["races"]
+    assert race["winner"] == SPACE.notation(searcher.best())
+    assert race["difference"] > race["threshold"]
+    assert [len(row["scores"]) for row in race["finalists"]] == [3, 3, 3]
+    assert "replaced by" in race["text"]
+    kept = run(make(ConfirmConfig(rungs=(1, 9), finalists=3, repeats=2), Noisy(200.0)))
+    assert "kept: " in kept.summary()["confirm"]["text"]
+
+
+def limits(most):
+    return Constraints(ConstraintsConfig(max_params=most), lambda arch: {"params": Table().score(arch)})
+
+
+def test_candidates_keep_the_limits():
+    scores = sorted(Table().score(arch) for arch in SPACE.neighbours(LOWEST))
+    searcher = run(climbing(limits=limits(scores[3])))
+    assert Table().score(searcher.best()) == scores[3]
+
+
+def test_an_answer_over_a_limit_is_replaced():
+    start = max(SPACE.enumerate(), key=Table().score)
+    near = sorted(SPACE.neighbours(start), key=Table().score)
+    options = ConfirmConfig(rungs=(1, 9))
+    bound = limits(Table().score(near[0]))
+    searcher = run(make(options, searcher="fixed", arch=SPACE.notation(start), limits=bound))
+    assert Table().score(searcher.best()) == Table().score(near[0])
+    assert "over a limit" in searcher.summary()["confirm"]["text"]
+    with pytest.raises(RunError, match="none of them keeps the limits"):
+        run(make(options, searcher="fixed", arch=SPACE.notation(start), limits=limits(1)))
+
+
+def test_failures_of_challengers_are_survived():
+    searcher = run(make())
+    start = searcher.races[0].incumbent
+    only = run(make(table=Noisy(fails=lambda arch: arch not in (start, *searcher.derivations))))
+    assert only.best() in (start, *searcher.derivations)
+    with pytest.raises(RunError, match="no candidate could be evaluated. The last one: it is odd"):
+        run(make(table=Noisy(fails=lambda arch: True), searcher="fixed"))
+
+
+def test_more_neighbours_than_there_are_is_an_error():
+    with pytest.raises(RecipeError, match=r"neighbours: 9, but an architecture of this space has 8\."):
+        make(ConfirmConfig(rungs=(1,), neighbours=9))
+
+
+def test_a_budget_that_the_evaluator_refuses_is_an_error_before_the_search():
+    class Strict(Noisy):
+        def check_budget(self, budget):
+            raise RecipeError("recipe", [f"evaluator.epochs: no {budget}"])
+
+    with pytest.raises(RecipeError, match="no 1"):
+        make(table=Strict())
