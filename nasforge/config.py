@@ -223,17 +223,17 @@ class ConfirmConfig(PluginConfig):
     derivations: NonNegativeInt = 3
     """How many earlier answers of the search, the last different ones, are candidates."""
 
-    keep: float = Field(0.5, gt=0, lt=1)
+    keep: float = Field(default=0.5, gt=0, lt=1)
     """Share of the candidates that reaches the next rung."""
 
-    finalists: int = Field(4, ge=2)
+    finalists: int = Field(default=4, ge=2)
     """How many candidates reach the last rung, the incumbent among them."""
 
     repeats: PositiveInt = 3
     """Trainings of each finalist at the last rung, with different random draws."""
 
-    confidence: float = Field(0.95, gt=0.5, lt=1)
-    """How sure it must be that a challenger is better than the incumbent, by a paired test over the repeats."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """How sure it must be that a challenger is better than the incumbent: a paired test over the repeats."""
 
     margin: NonNegativeFloat = 0.0
     """By how much a challenger must be better, in units of the score. The only test if `repeats` is 1."""

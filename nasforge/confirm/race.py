@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from nasforge.arch import Arch
 from nasforge.config import ConfirmConfig
-from nasforge.confirm.significance import Comparison, compare
+from nasforge.confirm.significance import Verdict, compare
 
-__all__ = ["Race", "Trial"]
+__all__ = ["Heat", "Race"]
 
 
-class Trial(NamedTuple):
+class Heat(NamedTuple):
     """One evaluation of a race.
 
     Attributes:
@@ -42,8 +42,8 @@ class Race:
         incumbent: The architecture to beat; None if the search found none that keeps the limits.
         runners: Who is still in the race; the incumbent comes first.
         rung: Index of the next rung.
-        scores: Score by trial; minus infinity for a failed one.
-        comparison: The answer of the test at the end of the race; None before it, and if there was no
+        scores: Score by heat; minus infinity for a failed one.
+        verdict: The answer of the test at the end of the race; None before it, and if there was no
             challenger with scores.
     """
 
@@ -51,8 +51,8 @@ class Race:
     incumbent: Arch | None
     runners: list[Arch]
     rung: int = 0
-    scores: dict[Trial, float] = field(default_factory=dict)
-    comparison: Comparison | None = None
+    scores: dict[Heat, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
     @classmethod
     def between(cls, options: ConfirmConfig, incumbent: Arch | None, challengers: Sequence[Arch]) -> Race:
@@ -65,18 +65,18 @@ class Race:
         """Whether the last rung is over."""
         return self.rung == len(self.options.rungs)
 
-    def trials(self) -> list[Trial]:
+    def heats(self) -> list[Heat]:
         """Return the evaluations of the next rung."""
         last = self.rung == len(self.options.rungs) - 1
         repeats = self.options.repeats if last else 1
         budget = self.options.rungs[self.rung]
-        return [Trial(arch, budget, repeat) for repeat in range(repeats) for arch in self.runners]
+        return [Heat(arch, budget, repeat) for repeat in range(repeats) for arch in self.runners]
 
-    def advance(self, scores: Mapping[Trial, float]) -> None:
-        """Take the scores of the trials of a rung: drop runners, or decide the race at the last rung.
+    def advance(self, scores: Mapping[Heat, float]) -> None:
+        """Take the scores of the heats of a rung: drop runners, or decide the race at the last rung.
 
         Args:
-            scores: Score by trial; minus infinity for a failed one.
+            scores: Score by heat; minus infinity for a failed one.
         """
         self.scores |= scores
         self.rung += 1
@@ -84,28 +84,28 @@ class Race:
             self._decide()
             return
         budget = self.options.rungs[self.rung - 1]
-        ranked = sorted(self.runners, key=lambda arch: -self.scores[Trial(arch, budget, 0)])
+        ranked = sorted(self.runners, key=lambda arch: -self.scores[Heat(arch, budget, 0)])
         places = max(2, math.ceil(len(ranked) * self.options.keep))
         if self.rung == len(self.options.rungs) - 1:
             places = min(places, self.options.finalists)
         first = [] if self.incumbent is None else [self.incumbent]
-        alive = [a for a in ranked if a not in first and self.scores[Trial(a, budget, 0)] > -math.inf]
+        alive = [a for a in ranked if a not in first and self.scores[Heat(a, budget, 0)] > -math.inf]
         self.runners = [*first, *alive[: places - len(first)]]
 
     def finals(self) -> dict[Arch, list[float]]:
         """Return the scores of each finalist at the last rung, one per repeat; of failed ones, none."""
-        trials = {
-            arch: [Trial(arch, self.options.rungs[-1], repeat) for repeat in range(self.options.repeats)]
+        heats = {
+            arch: [Heat(arch, self.options.rungs[-1], repeat) for repeat in range(self.options.repeats)]
             for arch in self.runners
         }
-        found = {arch: [self.scores[trial] for trial in wanted] for arch, wanted in trials.items()}
+        found = {arch: [self.scores[heat] for heat in wanted] for arch, wanted in heats.items()}
         return {arch: values for arch, values in found.items() if min(values) > -math.inf}
 
     def _decide(self) -> None:
         finals = self.finals()
         if self.incumbent in finals and len(finals) > 1:
             by_key = {arch.key: values for arch, values in finals.items()}
-            self.comparison = compare(by_key, self.incumbent.key, self.options.confidence)
+            self.verdict = compare(by_key, self.incumbent.key, self.options.confidence)
 
     @property
     def winner(self) -> Arch | None:
@@ -113,9 +113,9 @@ class Race:
         finals = self.finals()
         if self.incumbent not in finals:
             return max(finals, key=lambda arch: fmean(finals[arch]), default=None)
-        if self.comparison is None or not self.comparison.wins(self.options.margin):
+        if self.verdict is None or not self.verdict.wins(self.options.margin):
             return self.incumbent
-        return next(arch for arch in finals if arch.key == self.comparison.challenger)
+        return next(arch for arch in finals if arch.key == self.verdict.challenger)
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain data for `from_state`."""
@@ -134,7 +134,7 @@ class Race:
     def from_state(cls, options: ConfirmConfig, state: Mapping[str, Any]) -> Race:
         """Restore the result of `state_dict`."""
         scores = {
-            Trial(Arch(arch), budget, repeat): -math.inf if score is None else score
+            Heat(Arch(arch), budget, repeat): -math.inf if score is None else score
             for arch, budget, repeat, score in state["scores"]
         }
         runners = [Arch(arch) for arch in state["runners"]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.config import ConfirmConfig, PluginConfig
-from nasforge.confirm.race import Race, Trial
+from nasforge.confirm.race import Heat, Race
 from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 from nasforge.searcher import Searcher
@@ -39,7 +39,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         self.derivations: list[Arch] = []
         self.races: list[Race] = []
         self.seconds = 0.0
-        self._known: dict[Trial, float] = {}
+        self._known: dict[Heat, float] = {}
         self._reason = ""
         for budget in options.rungs:
             evaluator.check_budget(budget)
@@ -109,7 +109,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         self.inner.load_state_dict(state["searcher"])
         self.derivations = [Arch(arch) for arch in state["derivations"]]
         self.races = [Race.from_state(self.options, race) for race in state["races"]]
-        self._known = {trial: score for race in self.races for trial, score in race.scores.items()}
+        self._known = {heat: score for race in self.races for heat, score in race.scores.items()}
         self.seconds = state["seconds"]
 
     def _note_derivation(self) -> None:
@@ -131,38 +131,38 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         if kept is None and not allowed:
             raise RunError(
                 "search: confirm: the answer of the search is over a limit of [constraints], and so are its "
-                f"{len(neighbours)} neighbours: none of them keeps the limits. Give the searcher a penalty on "
-                "its cost, or raise the limit."
+                f"{len(neighbours)} neighbours: none of them keeps the limits. Give the searcher a penalty "
+                "on its cost, or raise the limit."
             )
         return Race.between(options, kept, allowed)
 
     def _run_rung(self, race: Race) -> dict[str, float]:
-        trials = race.trials()
-        for trial in trials:
-            if trial not in self._known:
+        heats = race.heats()
+        for heat in heats:
+            if heat not in self._known:
                 # Evaluators without repetitions know no such argument.
-                more = {"repeat": trial.repeat} if trial.repeat else {}
-                self.evaluator.expect(trial.arch, budget=trial.budget, **more)
-        for count, trial in enumerate(trials):
-            if trial not in self._known:
-                self._known[trial] = self._evaluate(trial)
-            self.ctx.report({"done": (count + 1) / len(trials)})
-        race.advance({trial: self._known[trial] for trial in trials})
-        scores = [self._known[trial] for trial in trials]
+                more = {"repeat": heat.repeat} if heat.repeat else {}
+                self.evaluator.expect(heat.arch, budget=heat.budget, **more)
+        for count, heat in enumerate(heats):
+            if heat not in self._known:
+                self._known[heat] = self._evaluate(heat)
+            self.ctx.report({"done": (count + 1) / len(heats)})
+        race.advance({heat: self._known[heat] for heat in heats})
+        scores = [self._known[heat] for heat in heats]
         if max(scores, default=-math.inf) == -math.inf:
             raise RunError(f"search: confirm: no candidate could be evaluated. The last one: {self._reason}")
-        metrics = {"candidates": float(len({t.arch for t in trials})), "best_score": max(scores)}
-        own = [self._known[trial] for trial in trials if trial.arch == race.incumbent]
+        metrics = {"candidates": float(len({t.arch for t in heats})), "best_score": max(scores)}
+        own = [self._known[heat] for heat in heats if heat.arch == race.incumbent]
         if own and min(own) > -math.inf:
             metrics["incumbent_score"] = sum(own) / len(own)
-        if race.comparison is not None:
-            metrics["difference"] = race.comparison.difference
-            if race.comparison.threshold is not None:
-                metrics["threshold"] = race.comparison.threshold
+        if race.verdict is not None:
+            metrics["difference"] = race.verdict.difference
+            if race.verdict.threshold is not None:
+                metrics["threshold"] = race.verdict.threshold
         return {f"confirm_{name}": value for name, value in metrics.items()}
 
-    def _evaluate(self, trial: Trial) -> float:
-        arch, budget, index = trial
+    def _evaluate(self, heat: Heat) -> float:
+        arch, budget, index = heat
         if index == 0:
             found: Evaluation = self.evaluator.evaluate(arch, budget=budget)
         else:
@@ -180,7 +180,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             {"notation": space.notation(arch), "architecture": arch.to_json(), "scores": scores}
             for arch, scores in race.finals().items()
         ]
-        winner, found = race.winner, race.comparison
+        winner, found = race.winner, race.verdict
         assert winner is not None, "a rung without scores ends the search"
         told: dict[str, Any] = {"winner": space.notation(winner), "finalists": rows}
         if found is not None:
@@ -189,7 +189,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
 
 
 def _sentence(race: Race) -> str:
-    found = race.comparison
+    found = race.verdict
     if race.incumbent is None:
         return "the search's answer is over a limit; its best neighbour within the limits is taken"
     if found is None:
@@ -198,4 +198,4 @@ def _sentence(race: Race) -> str:
     bound = max(race.options.margin, found.threshold or 0.0)
     if race.winner == race.incumbent:
         return f"kept: the best challenger is better by {found.difference:.3g}, noise allows {bound:.3g}"
-    return f"replaced by a neighbour or earlier answer that is better by {found.difference:.3g} (bound {bound:.3g})"
+    return f"replaced by a challenger that is better by {found.difference:.3g}, noise allows {bound:.3g}"

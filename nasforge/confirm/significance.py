@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Verdict", "compare"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Verdict:
     """The best challenger beside the incumbent.
 
     Attributes:
@@ -31,7 +31,7 @@ class Comparison:
         return self.difference > max(margin, self.threshold or 0.0)
 
 
-def compare(scores: Mapping[str, Sequence[float]], incumbent: str, confidence: float) -> Comparison:
+def compare(scores: Mapping[str, Sequence[float]], incumbent: str, confidence: float) -> Verdict:
     """Compare the best challenger with the incumbent, over repeats that share their batches.
 
     The model is that of a two-way layout, ``score = finalist + repeat + noise``: what a repeat does to all
@@ -51,7 +51,7 @@ def compare(scores: Mapping[str, Sequence[float]], incumbent: str, confidence: f
     difference = means[best] - means[incumbent]
     repeats = len(scores[incumbent])
     if repeats == 1:
-        return Comparison(best, difference, None, None)
+        return Verdict(best, difference, None, None)
     from scipy.stats import t
 
     by_repeat = [fmean(values) for values in zip(*scores.values(), strict=True)]
@@ -64,4 +64,4 @@ def compare(scores: Mapping[str, Sequence[float]], incumbent: str, confidence: f
     freedom = (len(scores) - 1) * (repeats - 1)
     noise = math.sqrt(squares / freedom)
     quantile = float(t.ppf(1 - (1 - confidence) / len(challengers), freedom))
-    return Comparison(best, difference, quantile * noise * math.sqrt(2 / repeats), noise)
+    return Verdict(best, difference, quantile * noise * math.sqrt(2 / repeats), noise)

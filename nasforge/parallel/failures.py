@@ -15,7 +15,16 @@ from nasforge.arch import Arch
 from nasforge.errors import AccessError, NasforgeError, RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 
-__all__ = ["ATTEMPTS", "Failure", "Tolerant", "check_score", "describe_error", "evaluate_repeat", "is_fatal", "warn_retry"]
+__all__ = [
+    "ATTEMPTS",
+    "Failure",
+    "Tolerant",
+    "check_score",
+    "describe_error",
+    "evaluate_repeat",
+    "is_fatal",
+    "warn_retry",
+]
 
 ATTEMPTS = 2
 """Evaluations of a candidate before it counts as failed."""
@@ -120,9 +129,7 @@ class Tolerant(Evaluator[Any]):
         self._evaluator.load_state_dict(state)
 
 
-def evaluate_repeat(
-    evaluator: Evaluator[Any], arch: Arch, budget: int | None, index: int
-) -> Evaluation:
+def evaluate_repeat(evaluator: Evaluator[Any], arch: Arch, budget: int | None, index: int) -> Evaluation:
     """Evaluate an architecture, with the random draws of a repetition if the index is above 0."""
     if not index:
         return evaluator.evaluate(arch, budget=budget)

@@ -106,6 +106,9 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
                 "evaluator.base": "The evaluator that the one in [evaluator] builds on.",
                 "train": "How the found architecture is trained from scratch.",
             },
+            capability_checks={
+                "nasforge.evaluator:RepeatedTraining": "nasforge.testing.evaluators:REPEAT_CHECKS",
+            },
         ),
         "observer": KindInfo(
             plural="observers",

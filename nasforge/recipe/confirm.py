@@ -52,6 +52,6 @@ def _check_repeats(
         able = [p.name for p in registry.of("evaluator") if RepeatedTraining in p.provides]
         draft.say(
             (*where, "repeats"),
-            f"{options.repeats}, but evaluator {evaluator.name!r} gives an architecture one score only. Write "
+            f"{options.repeats}, but evaluator {evaluator.name!r} has no repetitions. Write "
             f"repeats = 1 and a margin, or use another evaluator.{suggest('', able)}",
         )

@@ -14,13 +14,13 @@ import torch
 from nasforge.arch import Arch
 from nasforge.data import Split
 from nasforge.errors import NasforgeError
-from nasforge.evaluator import Evaluation
+from nasforge.evaluator import Evaluation, RepeatedTraining
 from nasforge.recipe.objectives import reported
 from nasforge.runs.scope import SEARCH, TEST, TRAIN
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.workbench import Killed, Workbench
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "REPEAT_CHECKS"]
 
 MAX_KILLS = 4
 """After how many different saves an evaluation is killed."""
@@ -192,6 +192,37 @@ def state_is_restored(subject: Subject) -> None:
         require(not path, f"after saving and loading, the state differs at {path}.")
 
 
+def repetitions_are_draws_of_their_own(subject: Subject) -> None:
+    """``repeat`` 0 is ``evaluate``; others differ from it, and are the same whatever was evaluated before."""
+    scores: dict[tuple[int, int], float] = {}
+    for before in (0, 1):
+        for index in (0, 1, 2):
+            with scratch() as folder:
+                bench = Workbench(subject, folder)
+                evaluator, arch = bench.evaluator(SEARCH), _arch(bench)
+                assert isinstance(evaluator, RepeatedTraining), "checked when the plugin is loaded"
+                for earlier in range(before * 3):
+                    evaluator.repeat(arch, earlier)
+                scores[index, before] = evaluator.repeat(arch, index).score
+                if not index:
+                    whole = bench.evaluator(SEARCH).evaluate(arch).score
+    require(
+        scores[0, 0] == whole,
+        f"repeat(arch, 0) gives {scores[0, 0]}, evaluate(arch) gives {whole}. They are the same thing.",
+    )
+    for index in (0, 1, 2):
+        require(
+            scores[index, 0] == scores[index, 1],
+            f"repetition {index} gives {scores[index, 0]} when made first and {scores[index, 1]} later. Seed "
+            "it by its index, and give it a slot of its own.",
+        )
+    require(
+        len({score for (_, before), score in scores.items() if not before}) > 1,
+        f"all repetitions give {scores[0, 0]}: a paired test over them would find no noise at all. Seed "
+        "each by its index.",
+    )
+
+
 CHECKS: tuple[Rule, ...] = (
     evaluations_are_complete,
     metrics_are_those_announced,
@@ -202,6 +233,8 @@ CHECKS: tuple[Rule, ...] = (
     testing_reads_nothing_else,
     state_is_restored,
 )
+
+REPEAT_CHECKS: tuple[Rule, ...] = (repetitions_are_draws_of_their_own,)
 
 
 def _arch(bench: Workbench) -> Arch:

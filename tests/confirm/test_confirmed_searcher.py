@@ -81,10 +81,10 @@ def test_passes_go_on_until_the_incumbent_stays():
 def test_earlier_answers_of_the_search_take_part():
     searcher = run(make(seed=3))
     assert len(searcher.derivations) > 1
-    first = {trial.arch for trial in searcher.races[0].scores}
+    first = {heat.arch for heat in searcher.races[0].scores}
     assert {*searcher.derivations} <= first
     few = run(make(ConfirmConfig(rungs=(1,), derivations=0, neighbours=2, finalists=3), seed=3))
-    assert len({trial.arch for trial in few.races[0].scores}) == 3
+    assert len({heat.arch for heat in few.races[0].scores}) == 3
 
 
 def test_steps_are_known_and_counted():
@@ -151,7 +151,7 @@ def test_failures_of_challengers_are_survived():
     start = searcher.races[0].incumbent
     only = run(make(table=Noisy(fails=lambda arch: arch not in (start, *searcher.derivations))))
     assert only.best() in (start, *searcher.derivations)
-    with pytest.raises(RunError, match="no candidate could be evaluated. The last one: it is odd"):
+    with pytest.raises(RunError, match=r"no candidate could be evaluated. The last one: it is odd"):
         run(make(table=Noisy(fails=lambda arch: True), searcher="fixed"))
 
 

@@ -17,12 +17,12 @@ def value(arch):
     return float("abcdefghij".index(arch["c"][0]))
 
 
-def finish(race, score=lambda trial: value(trial.arch)):
+def finish(race, score=lambda heat: value(heat.arch)):
     sizes = []
     while not race.done:
-        trials = race.trials()
-        sizes.append(len(trials))
-        race.advance({trial: score(trial) for trial in trials})
+        heats = race.heats()
+        sizes.append(len(heats))
+        race.advance({heat: score(heat) for heat in heats})
     return sizes
 
 
@@ -43,12 +43,12 @@ def test_the_incumbent_stays_and_is_in_no_rung_twice():
 def test_a_difference_within_the_noise_keeps_the_incumbent():
     noise = {(0, 0): 3.0, (1, 1): 3.0}
 
-    def score(trial):
-        return value(trial.arch) / 10 + noise.get((trial.repeat, ARCHS.index(trial.arch)), 0.0)
+    def score(heat):
+        return value(heat.arch) / 10 + noise.get((heat.repeat, ARCHS.index(heat.arch)), 0.0)
 
     race = Race.between(ConfirmConfig(rungs=(1,), repeats=2), ARCHS[0], ARCHS[1:3])
     finish(race, score)
-    assert race.comparison.difference > 0
+    assert race.verdict.difference > 0
     assert race.winner == ARCHS[0]
 
 
@@ -61,16 +61,16 @@ def test_a_margin_is_a_bound_of_its_own():
 
 def test_failed_challengers_drop_out_and_a_failed_incumbent_is_replaced():
     race = Race.between(OPTIONS, ARCHS[0], ARCHS[1:])
-    finish(race, lambda trial: -math.inf if trial.arch in ARCHS[7:] else value(trial.arch))
+    finish(race, lambda heat: -math.inf if heat.arch in ARCHS[7:] else value(heat.arch))
     assert race.winner == ARCHS[6]
     race = Race.between(OPTIONS, ARCHS[9], ARCHS[:9])
-    finish(race, lambda trial: -math.inf if trial.arch == ARCHS[9] else value(trial.arch))
+    finish(race, lambda heat: -math.inf if heat.arch == ARCHS[9] else value(heat.arch))
     assert race.winner == ARCHS[8]
     race = Race.between(OPTIONS, ARCHS[0], ARCHS[1:])
-    finish(race, lambda trial: 1.0 if trial.arch == ARCHS[0] else -math.inf)
+    finish(race, lambda heat: 1.0 if heat.arch == ARCHS[0] else -math.inf)
     assert race.winner == ARCHS[0]
     race = Race.between(OPTIONS, ARCHS[0], ARCHS[1:])
-    finish(race, lambda trial: -math.inf)
+    finish(race, lambda heat: -math.inf)
     assert race.winner is None
 
 
@@ -84,7 +84,7 @@ def test_without_an_incumbent_the_best_wins():
 def test_the_state_is_plain_and_complete(rungs):
     race = Race.between(OPTIONS, ARCHS[0], ARCHS[1:])
     for _ in range(rungs):
-        race.advance({t: -math.inf if t.arch == ARCHS[4] else value(t.arch) for t in race.trials()})
+        race.advance({t: -math.inf if t.arch == ARCHS[4] else value(t.arch) for t in race.heats()})
     again = Race.from_state(OPTIONS, json.loads(json.dumps(race.state_dict())))
     assert again == race
 

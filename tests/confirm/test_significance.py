@@ -48,10 +48,13 @@ def test_an_equal_challenger_seldom_wins(finalists, repeats):
     assert 0.015 < wins / times < 0.065
 
 
+MEANS = {"a": 0, "b": 4, "c": 1, "d": 2}
+
+
 def test_a_better_challenger_wins():
     random, wins = Random(2), 0
     for _ in range(300):
-        scores = {name: [random.gauss(mean, 1) for _ in range(3)] for name, mean in zip("abcd", (0, 4, 1, 2), strict=True)}
+        scores = {name: [random.gauss(mean, 1) for _ in range(3)] for name, mean in MEANS.items()}
         found = compare(scores, "a", 0.95)
         wins += found.wins(0.0) and found.challenger == "b"
     assert wins > 240

@@ -1,5 +1,6 @@
 """Bugs planted in a sound evaluator: the kit finds each, and says what it is."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from nasforge.config import EvaluatorConfig, PluginConfig
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import accuracy
@@ -243,3 +244,56 @@ def test_what_options_say_of_the_metrics(target, config, words):
 )
 def test_options_that_say_the_truth_are_sound(target, config):
     find(plugin_of("evaluator", target, config=config, **ABOUT), "metrics_are_those_announced")()
+
+
+class Repeats(Trains):
+    """Evaluates again with other weights, in a slot of its own."""
+
+    index = 0
+
+    def start(self, arch):
+        torch.manual_seed(derive_seed(self.ctx.seed, "start", arch.key, self.index))
+        network = self.ctx.space.build(self.ctx.data.task, arch)
+        return network, torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
+
+    def repeat(self, arch, index, *, budget=None):
+        own = copy.copy(self)
+        own.index = index
+        own.ctx = replace(self.ctx, slot=lambda name: self.ctx.slot(f"{name}-{index}" if index else name))
+        return own.evaluate(arch, budget=budget)
+
+
+class SharesItsSlot(Repeats):
+    def repeat(self, arch, index, *, budget=None):
+        own = copy.copy(self)
+        own.index = index
+        return own.evaluate(arch, budget=budget)
+
+
+class RepeatsNothing(Repeats):
+    def repeat(self, arch, index, *, budget=None):
+        return self.evaluate(arch, budget=budget)
+
+
+class CountsFromOne(Repeats):
+    def repeat(self, arch, index, *, budget=None):
+        return super().repeat(arch, index + 1, budget=budget)
+
+
+REPEATED = {**ABOUT, "provides": frozenset({RepeatedTraining})}
+
+
+def test_sound_repetitions_pass():
+    find(plugin_of("evaluator", Repeats, **REPEATED), "repetitions_are_draws_of_their_own")()
+
+
+@pytest.mark.parametrize(
+    ("bug", "words"),
+    [
+        (SharesItsSlot, "give it a slot of its own"),
+        (RepeatsNothing, "would find no noise at all"),
+        (CountsFromOne, "They are the same thing"),
+    ],
+)
+def test_wrong_repetitions_are_caught(bug, words):
+    assert_caught(plugin_of("evaluator", bug, **REPEATED), "repetitions_are_draws_of_their_own", words)

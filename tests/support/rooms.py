@@ -5,7 +5,7 @@ ROWS = (
     ("ground",),
     ("nn", "plugins"),
     ("contracts", "runtime"),
-    ("cost", "images", "recipe", "training"),
+    ("confirm", "cost", "images", "recipe", "training"),
     ("runs",),
     ("parallel", "testing"),
     ("stages",),

@@ -32,7 +32,7 @@ def tiny(**tables: Any) -> dict[str, Any]:
     recipe = deepcopy(TINY)
     for name, options in tables.items():
         if options is None:
-            recipe.pop(name)
+            recipe.pop(name, None)
         elif "use" in options:
             recipe[name] = options
         else:

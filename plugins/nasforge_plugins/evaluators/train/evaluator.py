@@ -30,8 +30,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
 
     In the train stage it trains on all images but the test ones, and the score is the training accuracy of
     the last epoch. As the evaluator of a search it trains on split ``weights`` and the score is measured on
-    ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A budget replaces ``epochs``, or is a point on
-    the learning curve of that training: see the option ``budgets``.
+    ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A
+    budget replaces ``epochs``, or is a point on the learning curve of that training: see ``budgets``.
 
     Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
     The initial weights are a function of seed and architecture, whatever was evaluated before.
@@ -78,7 +78,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         return problems
 
     def _too_long(self) -> Iterator[str]:
-        for option, split in (("epoch_batches", "weights"), ("score_batches", self._held_out())):
+        lengths: dict[str, Split] = {"epoch_batches": "weights", "score_batches": self._held_out()}
+        for option, split in lengths.items():
             wanted, size = getattr(self.config, option), self._data.sizes()[split]
             most = self._data.num_batches(split, batch_size=min(self.config.batch_size, size)) if size else 0
             if wanted is not None and wanted > most:
