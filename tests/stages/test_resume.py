@@ -1,14 +1,12 @@
 """A run that is killed at any moment ends in the same bits as one that is not."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from support.killing import finish, kill_when, start
 
 RECIPE = """
 [run]
@@ -54,31 +52,6 @@ MOMENTS = {
     "inside a training epoch": ("train", 2, 0.05),
     "after the last training epoch": ("train", 4, 0.0),
 }
-
-
-def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nasforge", "run", str(recipe), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-
-
-def finish(process: subprocess.Popen[bytes]) -> str:
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
-
-
-def kill_when(process: subprocess.Popen[bytes], metrics: Path, stage: str, step: int, delay: float) -> None:
-    """Kill as soon as the metrics hold a row of this stage and step, or a little later."""
-    wanted = f'"stage": "{stage}", "step": {step},'
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if metrics.exists() and wanted in metrics.read_text():
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.005)
-    process.communicate()
 
 
 def outcome(run: Path) -> dict:
