@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nasforge.api import bench, compare, create_network, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
-    from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig
+    from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
     from nasforge.data import DataModule
     from nasforge.distiller import Distiller
     from nasforge.errors import NasforgeError
@@ -44,6 +44,7 @@ _HOMES = {
     "Registry": "plugins",
     "SearchSpace": "space",
     "Searcher": "searcher",
+    "SearcherConfig": "config",
     "Task": "space",
     "bench": "api",
     "compare": "api",
@@ -73,6 +74,7 @@ __all__ = [
     "Registry",
     "SearchSpace",
     "Searcher",
+    "SearcherConfig",
     "Task",
     "bench",
     "compare",
