@@ -23,12 +23,15 @@ def bench_inputs(recipe: Recipe) -> dict[str, Any]:
         recipe: One with a ``[bench]`` table.
     """
     assert recipe.bench is not None, "the caller asks for a bench"
-    tables = {k: v for k, v in inputs_of(recipe.resolved(), "data", "space", "evaluator").items() if v}
+    tables = {
+        k: v for k, v in inputs_of(recipe.resolved(), "data", "space", "distiller", "evaluator").items() if v
+    }
     tables["run"] = {key: value for key, value in tables["run"].items() if key != "seed"}
     return {
         **tables,
         "baseline": recipe.bench.baseline.label,
         "budget": str(recipe.bench.budget),
+        "metric": recipe.bench.metric,
         "searchers": {e.label: {"use": e.plugin.name, **e.config.to_json()} for e in recipe.bench.entrants},
     }
 

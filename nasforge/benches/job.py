@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from nasforge.benches.meter import BudgetMeter, BudgetSpent
+from nasforge.arch import Arch
+from nasforge.benches.meter import BudgetMeter, BudgetSpent, CpuClock
 from nasforge.constraints import COSTS
 from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
@@ -47,6 +48,7 @@ class Job:
         budget: The budget of the run.
         work: The folder of the run while it is not over.
         objectives: The objectives of all searchers, by label.
+        metric: What the result is compared by.
     """
 
     resolved: Mapping[str, Any]
@@ -55,6 +57,7 @@ class Job:
     budget: Budget
     work: Path
     objectives: Mapping[str, tuple[str, ...]]
+    metric: str = "score"
 
     @property
     def seed(self) -> int:
@@ -105,64 +108,131 @@ def search_once(job: Job) -> dict[str, Any]:
     started = time.monotonic()
     with RunFolder(job.work).locked():
         assembly = Assembly(recipe, RunFolder(job.work), runtime, Observers())
+        state = checkpoint.load(job.work / "checkpoint.safetensors")
+        clock = CpuClock(0.0 if state is None else state["cpu"])
         searcher, meter = assembly.assemble(
-            lambda e: BudgetMeter(e, job.budget, partial(_check_objectives, job, e))
+            lambda e: BudgetMeter(e, job.budget, partial(_check_objectives, job, e), clock)
         )
-        assert isinstance(meter, BudgetMeter), "the recipe check requires an [evaluator] table"
-        steps, stopped = _search(searcher, meter, job)
-        if meter.evaluations == 0:
-            raise RunError(
-                f"bench.budget: {job.budget} is smaller than one evaluation: the first one of {job.label!r} "
-                f"with seed {job.seed} takes {meter.first_cost or 0:,.1f} seconds. Give several times that."
-            )
+        assert meter is None or isinstance(meter, BudgetMeter), "it was wrapped just now"
+        search = _MeteredSearch(job, searcher, meter, clock)
+        search.run(state)
         best = searcher.best()
-        judged = meter.evaluate_result(best)
-        if judged.failed:
-            raise RunError(
-                f"bench: {job.label!r} with seed {job.seed} found nothing that works: {judged.failed}"
-            )
+        metrics = dict(assembly.space.lookup(best))
+        score, judged = _judge(job, best, metrics, meter)
     return {
         "searcher": job.label,
         "seed": job.seed,
-        "score": judged.score,
+        "score": score,
         "notation": assembly.space.notation(best),
         "architecture": best.to_json(),
-        "metrics": dict(judged.metrics),
-        "evaluations": meter.evaluations,
-        "seconds": meter.seconds,
-        "steps": steps,
-        "stopped": stopped,
+        "metrics": {**metrics, **judged},
+        "evaluations": meter.evaluations if meter else 0,
+        "seconds": meter.seconds if meter and job.budget.unit != "cpu seconds" else round(clock.seconds, 3),
+        "steps": search.steps,
+        "stopped": search.stopped,
         "own_seconds": round(time.monotonic() - started, 3),
     }
 
 
-def _search(searcher: Searcher[Any], meter: BudgetMeter, job: Job) -> tuple[int, str]:
-    """Search until the end; return the number of steps and the reason of the end."""
-    path, device = job.work / "checkpoint.safetensors", searcher.ctx.runtime.device
-    steps = idle = 0
-    if (state := checkpoint.load(path)) is not None:
-        steps, idle = state["steps"], state["idle"]
-        meter.load_state_dict(state["meter"])
-        searcher.load_state_dict(state["searcher"])
-        set_random_state(device, state["random"])
-    saved = time.monotonic()
-    while not meter.spent:
-        if searcher.done:
-            return steps, "searcher"
-        calls = meter.calls
-        try:
-            searcher.step()
-        except BudgetSpent:
-            break
-        steps += 1
-        idle = 0 if meter.calls > calls else idle + 1
-        if idle == STALLED:
-            return steps, "nothing new"
-        if time.monotonic() - saved > PAUSE:
-            state = {"meter": meter.state_dict(), "searcher": searcher.state_dict()}
-            checkpoint.save(path, {**state, "steps": steps, "idle": idle, "random": random_state(device)})
-            saved = time.monotonic()
-    return steps, "budget"
+def _judge(
+    job: Job, best: Arch, known: Mapping[str, float], meter: BudgetMeter | None
+) -> tuple[float, Mapping[str, float]]:
+    """Return what the result is worth by the metric of the bench, and further metrics of the evaluator."""
+    if job.metric != "score":
+        if job.metric not in known:
+            raise RunError(
+                f"bench.metric: {job.metric!r} is not known about {best.key}."
+                f"{suggest(job.metric, ['score', *known])}"
+            )
+        return float(known[job.metric]), {}
+    assert meter is not None, "the recipe check requires an [evaluator] table"
+    judged = meter.evaluate_result(best)
+    if judged.failed:
+        raise RunError(f"bench: {job.label!r} with seed {job.seed} found nothing that works: {judged.failed}")
+    return judged.score, judged.metrics
+
+
+class _MeteredSearch:
+    """A search that ends when its budget is spent, or when it is done.
+
+    Args:
+        job: The run.
+        searcher: The searcher, set up.
+        meter: Its evaluator, if there is one.
+        clock: Its processor time.
+    """
+
+    def __init__(self, job: Job, searcher: Searcher[Any], meter: BudgetMeter | None, clock: CpuClock) -> None:
+        self.job, self.searcher, self.meter, self.clock = job, searcher, meter, clock
+        self.path = job.work / "checkpoint.safetensors"
+        self.steps = self.idle = 0
+        self.stopped = ""
+
+    def run(self, state: Mapping[str, Any] | None) -> None:
+        """Search until the end.
+
+        Args:
+            state: The checkpoint of a process that was stopped.
+
+        Raises:
+            RunError: The budget is smaller than the first step or evaluation.
+        """
+        if state is not None:
+            self._restore(state)
+        self.stopped = self._search()
+        budget, meter = self.job.budget, self.meter
+        if self.steps and (meter is None or meter.evaluations or budget.unit == "cpu seconds"):
+            return
+        first = meter.first_cost if meter and budget.unit == "seconds" else None
+        raise RunError(
+            f"bench.budget: {budget} is smaller than one evaluation: the first one of {self.job.label!r} "
+            f"with seed {self.job.seed} takes {first or self.clock.seconds:,.1f} seconds. Give several times "
+            "that."
+        )
+
+    def _search(self) -> str:
+        saved = time.monotonic()
+        while not self._spent():
+            if self.searcher.done:
+                return "searcher"
+            calls = self.meter.calls if self.meter else 0
+            try:
+                self.searcher.step()
+            except BudgetSpent:
+                break
+            self.steps += 1
+            if self.job.budget.unit != "cpu seconds" and self.meter:
+                self.idle = 0 if self.meter.calls > calls else self.idle + 1
+            if self.idle == STALLED:
+                return "nothing new"
+            if time.monotonic() - saved > PAUSE:
+                self._save()
+                saved = time.monotonic()
+        return "budget"
+
+    def _spent(self) -> bool:
+        if self.job.budget.unit == "cpu seconds":
+            return self.clock.seconds >= self.job.budget.amount
+        assert self.meter is not None, "the recipe check requires an [evaluator] table"
+        return self.meter.spent
+
+    def _save(self) -> None:
+        state = {
+            "meter": self.meter.state_dict() if self.meter else {},
+            "searcher": self.searcher.state_dict(),
+            "steps": self.steps,
+            "idle": self.idle,
+            "cpu": self.clock.seconds,
+            "random": random_state(self.searcher.ctx.runtime.device),
+        }
+        checkpoint.save(self.path, state)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.steps, self.idle = state["steps"], state["idle"]
+        if self.meter:
+            self.meter.load_state_dict(state["meter"])
+        self.searcher.load_state_dict(state["searcher"])
+        set_random_state(self.searcher.ctx.runtime.device, state["random"])
 
 
 def _check_objectives(job: Job, evaluator: Evaluator[Any], evaluation: Evaluation) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 from nasforge.recipe.bench_table import Budget
 
-__all__ = ["BudgetMeter", "BudgetSpent"]
+__all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
 
 
 class BudgetSpent(BaseException):
@@ -19,6 +20,22 @@ class BudgetSpent(BaseException):
 
     Derives from BaseException so that handlers of failed evaluations do not catch it.
     """
+
+
+class CpuClock:
+    """The processor time of a search: that of this process since the clock was made, and what was before.
+
+    Args:
+        before: Seconds of earlier processes.
+    """
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._start = time.process_time() - before
+
+    @property
+    def seconds(self) -> float:
+        """The seconds so far."""
+        return time.process_time() - self._start
 
 
 class BudgetMeter(Evaluator[PluginConfig]):
@@ -31,6 +48,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
         inner: The evaluator, set up.
         budget: The budget of the search.
         look: Called with the first evaluation before the searcher gets it.
+        clock: Measures the processor time of the search; None: from now on.
 
     Attributes:
         evaluations: Number of evaluations.
@@ -43,10 +61,12 @@ class BudgetMeter(Evaluator[PluginConfig]):
         inner: Evaluator[Any],
         budget: Budget,
         look: Callable[[Evaluation], None] = lambda evaluation: None,
+        clock: CpuClock | None = None,
     ) -> None:
         super().__init__(inner.config)
         self.ctx = inner.ctx
         self.inner, self.budget, self._look = inner, budget, look
+        self.clock = clock or CpuClock()
         self.workers = inner.workers
         self.evaluations, self.seconds, self.calls = 0, 0.0, 0
         self.first_cost: float | None = None
@@ -61,23 +81,37 @@ class BudgetMeter(Evaluator[PluginConfig]):
     @property
     def spent(self) -> bool:
         """Whether the budget is spent."""
-        used = self.evaluations if self.budget.unit == "evaluations" else self.seconds
-        return used >= self.budget.amount
+        used = {
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "cpu seconds": self.clock.seconds,
+        }
+        return used[self.budget.unit] >= self.budget.amount
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Evaluate and count.
+        """Evaluate and count; see `repeat`."""
+        return self._count(lambda: self.inner.evaluate(arch, budget=budget), arch, budget)
+
+    def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
+        """Evaluate once more and count.
 
         Args:
             arch: The architecture.
+            index: As in `RepeatedTraining.repeat`.
             budget: The effort; None is the evaluator's default.
 
         Raises:
             BudgetSpent: The budget is spent, or would be exceeded.
             RunError: Seconds are counted, and the evaluator does not report any.
         """
+        assert isinstance(self.inner, RepeatedTraining), "the recipe check requires it"
+        again = self.inner.repeat
+        return self._count(lambda: again(arch, index, budget=budget), arch, budget)
+
+    def _count(self, evaluate: Callable[[], Evaluation], arch: Arch, budget: int | None) -> Evaluation:
         if self.spent:
             raise BudgetSpent
-        found = self.inner.evaluate(arch, budget=budget)
+        found = evaluate()
         self.calls += 1
         if self.first_cost is None:
             self.first_cost = found.cost
@@ -90,6 +124,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
                 )
             if self.seconds + found.cost > self.budget.amount:
                 raise BudgetSpent
+        elif self.budget.unit == "cpu seconds" and self.spent:
+            raise BudgetSpent
         self.seconds += found.cost
         if not found.estimated:
             self.evaluations += 1

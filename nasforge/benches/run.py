@@ -102,8 +102,11 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
                 continue
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
             resolved = {**tables, "run": {**tables["run"], "seed": seed}, "searcher": searcher}
+            # A distiller makes a twin search of any gradient search: it goes to those that cannot do without.
+            if not entrant.plugin.requires("distiller"):
+                resolved.pop("distiller", None)
             work = folder.work(entrant.label, seed)
-            yield Job(resolved, recipe.source, entrant.label, bench.budget, work, objectives)
+            yield Job(resolved, recipe.source, entrant.label, bench.budget, work, objectives, bench.metric)
 
 
 def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, Any]]]:

@@ -13,6 +13,7 @@ from nasforge.config import BudgetedConfig, PluginConfig, merge_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.capabilities import describe_need, kind_of
+from nasforge.recipe.confirm import check_confirm
 from nasforge.recipe.draft import Draft
 from nasforge.recipe.options import check_options
 from nasforge.searcher import BaselineSearcher
@@ -40,8 +41,13 @@ class BenchConfig(PluginConfig):
     """How many times each searcher runs; the seeds count upwards from `run.seed`."""
 
     budget: int | str | None = None
-    """What each run may spend: a number of evaluations, or the seconds that they cost, such as "20000 s" or
-    "5.5 h" (s, min, h, d). None: as many evaluations as `searcher.evaluations`."""
+    """What each run may spend: a number of evaluations; the seconds that they cost, such as "20000 s" or
+    "5.5 h" (s, min, h, d); or the processor time of the whole search, such as "30 cpu min", for searchers
+    with and without gradients. None: as many evaluations as `searcher.evaluations`."""
+
+    metric: str = Field("score", min_length=1)
+    """What the results are compared by: "score" of the evaluator, or a number that a table of the space knows
+    about an architecture, such as "cifar10_valid_accuracy"."""
 
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Options by searcher, as in [bench.options.NAME]. The searcher of the recipe also has those of
@@ -60,33 +66,35 @@ class Budget:
     """What one run of a searcher may spend.
 
     Attributes:
-        unit: What is counted: calls of the evaluator, or the seconds that it reports as their cost.
+        unit: What is counted: calls of the evaluator, the seconds that it reports as their cost, or the
+            processor time of the search.
         amount: How much of it.
     """
 
-    unit: Literal["evaluations", "seconds"]
+    unit: Literal["evaluations", "seconds", "cpu seconds"]
     amount: float
 
     @classmethod
     def parse(cls, text: int | str) -> Budget:
-        """Read ``150``, ``"150 evaluations"``, ``"20000 s"`` or ``"5.5 h"``.
+        """Read ``150``, ``"150 evaluations"``, ``"20000 s"``, ``"5.5 h"`` or ``"30 cpu min"``.
 
         Raises:
             ValueError: It is none of these, or not even one evaluation.
         """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)", str(text).strip())
-        unit = found[2] if found else ""
-        if found and unit in ("", "evaluations") and float(found[1]).is_integer():
+        found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*(cpu )?\s*([a-z]*)", str(text).strip())
+        unit = found[3] if found else ""
+        kind: Literal["evaluations", "seconds", "cpu seconds"]
+        if found and not found[2] and unit in ("", "evaluations") and float(found[1]).is_integer():
             amount, kind = float(found[1]), "evaluations"
         elif found and (scale := _UNITS.get("s" if unit == "seconds" else unit)):
-            amount, kind = float(found[1]) * scale, "seconds"
+            amount, kind = float(found[1]) * scale, "cpu seconds" if found[2] else "seconds"
         else:
             raise ValueError(
-                'must be a number of evaluations, or a time such as "20000 s", "90 min" or "5.5 h"'
+                'must be a number of evaluations, or a time such as "20000 s", "5.5 h" or "30 cpu min"'
             )
         if amount <= 0 or (kind == "evaluations" and amount < 1):
             raise ValueError("must be one evaluation or more")
-        return cls(kind, amount)  # type: ignore[arg-type]
+        return cls(kind, amount)
 
     def __str__(self) -> str:
         return f"{self.amount:.10g} {self.unit}"
@@ -115,11 +123,13 @@ class Bench:
         entrants: The baseline, then the others in the order of the recipe.
         seeds: The seeds that each runs with.
         budget: What each run may spend.
+        metric: What the results are compared by.
     """
 
     entrants: tuple[Entrant, ...]
     seeds: tuple[int, ...]
     budget: Budget
+    metric: str = "score"
 
     @property
     def baseline(self) -> Entrant:
@@ -166,7 +176,7 @@ def read_bench(
         return None
     budget = Budget.parse(written)
     entrants = _EntrantReader(draft, registry, plugins, searcher, config, budget).entrants()
-    return Bench(entrants, tuple(range(seed, seed + config.seeds)), budget)
+    return Bench(entrants, tuple(range(seed, seed + config.seeds)), budget, config.metric)
 
 
 class _EntrantReader:
@@ -192,7 +202,7 @@ class _EntrantReader:
             # Who picks some searchers of a recipe on the command line need not take its options away.
             if label not in names and not self.draft.is_over(("bench", "searchers"), where):
                 self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
-        if "evaluator" not in self.plugins and self.draft.table("evaluator") is None:
+        if not self.counts_all and self.draft.table("evaluator") is None:
             able = suggest("", self.registry.names("evaluator"))
             self.draft.say(("bench",), f"needs an [evaluator] table.{able}")
         found = [self._entrant(label, name) for label, name in names.items()]
@@ -239,13 +249,16 @@ class _EntrantReader:
         except PluginError as error:
             self.draft.say(where, str(error))
             return None
-        if "evaluator" not in plugin.needs:
+        if self.counts_all:
+            self._check_needs(where, plugin)
+        elif "evaluator" not in plugin.needs:
             needs = " and ".join(sorted(map(describe_need, plugin.needs - {"space"}))) or "no evaluator"
             able = [p.name for p in self.registry.of("searcher") if self._fits(p)]
             self.draft.say(
                 where,
                 f"{name!r} proposes no architectures to an evaluator (it needs {needs}), so it cannot have "
-                f"an equal budget. These can: {', '.join(able) or 'none'}.",
+                f'an equal budget in {self.budget.unit}. Write a budget such as "30 cpu min". Without that, '
+                f"these can: {', '.join(able) or 'none'}.",
             )
             return None
         body = self._options(label, plugin)
@@ -256,10 +269,23 @@ class _EntrantReader:
         config = check_options(self.draft, f"bench.options.{label}", plugin.config, plugin, body)
         if config is None:
             return None
+        check_confirm(self.draft, f"bench.options.{label}", config, self.plugins, self.registry)
         given = self.config.options.get(label, {}).get("evaluations")
         if given is None and budgeted:
             config = config.model_copy(update={"evaluations": CEILING})
         return Entrant(label, plugin, config)
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether all that a search does counts, so that searchers without an evaluator can take part."""
+        return self.budget.unit == "cpu seconds"
+
+    def _check_needs(self, where: tuple[str, ...], plugin: Plugin) -> None:
+        """Note which tables a searcher lacks."""
+        for kind in sorted({kind_of(need) for need in plugin.needs}):
+            if self.draft.table(kind) is None:
+                able = suggest("", self.registry.names(kind))
+                self.draft.say(where, f"{plugin.name!r} needs a [{kind}] table.{able}")
 
     def _options(self, label: str, plugin: Plugin) -> dict[str, Any]:
         own = self.searcher if plugin == self.plugins.get("searcher") else {}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from nasforge.errors import RunError
@@ -153,7 +154,12 @@ def train_epoch(
 
 @torch.no_grad()
 def score(
-    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime, where: str = "scoring"
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    runtime: Runtime,
+    where: str = "scoring",
+    *,
+    batch_statistics: bool = False,
 ) -> Scores:
     """Return cross-entropy and accuracy of a network.
 
@@ -162,6 +168,8 @@ def score(
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
         runtime: Where and how the network computes.
         where: See `RunningScores`.
+        batch_statistics: Whether batch norms use the statistics of each batch. The running ones, which stay
+            as they are, are far off after a few dozen updates.
 
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
@@ -169,12 +177,18 @@ def score(
     running = RunningScores(where)
     training = network.training
     network.eval()
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)] if batch_statistics else []
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.training, norm.momentum = True, 0.0
     try:
         for images, labels in batches:
             with runtime.autocast():
                 logits = network(runtime.prepare_images(images)).logits
             running.add(F.cross_entropy(logits.float(), labels), logits, labels)
     finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
         network.train(training)
     return running.read()
 

@@ -28,6 +28,10 @@ class TrainConfig(EvaluatorConfig):
     """What a search compares: the held-out accuracy in percent, or minus the held-out cross-entropy, which
     tells short trainings apart better."""
 
+    score_norms: Literal["running", "batch"] = "running"
+    """Statistics of batch norms while a search scores: the running ones, or those of each scored batch:
+    the running ones are far off after a few dozen updates."""
+
     score_batches: PositiveInt | None = None
     """Batches of the held-out split that a score in a search is measured on: the first of a training pass,
     augmented as there, and the same for all architectures. None: all images, as they are."""

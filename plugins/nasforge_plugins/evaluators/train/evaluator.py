@@ -216,11 +216,14 @@ class Trainer(ParallelEvaluator[TrainConfig]):
 
     def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
         split = self._held_out()
-        if self.config.score_batches is None:
-            return split, self._score(network, split)
-        size = min(self.config.batch_size, self._data.sizes()[split])
-        batches = islice(self._data.batches(split, batch_size=size), self.config.score_batches)
-        return split, score(network, batches, self.ctx.runtime, where=f"{self.ctx.stage}, {split} images")
+        config, size = self.config, min(self.config.batch_size, self._data.sizes()[split])
+        if config.score_batches is None:
+            batches = self._data.batches(split, augment=False, batch_size=size)
+        else:
+            batches = islice(self._data.batches(split, batch_size=size), config.score_batches)
+        by_batch = config.score_norms == "batch"
+        where = f"{self.ctx.stage}, {split} images"
+        return split, score(network, batches, self.ctx.runtime, where=where, batch_statistics=by_batch)
 
     def _held_out(self) -> Split:
         return "select" if self._data.sizes()["select"] else "arch"
