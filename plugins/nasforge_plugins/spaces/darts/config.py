@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from nasforge.config import PluginConfig
+from nasforge.plugins import CellSpaceConfig
 
 __all__ = ["DartsConfig"]
 
 
-class DartsConfig(PluginConfig):
+class DartsConfig(CellSpaceConfig):
     """Sizes of the three networks; cells always have four nodes of two inputs each, and eight operations."""
 
     channels: int = Field(36, ge=2, multiple_of=2)
@@ -38,8 +38,13 @@ class DartsConfig(PluginConfig):
     eval_cells: int = Field(20, ge=3)
     """Cells of the evaluation network inside a search (CIFAR 20, ImageNet 14)."""
 
-    pool_batch_norm: bool = False
-    """Whether poolings of the search network end in a batch norm (DARTS: true, CDARTS: false)."""
+    pool_batch_norm: bool | None = None
+    """Whether poolings of the search network end in a batch norm without scale and shift; unset: as in the
+    published code of the searcher (DARTS: true, CDARTS: false), or false."""
+
+    final_pool_batch_norm: bool | None = None
+    """The same of the network that is trained at the end; unset: as in the published code of the searcher
+    (DrNAS: true), or false."""
 
     partial_channels: int = Field(1, ge=1)
     """Operations of the search network see one channel in so many, the others pass by (PC-DARTS: 4). Cells

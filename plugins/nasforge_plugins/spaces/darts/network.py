@@ -144,7 +144,8 @@ class DartsNetwork(Network):
         by_name = {choice.name: choice for choice in choices}
         stem = ImageNetStem if config.stem == "imagenet" else CifarStem
         self.stem = stem(task.in_channels, layout.stem_channels)
-        pool_norm = config.pool_batch_norm and scale == "search"
+        norms = {"search": config.pool_batch_norm, "final": config.final_pool_batch_norm}
+        pool_norm = norms.get(scale) or False
         self.cells = nn.ModuleList(
             [DartsCell(cell, by_name, arch, scale == "final", pool_norm) for cell in layout.cells]
         )
