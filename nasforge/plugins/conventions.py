@@ -21,10 +21,15 @@ class CellConventions:
     Attributes:
         pool_batch_norm: Whether poolings of the search network end in a batch norm without scale and shift.
         final_pool_batch_norm: The same of the network that is trained at the end.
+        allow_none: Whether edges of the search network have the operation ``none``.
+        node_inputs: How many operations a node adds, and how they are read from option weights; the space
+            has a word for each rule.
     """
 
     pool_batch_norm: bool | None = None
     final_pool_batch_norm: bool | None = None
+    allow_none: bool | None = None
+    node_inputs: str | None = None
 
     def stated(self) -> Iterator[tuple[str, bool | str]]:
         """Yield name and value of every convention that is not None."""

@@ -16,9 +16,10 @@ from nasforge.space import Scale, Task
 from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.names import NODES
+from nasforge_plugins.spaces.darts.names import EDGES, NODES
 from nasforge_plugins.spaces.darts.network_cells import SingleCells
-from nasforge_plugins.spaces.darts.supernet_cells import MixedCells
+from nasforge_plugins.spaces.darts.operations import edge_operations
+from nasforge_plugins.spaces.darts.supernet_cells import MixedCells, can_mix
 
 __all__ = ["CifarStem", "DartsNetwork", "ImageNetStem", "Layout", "plan"]
 
@@ -152,7 +153,8 @@ class DartsNetwork(Network):
         self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
         partial = scale == "search" and config.partial_channels > 1
         self.execution = "reference" if partial else config.execution
-        self.complete = arch is None
+        self.operations = edge_operations(config.operations, config.allow_none is not False)
+        self.mixes = arch is None and can_mix(self.operations)
         self.taps = layout.taps
         self.feature_info = layout.features
 
@@ -184,6 +186,6 @@ class DartsNetwork(Network):
         )
         if self.execution == "reference" or computes_plainly(self) or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
-        if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
-            return MixedCells(weights), F.relu
+        if self.mixes and not any(isinstance(w, int) for w in (weights or {}).values()):
+            return MixedCells(self.operations[EDGES[0]], weights), F.relu
         return SingleCells(weights), F.relu
