@@ -16,7 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             CdartsConfig,
             "Search and evaluation networks that teach each other",
             needs=frozenset({"data", "distiller", NetworkSpace}),
-            conventions=CellConventions(pool_batch_norm=False, allow_none=True),
+            conventions=CellConventions(pool_batch_norm=False, allow_none=True, node_inputs="two"),
             tiny={"iterations": 3, "warmup_epochs": 1},
         )
     ]

@@ -16,7 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             DartsPtConfig,
             "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
             needs=frozenset({"data", NetworkSpace}),
-            conventions=CellConventions(pool_batch_norm=True, allow_none=False),
+            conventions=CellConventions(pool_batch_norm=True, allow_none=False, node_inputs="two"),
             tiny={"epochs": 2, "tune_epochs": 1},
         )
     ]

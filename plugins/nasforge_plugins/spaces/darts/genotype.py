@@ -213,10 +213,11 @@ def parse_stages(text: str, grammar: Grammar) -> Genotype:
 def write_genotype(genotype: Genotype) -> str:
     """Write a genotype so that `parse_genotype` reads it back.
 
-    Cells whose nodes add two operations each have the flat form of DARTS. In others every operation has its
+    Where every node adds two operations, cells have the flat form of DARTS. Else every operation has its
     node, as in FairDARTS: ``('sep_conv_3x3', 2, 0)`` is an operation of the first node on the first input.
     """
-    normal, reduce = (f"[{', '.join(_write_cell(cell))}]" for cell in genotype)
+    flat = all(len(node) == 2 for cell in genotype for node in cell)
+    normal, reduce = (f"[{', '.join(_write_cell(cell, flat))}]" for cell in genotype)
     return f"Genotype(normal={normal}, normal_concat=range(2, 6), reduce={reduce}, reduce_concat=range(2, 6))"
 
 
@@ -234,8 +235,8 @@ def check_node(where: str, node: int, pairs: Node, rule: NodeRule) -> None:
         )
 
 
-def _write_cell(cell: Sequence[Node]) -> list[str]:
-    if all(len(node) == 2 for node in cell):
+def _write_cell(cell: Sequence[Node], flat: bool) -> list[str]:
+    if flat:
         return [f"({op!r}, {source})" for node in cell for op, source in node]
     return [f"({op!r}, {n + 2}, {source})" for n, node in enumerate(cell) for op, source in node]
 
