@@ -188,8 +188,8 @@ def test_published_cells_are_read_written_and_counted():
     """FairDARTS_b has 536 M MACs and 3.88 M parameters with its auxiliary head, FairDARTS_a 2.83 M.
 
     The numbers stand beside the cells in fairdarts/genotypes.py of xiaomi-automl/FairDARTS. The published
-    network of FairDARTS_a leaves the node without operations out of the output of normal cells. Ours has zeros
-    in its place, and so the weights that read them.
+    network of FairDARTS_a leaves the node without operations out of the output of normal cells. Ours has
+    zeros in its place, and so the weights that read them.
     """
     space = DartsSpace(DartsConfig(node_inputs="threshold"))
     arch = space.parse("FairDARTS_a")
@@ -256,6 +256,18 @@ def test_a_step_of_training(execution):
     moved = [name for name, p in net.named_parameters() if not torch.equal(p, before[name])]
     assert any("sep_conv_3x3" in name for name in moved)
     assert any("sep_conv_5x5" in name for name in moved), "an operation on a node of three inputs"
+
+
+@pytest.mark.parametrize("execution", ["fast", "reference"])
+def test_a_search_that_is_undecided_keeps_nothing(execution):
+    space = make("threshold", execution=execution)
+    arch = space.discretize({c.name: [0.5] * len(c.options) for c in space.choices if c.kind == "op"})
+    assert all(node == () for cell in space.genotype(arch) for node in cell)
+    assert space.parse(space.notation(arch)) == arch
+    assert draw(space.graphs(arch)).startswith("<svg")
+    logits = space.build(TASK, arch).train()(torch.randn(4, 3, 16, 16)).logits
+    assert logits.isfinite().all()
+    cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
 
 
 def test_fast_networks_are_the_reference():

@@ -12,7 +12,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge_plugins.spaces.darts.coding import Coding
+from nasforge_plugins.spaces.darts.cell_answers import CellAnswers
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.genotype import (
     Genotype,
@@ -50,18 +50,18 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         self.operations = edge_operations(config.operations, config.allow_none is not False)
         self.parameter_free = PARAMETER_FREE & {o for options in self.operations.values() for o in options}
         self.rule = RULES[config.node_inputs or "two"](config.threshold)
-        self._coding = Coding(self.operations, self.rule)
+        self._answers = CellAnswers(self.operations, self.rule)
         self._grammar = Grammar(self.operations, self.rule)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
         """Per cell and node: its inputs, then the operation of each possible input."""
-        return self._coding.choices
+        return self._answers.choices
 
     def sample(self, rng: Random) -> Arch:
         """Draw an architecture, uniform over all of them."""
-        return self._coding.write(
-            Genotype(*(tuple(self.rule.draw(s, rng) for s in self._coding.sets[cell]) for cell in CELLS))
+        return self._answers.write(
+            Genotype(*(tuple(self.rule.draw(s, rng) for s in self._answers.sets[cell]) for cell in CELLS))
         )
 
     def mutate(self, arch: Arch, rng: Random) -> Arch:
@@ -78,24 +78,24 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             return self._exchange(genotype, rng)
         places = [(cell, node) for cell in range(len(CELLS)) for node in range(NODES)]
         for cell, node in rng.sample(places, len(places)):
-            if found := list(self.rule.change(genotype[cell][node], self._coding.sets[CELLS[cell]][node])):
-                return self._coding.write(_with_node(genotype, cell, node, rng.choice(found)))
+            if found := list(self.rule.change(genotype[cell][node], self._answers.sets[CELLS[cell]][node])):
+                return self._answers.write(_with_node(genotype, cell, node, rng.choice(found)))
         raise ArchError(f"DartsSpace: {self.notation(arch)} has no neighbour.")
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
         """Return all results of one mutation, in a fixed order."""
         genotype = self.genotype(arch)
         found = [
-            self._coding.write(_with_node(genotype, cell, node, changed))
+            self._answers.write(_with_node(genotype, cell, node, changed))
             for cell, nodes in enumerate(genotype)
             for node, pairs in enumerate(nodes)
-            for changed in self.rule.change(pairs, self._coding.sets[CELLS[cell]][node])
+            for changed in self.rule.change(pairs, self._answers.sets[CELLS[cell]][node])
         ]
         return tuple(dict.fromkeys(found))
 
     def enumerate(self) -> Iterator[Arch]:
         """Yield every architecture once, in a fixed order; the last node of ``reduce`` changes fastest."""
-        places = [sets for cell in CELLS for sets in self._coding.sets[cell]]
+        places = [sets for cell in CELLS for sets in self._answers.sets[cell]]
 
         def walk(done: tuple[Pairs, ...]) -> Iterator[tuple[Pairs, ...]]:
             if len(done) == len(places):
@@ -105,7 +105,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
                 yield from walk((*done, node))
 
         for nodes in walk(()):
-            yield self._coding.write(Genotype(nodes[:NODES], nodes[NODES:]))
+            yield self._answers.write(Genotype(nodes[:NODES], nodes[NODES:]))
 
     def validate(self, arch: Arch) -> None:
         """Check that ``arch`` answers every choice, and that every node adds as many operations as it may.
@@ -137,7 +137,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             for node in range(NODES):
                 for source in set(sources(node)).difference(arch[inputs_name(cell, node)]):
                     name = edge_name(cell, node, source)
-                    picks[name] = self._coding.untaken(name)
+                    picks[name] = self._answers.untaken(name)
         return Arch(picks)
 
     def discretize(self, weights: Mapping[str, Sequence[float]]) -> Arch:
@@ -149,11 +149,11 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         Args:
             weights: One number per option, by choice name. A choice left out counts as uniform.
         """
-        return self._coding.write(self._coding.take(weights))
+        return self._answers.write(self._answers.take(weights))
 
     def size(self) -> int:
         """Return the number of architectures; for DARTS about 1.08e18."""
-        return math.prod(self.rule.count(sets) for cell in CELLS for sets in self._coding.sets[cell])
+        return math.prod(self.rule.count(sets) for cell in CELLS for sets in self._answers.sets[cell])
 
     def parse(self, text: str) -> Arch:
         """Read a published name, genotype text (DARTS, CDARTS, FairDARTS), a CDARTS stage file, or JSON.
@@ -165,7 +165,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         if text.startswith("{"):
             return self._parse_json(text)
         if "(" in text:
-            return self._coding.write(parse_genotype(text, self._grammar))
+            return self._answers.write(parse_genotype(text, self._grammar))
         names = {name.lower(): name for name in (*PUBLISHED, *ALIASES)}
         name = names.get(text.lower())
         if name is None:
@@ -192,7 +192,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
 
     def genotype(self, arch: Arch) -> Genotype:
         """Return the two cells as pairs of operation and input by node, in the order of the answers."""
-        return self._coding.read(arch)
+        return self._answers.read(arch)
 
     def paths(self, arch: Arch) -> tuple[str, ...]:
         """Return the operations along every path through a cell, from one of its inputs to its output.
@@ -245,7 +245,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         except json.JSONDecodeError:
             return super().parse(text)  # words the error
         if data and all(str(key).isdecimal() for key in data):
-            return self._coding.write(parse_stages(text, self._grammar))
+            return self._answers.write(parse_stages(text, self._grammar))
         return super().parse(text)
 
     def _exchange(self, genotype: Genotype, rng: Random) -> Arch:
@@ -254,7 +254,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         index = rng.randrange(2 * NODES)
         pairs = genotype[place][index // 2]
         operation, source = pairs[index % 2]
-        operations = self._coding.sets[CELLS[place]][index // 2][source]
+        operations = self._answers.sets[CELLS[place]][index // 2][source]
         free = [i for i in range(index // 2 + 2) if i not in {i for _, i in pairs}]
         others = [o for o in operations if o != operation]
         if free and (not others or rng.random() < 0.5):
@@ -262,7 +262,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         else:
             changed = (rng.choice(others), source)
         node = [changed if i == index % 2 else pair for i, pair in enumerate(pairs)]
-        return self._coding.write(_with_node(genotype, place, index // 2, tuple(node)))
+        return self._answers.write(_with_node(genotype, place, index // 2, tuple(node)))
 
 
 def _with_node(genotype: Genotype, cell: int, node: int, pairs: Pairs) -> Genotype:

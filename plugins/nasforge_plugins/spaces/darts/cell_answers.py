@@ -11,10 +11,10 @@ from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, inputs_
 from nasforge_plugins.spaces.darts.node_rules import Node, NodeRule, Weighted
 from nasforge_plugins.spaces.darts.operations import kept
 
-__all__ = ["Coding"]
+__all__ = ["CellAnswers"]
 
 
-class Coding:
+class CellAnswers:
     """The choices of a space, and the genotypes that their answers mean.
 
     Args:
