@@ -72,6 +72,9 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         Args:
             arch: The architecture to start from.
             rng: The only source of randomness.
+
+        Raises:
+            ArchError: No node can change.
         """
         genotype = self.genotype(arch)
         if self.config.node_inputs in (None, "two") and len(set(self.operations.values())) == 1:
