@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal
 
 from nasforge.errors import ArchError
@@ -15,19 +18,21 @@ __all__ = ["Arch", "Choice"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One decision of a search space: pick ``k`` of ``options``.
+    """One decision of a search space: pick ``k`` of ``options``, or fewer where some are optional.
 
     Attributes:
         name: Unique in its space, readable, without dots: ``"normal/node2/in0"``, ``"layer3"``.
         options: The names to pick from, in the order of the option weights.
         k: How many of them an architecture picks.
         kind: ``"op"`` picks an operation, ``"edge"`` picks the inputs of a node.
+        optional: How many of the ``k`` an architecture may leave out.
     """
 
     name: str
     options: tuple[str, ...]
     k: int = 1
     kind: Literal["op", "edge"] = "op"
+    optional: int = 0
 
     def __post_init__(self) -> None:
         if not self.name or "." in self.name:
@@ -38,6 +43,33 @@ class Choice:
             raise ArchError(f"choice {self.name!r}: an option is listed twice in {self.options}.")
         if not 1 <= self.k <= len(self.options):
             raise ArchError(f"choice {self.name!r}: k must be 1 to {len(self.options)}, got {self.k}.")
+        if not 0 <= self.optional <= self.k:
+            raise ArchError(f"choice {self.name!r}: optional must be 0 to {self.k}, got {self.optional}.")
+
+    @property
+    def sizes(self) -> range:
+        """The numbers of options that an answer may have."""
+        return range(self.k - self.optional, self.k + 1)
+
+    def answers(self) -> Iterator[tuple[str, ...]]:
+        """Yield every answer once, in a fixed order, with its options in the order of `options`."""
+        for size in self.sizes:
+            yield from itertools.combinations(self.options, size)
+
+    def count(self) -> int:
+        """Return the number of answers."""
+        return sum(math.comb(len(self.options), size) for size in self.sizes)
+
+    def draw(self, rng: Random) -> tuple[str, ...]:
+        """Draw an answer, uniform over all of them.
+
+        Args:
+            rng: The only source of randomness.
+        """
+        size = self.k
+        if self.optional:
+            (size,) = rng.choices(self.sizes, [math.comb(len(self.options), size) for size in self.sizes])
+        return tuple(sorted(rng.sample(self.options, size), key=self.options.index))
 
 
 class Arch(Mapping[str, tuple[str, ...]]):

@@ -70,7 +70,7 @@ class SearchSpace(Component[C], ABC):
         Args:
             rng: The only source of randomness.
         """
-        return self.canonical(Arch({c.name: _draw(c, rng) for c in self.choices}))
+        return self.canonical(Arch({c.name: c.draw(rng) for c in self.choices}))
 
     def mutate(self, arch: Arch, rng: Random) -> Arch:
         """Return a different architecture: one random choice answered anew.
@@ -84,7 +84,7 @@ class SearchSpace(Component[C], ABC):
         """
         for _ in range(1000):
             choice = rng.choice(self.choices)
-            child = self.canonical(Arch({**arch, choice.name: _draw(choice, rng)}))
+            child = self.canonical(Arch({**arch, choice.name: choice.draw(rng)}))
             if child != arch:
                 return child
         raise ArchError(f"{type(self).__name__}: found no neighbour of {self.notation(arch)} in 1000 draws.")
@@ -92,24 +92,25 @@ class SearchSpace(Component[C], ABC):
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
         """Return the architectures that differ from ``arch`` in one option of one choice, in a fixed order.
 
-        Where a choice takes several options, one of them is exchanged. Answers that `validate` refuses are
-        left out.
+        Where a choice takes several options, one of them is exchanged; optional ones are also added or left
+        out. Answers that `validate` refuses are left out.
         """
         found: dict[Arch, None] = {}
         for choice in self.choices:
-            picked = arch[choice.name]
-            for old, new in itertools.product(picked, choice.options):
-                if new not in picked:
-                    answer = sorted((set(picked) - {old}) | {new}, key=choice.options.index)
-                    other = Arch({**arch, choice.name: answer})
-                    if self._is_valid(other):
-                        found[self.canonical(other)] = None
+            picked, free = arch[choice.name], [o for o in choice.options if o not in arch[choice.name]]
+            answers = [(set(picked) - {old}) | {new} for old, new in itertools.product(picked, free)]
+            if choice.optional:
+                answers += [set(picked) - {old} for old in picked] + [{*picked, new} for new in free]
+            for answer in answers:
+                other = Arch({**arch, choice.name: sorted(answer, key=choice.options.index)})
+                if self._is_valid(other):
+                    found[self.canonical(other)] = None
         found.pop(arch, None)
         return tuple(found)
 
     def enumerate(self) -> Iterator[Arch]:
         """Yield every architecture once, in a fixed order; the last choice changes fastest."""
-        answers = [list(itertools.combinations(c.options, c.k)) for c in self.choices]
+        answers = [list(c.answers()) for c in self.choices]
         names = [c.name for c in self.choices]
         for answer in itertools.product(*answers):
             arch = Arch(dict(zip(names, answer, strict=True)))
@@ -128,8 +129,11 @@ class SearchSpace(Component[C], ABC):
             if name not in arch:
                 problems.append(f"choice {name!r} is not answered.")
                 continue
-            if len(arch[name]) != choice.k or len(set(arch[name])) != choice.k:
-                problems.append(f"choice {name!r} takes {choice.k} different option(s), got {arch[name]}.")
+            if len(arch[name]) not in choice.sizes or len(set(arch[name])) != len(arch[name]):
+                least = f"{choice.sizes[0]} to " if choice.optional else ""
+                problems.append(
+                    f"choice {name!r} takes {least}{choice.k} different option(s), got {arch[name]}."
+                )
             problems += [
                 f"choice {name!r} has no option {option!r}.{suggest(option, choice.options)}"
                 for option in arch[name]
@@ -149,18 +153,20 @@ class SearchSpace(Component[C], ABC):
             weights: One number per option, by choice name. A choice left out counts as uniform.
 
         Returns:
-            The ``k`` heaviest options of every choice, heaviest first; ties go to the earlier option.
+            The ``k`` heaviest options of every choice, heaviest first; ties go to the earlier option. Those
+            that are optional are taken if they weigh something.
         """
         picks = {}
         for choice in self.choices:
             values = weights.get(choice.name, [1.0] * len(choice.options))
             ranked = sorted(range(len(choice.options)), key=lambda i, v=values: (-v[i], i))  # type: ignore[misc]
-            picks[choice.name] = tuple(choice.options[i] for i in ranked[: choice.k])
+            taken = [i for n, i in enumerate(ranked[: choice.k]) if n < choice.sizes[0] or values[i] > 0.0]
+            picks[choice.name] = tuple(choice.options[i] for i in taken)
         return self.canonical(Arch(picks))
 
     def size(self) -> int:
         """Return the number of different answers to `choices`."""
-        return math.prod(math.comb(len(c.options), c.k) for c in self.choices)
+        return math.prod(c.count() for c in self.choices)
 
     def parse(self, text: str) -> Arch:
         """Read an architecture from its name or from a notation. Default: JSON as `notation` prints it.
@@ -309,7 +315,3 @@ class TabularSpace(Protocol):
         Raises:
             ArchError: ``arch`` does not belong to this space.
         """
-
-
-def _draw(choice: Choice, rng: Random) -> tuple[str, ...]:
-    return tuple(sorted(rng.sample(choice.options, choice.k), key=choice.options.index))

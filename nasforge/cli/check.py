@@ -21,6 +21,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
     from nasforge.recipe import load
+    from nasforge.recipe.conventions import departures
     from nasforge.recipe.toml_text import to_toml
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
@@ -39,6 +40,8 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
     print_table(rows, indent="  ")
     if note:
         print(note)
+    for departure in departures(loaded.parts):
+        print(f"Note: {departure}")
     if loaded.profiles and profile is None:
         print(f"Profiles: {', '.join(loaded.profiles)}.")
 

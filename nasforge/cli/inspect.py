@@ -92,7 +92,10 @@ def _describe_space(space: SearchSpace[Any], task: Task) -> dict[str, Any]:
 
         with torch.device("meta"):
             params = count_parameters(space.build(task, scale="search"))
-    choices = [{"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind} for c in space.choices]
+    choices = [
+        {"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind, "optional": c.optional}
+        for c in space.choices
+    ]
     return {"size": space.size(), "choices": choices, "supernet_params": params}
 
 

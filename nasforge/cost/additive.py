@@ -104,7 +104,7 @@ class AdditiveCost:
                     self._costs.get(path, {}).get(name, 0.0) + self._cheapest_below(path, name)
                     for path in ((*prefix, (choice.name, option)) for option in choice.options)
                 )
-                total += sum(prices[: choice.k])
+                total += sum(prices[: choice.sizes[0]])
         return total
 
     def _price(self, choice: str, option: str, name: str) -> float:

@@ -45,7 +45,8 @@ class LatencyTable:
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""
         choices = [
-            {"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind} for c in self.choices
+            {"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind, "optional": c.optional}
+            for c in self.choices
         ]
         return {
             "format": FORMAT,
@@ -60,7 +61,10 @@ class LatencyTable:
     def from_json(cls, data: Mapping[str, Any]) -> LatencyTable:
         """Restore what `to_json` returned."""
         inner = {"format", "choices", "cost", "units", "error"}
-        choices = tuple(Choice(c["name"], tuple(c["options"]), c["k"], c["kind"]) for c in data["choices"])
+        choices = tuple(
+            Choice(c["name"], tuple(c["options"]), c["k"], c["kind"], c.get("optional", 0))
+            for c in data["choices"]
+        )
         about = {key: value for key, value in data.items() if key not in inner}
         cost = AdditiveCost.from_json(choices, data["cost"])
         return cls(about, choices, cost, tuple(data["units"]), data["error"])

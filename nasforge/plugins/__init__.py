@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasforge.plugins.capabilities import capability
+    from nasforge.plugins.conventions import CellConventions, CellSpaceConfig
     from nasforge.plugins.hooks import hookimpl
     from nasforge.plugins.kinds import KINDS, Kind, KindInfo
     from nasforge.plugins.plugin import API, Plugin
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "API": "plugin",
+    "CellConventions": "conventions",
+    "CellSpaceConfig": "conventions",
     "KINDS": "kinds",
     "Kind": "kinds",
     "KindInfo": "kinds",
@@ -26,7 +29,18 @@ _HOMES = {
     "hookimpl": "hooks",
 }
 
-__all__ = ["API", "KINDS", "Kind", "KindInfo", "Plugin", "Registry", "capability", "hookimpl"]
+__all__ = [
+    "API",
+    "KINDS",
+    "CellConventions",
+    "CellSpaceConfig",
+    "Kind",
+    "KindInfo",
+    "Plugin",
+    "Registry",
+    "capability",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from nasforge.config import BudgetedConfig, PluginConfig, sub_tables, walk_options
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins.capabilities import Need, kind_of, missing_members
+from nasforge.plugins.conventions import CellConventions
 from nasforge.plugins.kinds import KINDS, TABLES, Kind, inner_tables, with_article
 
 __all__ = ["API", "Plugin", "find_fault"]
@@ -40,6 +41,7 @@ class Plugin:
         needs: Kinds of plugins that a recipe must also have (``"data"``), or capabilities of one
             (`nasforge.NetworkSpace`).
         provides: Capabilities of this plugin that others may need; `load` checks that the class has them.
+        conventions: Of a searcher: the cells that its published code searches.
         tiny: Options for small, quick runs: conformance checks use them. Options of sub-tables are nested.
         api: The `API` it was written for.
         origin: The distribution it comes from; filled in by the registry.
@@ -53,6 +55,7 @@ class Plugin:
     summary: str = ""
     needs: frozenset[Need] = frozenset()
     provides: frozenset[type] = frozenset()
+    conventions: CellConventions | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
     api: int = 1
     origin: str = field(default="?", compare=False)
@@ -140,6 +143,8 @@ def find_fault(plugin: Plugin) -> str | None:
     for reserved in ("use", *inside):
         if reserved in plugin.config.model_fields:
             return f"an option of {with_article(plugin.kind)} cannot be called {reserved!r}. Rename it."
+    if plugin.conventions is not None and plugin.kind != "searcher":
+        return f"conventions are for searchers, and this is {with_article(plugin.kind)}. Remove them."
     for need in plugin.needs:
         if isinstance(need, str) and ":" in need:
             return _moved("needs", need)

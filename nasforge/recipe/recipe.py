@@ -15,6 +15,7 @@ from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.kinds import GROUPS, TABLES, inner_tables
 from nasforge.recipe.bench_table import Bench, read_bench
 from nasforge.recipe.confirm import check_confirm
+from nasforge.recipe.conventions import follow_conventions
 from nasforge.recipe.draft import TOP_TABLES, Draft
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
@@ -204,6 +205,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
+    parts = follow_conventions(parts)
     return Recipe(
         draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints, bench
     )

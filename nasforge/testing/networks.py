@@ -52,11 +52,11 @@ def one_path_law(subject: Subject) -> None:
     for scale, supernet, arch, network in _pairs(subject):
         choices = subject.make().choices
         weights: dict[str, Any] = one_hot(choices, arch, dtype=torch.float64)
-        weights |= {c.name: c.options.index(arch[c.name][0]) for c in choices if c.k == 1}
+        weights |= {c.name: c.options.index(arch[c.name][0]) for c in choices if c.k == 1 and arch[c.name]}
         out = supernet(x, weights)
         _compare(out, network(x), f"scale {scale!r}: the supernet with option numbers as weights")
         half = torch.tensor(0.5, dtype=torch.float64)
-        halves = {c.name: half * one_hot([c], arch)[c.name] for c in choices if c.k == 1}
+        halves = {c.name: half * one_hot([c], arch)[c.name] for c in choices if c.k == 1 and arch[c.name]}
         picked = {name: Picked(int(w.argmax()), half) for name, w in halves.items()}
         out, expected = supernet(x, {**weights, **picked}), supernet(x, {**weights, **halves})
         _compare(out, expected, f"scale {scale!r}: the supernet with Picked(option number, 0.5) as weights")
@@ -163,7 +163,7 @@ def parameter_free_options_exist(subject: Subject) -> None:
 def path_costs_what_its_network_costs(subject: Subject) -> None:
     """MACs of one path through the supernet are those of the network, where every choice picks one."""
     space, task = subject.make(), subject.partners.task
-    if any(c.k != 1 for c in space.choices):
+    if any(c.k != 1 or c.optional for c in space.choices):
         return
     for scale, supernet, arch, network in _pairs(subject, 2):
         path = {c.name: c.options.index(arch[c.name][0]) for c in space.choices}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Zero", "average_pool", "concatenate", "pool"]
+__all__ = ["Noise", "Zero", "average_pool", "concatenate", "pool"]
 
 
 class Zero(nn.Module):
@@ -26,6 +26,22 @@ class Zero(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return zeros, shape ``(B, C, ⌈H / stride⌉, ⌈W / stride⌉)``."""
         return x[:, :, :: self.stride, :: self.stride].mul(0.0)
+
+
+class Noise(nn.Module):
+    """The operation ``noise``: standard normal numbers instead of the input (Zela et al., space S4).
+
+    Args:
+        stride: Input side divided by output side.
+    """
+
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return noise, shape ``(B, C, ⌈H / stride⌉, ⌈W / stride⌉)``; it has no gradient."""
+        return torch.randn_like(x[:, :, :: self.stride, :: self.stride])
 
 
 def pool(kind: str, channels: int, stride: int = 1, *, batch_norm: bool = False) -> nn.Module:

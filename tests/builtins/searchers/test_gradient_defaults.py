@@ -22,6 +22,9 @@ PUBLISHED = {
         "lr": 0.025,
         "relaxation.kind": "gumbel",
         "relaxation.temperature": (10.0, 0.1),
+        # configs/search-opts/GDAS-NASNet-CIFAR.config of D-X-Y/AutoDL-Projects
+        "weight_decay": 5e-4,
+        "nesterov": True,
     },
     "pc-darts": {"partial_channels": 4, "edge_weights": "learned", "warmup_epochs": 15, "lr": 0.1},
     "drnas": {
@@ -48,7 +51,8 @@ PUBLISHED = {
 def test_defaults_are_the_published_settings(name):
     config = REGISTRY.get("searcher", name).config()
     assert {option: attrgetter(option)(config) for option in PUBLISHED[name]} == PUBLISHED[name]
-    shared = {"momentum": 0.9, "weight_decay": 3e-4, "arch_init_std": 1e-3, "order": 1}
+    shared = {"momentum": 0.9, "nesterov": False, "weight_decay": 3e-4, "arch_init_std": 1e-3, "order": 1}
+    shared = {option: value for option, value in shared.items() if option not in PUBLISHED[name]}
     assert {option: getattr(config, option) for option in shared} == shared
 
 

@@ -91,6 +91,33 @@ def test_second_order_is_the_exact_hypergradient_of_a_quadratic():
     assert torch.equal(optimizer.state[toy.w]["momentum_buffer"], velocity)
 
 
+def test_second_order_looks_ahead_with_nesterovs_momentum():
+    toy = Quadratic()
+    optimizer = torch.optim.SGD([toy.w], RATE, momentum=MOMENTUM, weight_decay=DECAY, nesterov=True)
+    toy.train_loss(toy.w, toy.arch[0].detach()).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    velocity = optimizer.state[toy.w]["momentum_buffer"].clone()
+    w, arch = toy.w.detach().clone().requires_grad_(), toy.arch[0].detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(toy.train_loss(w, arch), w, create_graph=True)
+    step = slope + DECAY * w
+    after = w - RATE * (step + MOMENTUM * (MOMENTUM * velocity + step))
+    (exact,) = torch.autograd.grad(toy.valid_loss(after, arch), arch)
+    (gradient,), _ = unrolled_gradients(
+        toy.arch,
+        toy,
+        lambda: toy.train_loss(toy.w, toy.arch[0]),
+        lambda: toy.valid_loss(toy.w, toy.arch[0]),
+        optimizer,
+    )
+    torch.testing.assert_close(gradient, exact, rtol=1e-8, atol=1e-8)
+    (slope,) = torch.autograd.grad(toy.train_loss(toy.w, arch), toy.w)
+    (predicted,) = next_weights([toy.w], [slope], optimizer)
+    toy.w.grad = slope
+    optimizer.step()
+    torch.testing.assert_close(predicted, toy.w.detach(), rtol=1e-12, atol=1e-12)
+
+
 def test_second_order_of_a_supernet_is_that_of_autograd():
     torch.manual_seed(0)
     space = TinySpace(PluginConfig())

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.names import KEPT
+from nasforge_plugins.spaces.darts.operations import KEPT
 from nasforge_plugins.spaces.darts.published import PUBLISHED
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
 SPACE = DartsSpace(DartsConfig())
+SPARSE = DartsSpace(DartsConfig(node_inputs="threshold"))
 FLAT = SPACE.notation(SPACE.parse("DARTS_V2"))
 BAD = (
     "[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), {}, ('sep_conv_3x3', 1), ('sep_conv_3x3', 1), "
@@ -23,8 +24,8 @@ BAD = (
 
 
 def nested(name):
-    def cell(pairs):
-        return str([list(pairs[n : n + 2]) for n in range(0, 8, 2)])
+    def cell(nodes):
+        return str([list(node) for node in nodes])
 
     genotype = PUBLISHED[name]
     return (
@@ -52,22 +53,23 @@ def test_darts_v2_is_the_published_text():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_all_forms_mean_the_same(name):
-    arch = SPACE.parse(name)
+    space = SPARSE if name.startswith("FairDARTS") else SPACE
+    arch = space.parse(name)
     text = nested(name)
     forms = [
-        SPACE.notation(arch),
+        space.notation(arch),
         text,
         f"{name} = {text}",
         text.replace("range(2, 6)", "[2, 3, 4, 5]").replace("'", '"'),
         json.dumps({"0": text, "1": text, "2": text}, indent=1),
         json.dumps(arch.to_json()),
-        f"  {SPACE.notation(arch)}\n".replace(", ", ",\n\t"),
+        f"  {space.notation(arch)}\n".replace(", ", ",\n\t"),
     ]
     for form in forms:
-        parsed = SPACE.parse(form)
+        parsed = space.parse(form)
         assert parsed == arch
         if "/" not in form:  # choices as JSON keep the order too, but only of a node's inputs
-            assert SPACE.genotype(parsed) == PUBLISHED[name]
+            assert space.genotype(parsed) == PUBLISHED[name]
 
 
 def test_names_have_aliases_and_any_case():
@@ -124,6 +126,16 @@ def test_any_text_is_read_or_refused(text):
         (json.dumps({"0": nested("CDARTS_cifar"), "1": FLAT, "2": FLAT}), "stages '0' and '1' differ"),
         ('{"0": ', "not JSON"),
         ("{}", "is not answered"),
+        ("FairDARTS_a", r'normal: node 1 adds 0 operation.*two different .*node_inputs = "threshold" in'),
+        (
+            FLAT.replace("1), ('skip", "1, 2), ('skip"),
+            r"pair 5 \('sep_conv_3x3', 1, 2\): expected an operation",
+        ),
+        (
+            "Genotype(normal=[('skip_connect', 6, 0)], normal_concat=range(2, 6), reduce=[], "
+            "reduce_concat=range(2, 6))",
+            "a node from 2 to 5, got node 6",
+        ),
         ("", "no published genotype ''"),
     ],
 )
@@ -133,4 +145,4 @@ def test_mistakes_are_named(text, said):
 
 
 def test_published_cells_use_known_operations():
-    assert {op for g in PUBLISHED.values() for cell in g for op, _ in cell} <= set(KEPT)
+    assert {op for g in PUBLISHED.values() for cell in g for node in cell for op, _ in node} <= set(KEPT)

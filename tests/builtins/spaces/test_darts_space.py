@@ -8,7 +8,8 @@ import pytest
 from nasforge.arch import Arch
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.names import KEPT, OPERATIONS, edge_name, inputs_name, sources
+from nasforge_plugins.spaces.darts.names import edge_name, inputs_name, sources
+from nasforge_plugins.spaces.darts.operations import KEPT, OPERATIONS
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
 SPACE = DartsSpace(DartsConfig())
@@ -33,14 +34,10 @@ def formula_weights(edges=None):
 
 
 EXPECTED = (
-    ("avg_pool_3x3", 1),
-    ("dil_conv_5x5", 0),
-    ("sep_conv_5x5", 0),
-    ("dil_conv_5x5", 1),
-    ("max_pool_3x3", 1),
-    ("skip_connect", 2),
-    ("sep_conv_3x3", 0),
-    ("sep_conv_5x5", 1),
+    (("avg_pool_3x3", 1), ("dil_conv_5x5", 0)),
+    (("sep_conv_5x5", 0), ("dil_conv_5x5", 1)),
+    (("max_pool_3x3", 1), ("skip_connect", 2)),
+    (("sep_conv_3x3", 0), ("sep_conv_5x5", 1)),
 )
 
 
@@ -63,15 +60,15 @@ def test_uniform_edge_weights_change_nothing():
 def test_edge_weights_decide_the_inputs_but_not_the_operations():
     weights = formula_weights(lambda node: softmax([5.0 * i for i in range(node + 2)]))
     normal = SPACE.genotype(SPACE.discretize(weights)).normal
-    assert [source for _, source in normal] == [1, 0, 2, 1, 3, 2, 4, 3]
-    assert normal[0] == EXPECTED[0]
+    assert [source for node in normal for _, source in node] == [1, 0, 2, 1, 3, 2, 4, 3]
+    assert normal[0][0] == EXPECTED[0][0]
 
 
 def test_none_never_wins_and_ties_go_to_the_earlier():
     heavy_none = {c.name: [0.0] * 7 + [1.0] for c in SPACE.choices if c.kind == "op"}
     arch = SPACE.discretize(heavy_none)
     SPACE.validate(arch)
-    assert SPACE.genotype(arch).normal[:2] == (("max_pool_3x3", 0), ("max_pool_3x3", 1))
+    assert SPACE.genotype(arch).normal[0] == (("max_pool_3x3", 0), ("max_pool_3x3", 1))
     assert SPACE.discretize({}) == arch
 
 
@@ -91,7 +88,7 @@ def test_samples_are_valid_canonical_and_cover_the_options():
         SPACE.validate(arch)
         assert SPACE.canonical(arch) == arch
         assert Arch(arch.to_json()) == arch
-        seen |= {pair for cell in SPACE.genotype(arch) for pair in cell}
+        seen |= {pair for cell in SPACE.genotype(arch) for node in cell for pair in node}
     assert seen == {(o, i) for o in KEPT for i in range(5)}
 
 
@@ -103,7 +100,12 @@ def test_neighbours_differ_in_one_pair():
         SPACE.validate(child)
         assert SPACE.canonical(child) == child
         pairs = [
-            [(cell, k // 2, *p) for cell, ps in enumerate(SPACE.genotype(a)) for k, p in enumerate(ps)]
+            [
+                (c, n, *p)
+                for c, cell in enumerate(SPACE.genotype(a))
+                for n, node in enumerate(cell)
+                for p in node
+            ]
             for a in (arch, child)
         ]
         assert len(set(pairs[0]) - set(pairs[1])) == 1

@@ -92,7 +92,7 @@ class SupernetTraining(EpochTraining):
         """Return option weights under which only ``arch`` runs."""
         vectors = one_hot(self.space.choices, arch, device=self.ctx.runtime.device)
         return {
-            c.name: c.options.index(arch[c.name][0]) if c.k == 1 else vectors[c.name]
+            c.name: c.options.index(arch[c.name][0]) if c.k == 1 and arch[c.name] else vectors[c.name]
             for c in self.space.choices
         }
 

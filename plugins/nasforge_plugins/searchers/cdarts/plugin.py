@@ -1,6 +1,6 @@
 """Describes the searcher to nasforge."""
 
-from nasforge.plugins import Plugin, hookimpl
+from nasforge.plugins import CellConventions, Plugin, hookimpl
 from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 
@@ -16,6 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             CdartsConfig,
             "Search and evaluation networks that teach each other",
             needs=frozenset({"data", "distiller", NetworkSpace}),
+            conventions=CellConventions(pool_batch_norm=False, allow_none=True, node_inputs="two"),
             tiny={"iterations": 3, "warmup_epochs": 1},
         )
     ]

@@ -1,6 +1,6 @@
 """Describes the searcher to nasforge."""
 
-from nasforge.plugins import Plugin, hookimpl
+from nasforge.plugins import CellConventions, Plugin, hookimpl
 from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 
@@ -16,6 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             DartsPtConfig,
             "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
             needs=frozenset({"data", NetworkSpace}),
+            conventions=CellConventions(pool_batch_norm=True, allow_none=False, node_inputs="two"),
             tiny={"epochs": 2, "tune_epochs": 1},
         )
     ]

@@ -50,8 +50,8 @@ def next_weights(
         group = options[id(weight)]
         step = gradient + group["weight_decay"] * weight.detach()
         velocity = optimizer.state.get(weight, {}).get("momentum_buffer")
-        if velocity is not None:
-            step = step + group["momentum"] * velocity
+        moved = step if velocity is None else step + group["momentum"] * velocity
+        step = step + group["momentum"] * moved if group["nesterov"] else moved
         after.append(weight.detach() - group["lr"] * step)
     return after
 
@@ -107,10 +107,16 @@ def unrolled_gradients(
             with frozen(weights):
                 sides.append(gradients_of(train_loss(), arch))
     set_random_state(device, after)
-    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    rates = {id(p): _rate(group) for group in optimizer.param_groups for p in group["params"]}
     rate = rates[id(weights[0])]
     products = [(plus - minus) / (2.0 * epsilon) for plus, minus in zip(*sides, strict=True)]
     return [d - rate * product for d, product in zip(direct, products, strict=True)], loss.detach()
+
+
+def _rate(group: Mapping[str, Any]) -> float:
+    """Return how far a weight moves for a change of its gradient by 1."""
+    reach: float = 1.0 + group["momentum"] if group["nesterov"] else 1.0
+    return float(group["lr"]) * reach
 
 
 @contextmanager

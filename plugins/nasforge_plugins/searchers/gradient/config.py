@@ -74,8 +74,9 @@ ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     ),
     "gdas": (
         "One operation per edge is drawn for every batch (GDAS)",
-        "The search of Dong and Yang (CVPR 2019): Gumbel noise draws one option per choice and batch.",
-        {"epochs": 250, "relaxation": {"kind": "gumbel"}},
+        "The search of Dong and Yang (CVPR 2019): Gumbel noise draws one option per choice and batch.\n\n"
+        "Published with batches of 256 images.",
+        {"epochs": 250, "nesterov": True, "weight_decay": 5e-4, "relaxation": {"kind": "gumbel"}},
     ),
     "pc-darts": (
         "Operations see a quarter of the channels, edges have weights (PC-DARTS)",
@@ -92,7 +93,7 @@ ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "fair-darts": (
         "Every operation has a sigmoid of its own, driven to 0 or 1 (FairDARTS)",
         "The search of Chu et al. (ECCV 2020) on CIFAR-10, there with batches of 128 images.\n\n"
-        "The space decides how many operations are kept; the published threshold of 0.85 may keep fewer.",
+        "The `darts` space keeps operations that weigh 0.85 or more, at most two per node.",
         {
             "lr": 0.005,
             "arch_lr": 3e-3,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from nasforge.arch import Choice
 from nasforge.component import Context
 from nasforge.cost.additive import AdditiveCost, Picks
 from nasforge.errors import RecipeError, RunError
@@ -36,7 +37,8 @@ class ExpectedCost:
         self._rest = cost.rest[name]
         self._choices = {c.name: c for c in cost.choices}
         self._chances = {
-            c.name: torch.full((len(c.options),), c.k / len(c.options), device=device) for c in cost.choices
+            c.name: torch.full((len(c.options),), _taken(c) / len(c.options), device=device)
+            for c in cost.choices
         }
         prices: dict[tuple[Picks, str], Tensor] = {}
         for term in cost.terms:
@@ -55,7 +57,7 @@ class ExpectedCost:
         """
         chances = dict(self._chances)
         for name, share in weights.items():
-            k = self._choices[name].k
+            k = _taken(self._choices[name])
             chances[name] = share if k == 1 else (k * share).clamp_max(1.0)
         terms = []
         for (gates, choice), prices in self._prices.items():
@@ -92,6 +94,11 @@ class CostPenalty:
         if self._target is None:
             return self._weight * cost / self._start
         return self._weight * torch.relu(cost / self._target - 1.0)
+
+
+def _taken(choice: Choice) -> int:
+    """Return how many options count: of the operations of an edge that is taken, those that must be there."""
+    return max(1, choice.sizes[0]) if choice.kind == "op" else choice.k
 
 
 def make_cost_penalty(options: CostOptions, ctx: Context) -> CostPenalty | None:

@@ -18,12 +18,17 @@ def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: Supernet
     Args:
         parameters: The weights.
         lr: Learning rate.
-        options: Momentum and weight decay.
+        options: Momentum, whether it is Nesterov's, and weight decay.
     """
     # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them. A fused step
     # would be faster, but takes gradients of another layout than their parameter's for what they are not.
     return SGD(
-        list(parameters), lr, momentum=options.momentum, weight_decay=options.weight_decay, foreach=True
+        list(parameters),
+        lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+        weight_decay=options.weight_decay,
+        foreach=True,
     )
 
 

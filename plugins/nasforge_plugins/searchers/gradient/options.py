@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import PluginConfig, SearcherConfig
 
@@ -193,6 +193,9 @@ class SupernetOptions(SearcherConfig):
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of the networks' SGD."""
 
+    nesterov: bool = False
+    """Whether the momentum is Nesterov's (GDAS)."""
+
     weight_decay: NonNegativeFloat = 3e-4
     """Weight decay of the networks."""
 
@@ -232,3 +235,11 @@ class SupernetOptions(SearcherConfig):
 
     twin: TwinOptions = Field(default_factory=TwinOptions)
     """The evaluation network that learns beside the search network, with a [distiller] table."""
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError(
+                "nesterov = true needs a momentum above 0; raise momentum, or set nesterov = false"
+            )
+        return self

@@ -3,6 +3,7 @@
 from nasforge.plugins import Plugin, hookimpl
 from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.gradient.config import ROWS, GradientConfig
+from nasforge_plugins.searchers.gradient.conventions import CONVENTIONS
 
 
 @hookimpl
@@ -16,6 +17,7 @@ def nasforge_plugins() -> list[Plugin]:
             GradientConfig.with_defaults(f"{name.title().replace('-', '')}Config", about, defaults),
             summary,
             needs=frozenset({"data", NetworkSpace}),
+            conventions=CONVENTIONS[name],
             tiny={"epochs": 3, "warmup_epochs": 1, "partial_channels": 1},
         )
         for name, (summary, about, defaults) in ROWS.items()

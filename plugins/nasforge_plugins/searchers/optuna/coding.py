@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,13 +37,12 @@ class Coding:
         self._answers: dict[str, dict[str, tuple[str, ...]]] = {}
         self.parameters: dict[str, BaseDistribution] = {}
         for choice in space.choices:
-            if real or math.comb(len(choice.options), choice.k) > MANY:
+            if real or choice.count() > MANY:
                 self._weighted.append(choice)
                 for option in choice.options:
                     self.parameters[f"{choice.name}={option}"] = FloatDistribution(0.0, 1.0)
             else:
-                combined = itertools.combinations(choice.options, choice.k)
-                answers = {"+".join(answer): answer for answer in combined}
+                answers = {"+".join(answer): answer for answer in choice.answers()}
                 self._answers[choice.name] = answers
                 self.parameters[choice.name] = CategoricalDistribution(tuple(answers))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, DropPath, EdgeSum, OptionWeights, part_of
-from nasforge_plugins.ops.basics import Zero, pool
+from nasforge.nn.choice import weighted_sum
+from nasforge_plugins.ops.basics import Noise, Zero, pool
 from nasforge_plugins.ops.convolutions import FactorizedReduce, ReluConvBn, SeparableConv, separable_twice
 from nasforge_plugins.spaces.darts.names import NODES, edge_name, inputs_name
 
@@ -38,10 +40,12 @@ class CellPlan(NamedTuple):
 
 
 def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool) -> nn.Module:
-    """Build one of the eight operations; input and output have ``channels`` channels."""
+    """Build an operation; input and output have ``channels`` channels."""
     match name:
         case "none":
             return Zero(stride)
+        case "noise":
+            return Noise(stride)
         case "max_pool_3x3" | "avg_pool_3x3":
             return pool(name[:3], channels, stride, batch_norm=pool_norm)
         case "skip_connect" if stride == 1:
@@ -74,12 +78,26 @@ class Edge(ChoiceBlock):
 
         super().__init__(choice, make, arch, share=plan.share)
         # A supernet drops nothing, and dropping an identity would cut the cell off its input.
-        passes_on = any(isinstance(option, nn.Identity) for option in self.options.values())
+        passes_on = all(isinstance(option, nn.Identity) for option in self.options.values())
         self.drop = nn.Identity() if arch is None or passes_on else DropPath()
 
-    def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
+    def mix(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the operations at ``x``."""
-        return self.drop(super().forward(x, weights))
+        return self.add(lambda name, option: option(x), weights)
+
+    def add(self, run: Callable[[str, nn.Module], Tensor], weights: OptionWeights | None) -> Tensor:
+        """Return the weighted sum of the operations, each of which a network in training may drop.
+
+        Args:
+            run: Computes an operation by its name and module.
+            weights: Option weights by choice name.
+        """
+
+        def drop(name: str, option: nn.Module) -> Tensor:
+            return run(name, option) if isinstance(option, nn.Identity) else self.drop(run(name, option))
+
+        terms = ((name, partial(drop, name, option)) for name, option in self.options.items())
+        return weighted_sum(self.choice, terms, weights)
 
 
 class DartsCell(nn.Module):
@@ -112,6 +130,15 @@ class DartsCell(nn.Module):
 
         self.nodes = nn.ModuleList([node_sum(node) for node in range(NODES)])
 
+    def make_zeros(self, state: Tensor) -> Tensor:
+        """Return the map of a node that adds nothing.
+
+        Args:
+            state: A preprocessed input of the cell.
+        """
+        stride = 2 if self.plan.kind == "reduce" else 1
+        return torch.zeros_like(state[:, :, ::stride, ::stride])
+
     def forward(self, before: Tensor, previous: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the four nodes, concatenated.
 
@@ -122,5 +149,6 @@ class DartsCell(nn.Module):
         """
         states = {"in0": self.before(before), "in1": self.previous(previous)}
         for index, node in enumerate(self.nodes):
-            states[f"node{index}"] = node(states, weights)
+            edges = cast("EdgeSum", node).edges
+            states[f"node{index}"] = node(states, weights) if len(edges) else self.make_zeros(states["in0"])
         return torch.cat([states[f"node{index}"] for index in range(NODES)], 1)

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nasforge.errors import ArchError, suggest
-from nasforge_plugins.spaces.darts.names import NODES
+from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, sources
+from nasforge_plugins.spaces.darts.node_rules import RULES, Node, NodeRule, Pair
+from nasforge_plugins.spaces.darts.operations import kept
 
-__all__ = ["Genotype", "parse_genotype", "parse_stages", "write_genotype"]
+__all__ = ["Genotype", "Grammar", "check_node", "parse_genotype", "parse_stages", "write_genotype"]
 
 CONCAT = [2, 3, 4, 5]
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 TOKEN = re.compile(r"\s*(?:([A-Za-z_]\w*)|(-?\d{1,9})|'([^'\\\n]*)'|\"([^\"\\\n]*)\"|([()\[\],=]))")
 DEEPEST = 6
 
-Pair = tuple[str, int]
-
 
 class Genotype(NamedTuple):
-    """The two cells: eight pairs of operation and input each, two per node, the stronger input first."""
+    """The two cells: four nodes each, as pairs of operation and input, the stronger one first."""
 
-    normal: tuple[Pair, ...]
-    reduce: tuple[Pair, ...]
+    normal: tuple[Node, ...]
+    reduce: tuple[Node, ...]
+
+
+class Grammar(NamedTuple):
+    """The cells that genotypes of a space may describe.
+
+    Attributes:
+        operations: By name of an edge's choice.
+        rule: How many operations a node adds.
+    """
+
+    operations: Mapping[str, Sequence[str]]
+    rule: NodeRule
 
 
 class _Token(NamedTuple):
@@ -146,18 +158,19 @@ class _GenotypeReader:
         return items
 
 
-def parse_genotype(text: str, operations: Sequence[str]) -> Genotype:
+def parse_genotype(text: str, grammar: Grammar) -> Genotype:
     """Read ``Genotype(normal=[…], normal_concat=…, reduce=[…], reduce_concat=…)``.
 
-    Cells are lists of eight pairs (DARTS, PC-DARTS) or four lists of two pairs (CDARTS); the concatenation is
-    ``range(2, 6)`` or a list. A leading ``NAME =`` is allowed.
+    Cells are lists of eight pairs (DARTS, PC-DARTS), four lists of pairs (CDARTS, GDAS), or triples of
+    operation, node and input (FairDARTS); the concatenation is ``range(2, 6)`` or a list. A leading
+    ``NAME =`` is allowed.
 
     Args:
         text: The genotype.
-        operations: Names that pairs may use.
+        grammar: The cells that there are.
 
     Raises:
-        ArchError: Names the character or the pair that is wrong.
+        ArchError: Names the character, the pair or the node that is wrong.
     """
     fields = _GenotypeReader(text).genotype()
     for name in ("normal_concat", "reduce_concat"):
@@ -165,15 +178,15 @@ def parse_genotype(text: str, operations: Sequence[str]) -> Genotype:
             raise ArchError(
                 f"genotype, {name}: this space concatenates all nodes, [2, 3, 4, 5], got {fields[name]!r}."
             )
-    return Genotype(*(_pairs(name, fields[name], operations) for name in ("normal", "reduce")))
+    return Genotype(*(_read_cell(name, fields[name], grammar) for name in CELLS))
 
 
-def parse_stages(text: str, operations: Sequence[str]) -> Genotype:
+def parse_stages(text: str, grammar: Grammar) -> Genotype:
     """Read the CDARTS file format: a JSON object of one genotype per stage, which must all be equal.
 
     Args:
         text: ``{"0": "Genotype(…)", "1": …, "2": …}``.
-        operations: Names that pairs may use.
+        grammar: The cells that there are.
 
     Raises:
         ArchError: A stage cannot be read, or two stages differ.
@@ -184,7 +197,7 @@ def parse_stages(text: str, operations: Sequence[str]) -> Genotype:
         if not isinstance(genotype, str):
             raise ArchError(f"genotype, stage {stage!r}: expected the text of a genotype, got {genotype!r}.")
         try:
-            read[stage] = parse_genotype(genotype, operations)
+            read[stage] = parse_genotype(genotype, grammar)
         except ArchError as error:
             raise ArchError(f"stage {stage!r}: {error}") from None
     first, *others = read
@@ -198,35 +211,89 @@ def parse_stages(text: str, operations: Sequence[str]) -> Genotype:
 
 
 def write_genotype(genotype: Genotype) -> str:
-    """Write the flat DARTS form, which `parse_genotype` reads back."""
-    normal, reduce = (f"[{', '.join(f'({op!r}, {source})' for op, source in cell)}]" for cell in genotype)
+    """Write a genotype so that `parse_genotype` reads it back.
+
+    Where every node adds two operations, cells have the flat form of DARTS. Else every operation has its
+    node, as in FairDARTS: ``('sep_conv_3x3', 2, 0)`` is an operation of the first node on the first input.
+    """
+    flat = all(len(node) == 2 for cell in genotype for node in cell)
+    normal, reduce = (f"[{', '.join(_write_cell(cell, flat))}]" for cell in genotype)
     return f"Genotype(normal={normal}, normal_concat=range(2, 6), reduce={reduce}, reduce_concat=range(2, 6))"
 
 
-def _pairs(cell: str, value: Any, operations: Sequence[str]) -> tuple[Pair, ...]:
-    """Return the eight checked pairs of a cell, flat or nested."""
-    items = _as_list(value)
-    if len(items) == NODES and all(isinstance(i, list) and len(i) == 2 for i in items):
-        items = [pair for node in items for pair in node]
-    if len(items) != 2 * NODES:
+def check_node(where: str, node: int, pairs: Node, rule: NodeRule) -> None:
+    """Check that a node has as many operations as the rule allows.
+
+    Raises:
+        ArchError: It has not.
+    """
+    if not rule.allows(pairs):
+        fits = [name for name, make in RULES.items() if make(0.0).allows(pairs)]
+        advice = f'Write node_inputs = "{fits[0]}" in [space].' if fits else "Change the node."
         raise ArchError(
-            f"genotype, {cell}: expected 8 pairs, or 4 nodes of 2 pairs, got {len(items)} item(s): {value!r}."
+            f"{where}: node {node} adds {len(pairs)} operation(s), and takes {rule.rule}. {advice}"
         )
-    pairs: list[Pair] = []
-    for index, item in enumerate(items):
-        where = f"genotype, {cell}, pair {index + 1} {_quote(item)}"
-        node = index // 2
+
+
+def _write_cell(cell: Sequence[Node], flat: bool) -> list[str]:
+    if flat:
+        return [f"({op!r}, {source})" for node in cell for op, source in node]
+    return [f"({op!r}, {n + 2}, {source})" for n, node in enumerate(cell) for op, source in node]
+
+
+def _read_cell(cell: str, value: Any, grammar: Grammar) -> tuple[Node, ...]:
+    """Return the checked nodes of a cell."""
+    nodes: list[list[Pair]] = [[] for _ in range(NODES)]
+    for number, (node, item) in enumerate(_by_node(cell, _as_list(value)), 1):
+        where = f"genotype, {cell}, pair {number} {_quote(item)}"
         if not (isinstance(item, list) and len(item) == 2 and isinstance(item[0], str)):
             raise ArchError(f"{where}: expected an operation and an input, such as ('skip_connect', 0).")
         operation, source = item
-        if operation not in operations:
-            raise ArchError(f"{where}: no operation {operation!r}.{suggest(operation, operations)}")
-        if not (isinstance(source, int) and 0 <= source < node + 2):
+        names = sources(node)
+        # The position of an input decides which operations there are, so it is checked first if it can be.
+        read = isinstance(source, int) and 0 <= source < len(names)
+        edges = [edge_name(cell, node, names[source])] if read else [*grammar.operations]
+        known = {o for edge in edges for o in kept(grammar.operations[edge])}
+        if operation not in known:
+            raise ArchError(f"{where}: no operation {operation!r}.{suggest(operation, known)}")
+        if not read:
             raise ArchError(f"{where}: node {node} takes inputs 0 to {node + 1}, got {source!r}.")
-        if index % 2 and pairs[-1][1] == source:
-            raise ArchError(f"{where}: node {node} already takes input {source}. Its two inputs differ.")
-        pairs.append((operation, source))
-    return tuple(pairs)
+        taken = [pair for pair in nodes[node] if pair[1] == source]
+        if (operation, source) in taken or len(taken) >= grammar.rule.repeats:
+            rule = grammar.rule.rule
+            raise ArchError(f"{where}: node {node} already takes input {source}. It takes {rule}.")
+        nodes[node].append((operation, source))
+    for node, pairs in enumerate(nodes):
+        check_node(f"genotype, {cell}", node, tuple(pairs), grammar.rule)
+    return tuple(map(tuple, nodes))
+
+
+def _by_node(cell: str, items: list[Any]) -> list[tuple[int, Any]]:
+    """Return node and pair of every item of a flat, nested or FairDARTS cell."""
+    if all(_is_triple(item) for item in items):
+        wrong = [item for item in items if item[1] not in CONCAT]
+        if wrong:
+            raise ArchError(
+                f"genotype, {cell}, {_quote(wrong[0])}: expected operation, node and input, with a node from "
+                f"2 to {NODES + 1}, got node {wrong[0][1]!r}."
+            )
+        return [(node - 2, [operation, source]) for operation, node, source in items]
+    if len(items) == NODES and all(_is_node(item) for item in items):
+        return [(node, pair) for node, pairs in enumerate(items) for pair in pairs]
+    if len(items) != 2 * NODES:
+        raise ArchError(
+            f"genotype, {cell}: expected 8 pairs, 4 lists of pairs, or triples of operation, node and input, "
+            f"got {len(items)} item(s): {items!r}."
+        )
+    return [(index // 2, item) for index, item in enumerate(items)]
+
+
+def _is_node(item: Any) -> bool:
+    return isinstance(item, list) and all(isinstance(pair, list) for pair in item)
+
+
+def _is_triple(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == 3 and isinstance(item[0], str) and isinstance(item[1], int)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -238,4 +305,4 @@ def _quote(item: Any) -> str:
 
 
 def _unordered(genotype: Genotype) -> list[list[Pair]]:
-    return [sorted(cell[n : n + 2]) for cell in genotype for n in range(0, len(cell), 2)]
+    return [sorted(node) for cell in genotype for node in cell]

@@ -16,9 +16,10 @@ from nasforge.space import Scale, Task
 from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.names import NODES
+from nasforge_plugins.spaces.darts.names import EDGES, NODES
 from nasforge_plugins.spaces.darts.network_cells import SingleCells
-from nasforge_plugins.spaces.darts.supernet_cells import MixedCells
+from nasforge_plugins.spaces.darts.operations import edge_operations
+from nasforge_plugins.spaces.darts.supernet_cells import MixedCells, can_mix
 
 __all__ = ["CifarStem", "DartsNetwork", "ImageNetStem", "Layout", "plan"]
 
@@ -144,14 +145,16 @@ class DartsNetwork(Network):
         by_name = {choice.name: choice for choice in choices}
         stem = ImageNetStem if config.stem == "imagenet" else CifarStem
         self.stem = stem(task.in_channels, layout.stem_channels)
-        pool_norm = config.pool_batch_norm and scale == "search"
+        norms = {"search": config.pool_batch_norm, "final": config.final_pool_batch_norm}
+        pool_norm = norms.get(scale) or False
         self.cells = nn.ModuleList(
             [DartsCell(cell, by_name, arch, scale == "final", pool_norm) for cell in layout.cells]
         )
         self.classifier = nn.Linear(layout.features[-1].channels, task.num_classes)
         partial = scale == "search" and config.partial_channels > 1
         self.execution = "reference" if partial else config.execution
-        self.complete = arch is None
+        self.operations = edge_operations(config.operations, config.allow_none is not False)
+        self.mixes = arch is None and can_mix(self.operations)
         self.taps = layout.taps
         self.feature_info = layout.features
 
@@ -183,6 +186,6 @@ class DartsNetwork(Network):
         )
         if self.execution == "reference" or computes_plainly(self) or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
-        if self.complete and not any(isinstance(w, int) for w in (weights or {}).values()):
-            return MixedCells(weights), F.relu
+        if self.mixes and not any(isinstance(w, int) for w in (weights or {}).values()):
+            return MixedCells(self.operations[EDGES[0]], weights), F.relu
         return SingleCells(weights), F.relu

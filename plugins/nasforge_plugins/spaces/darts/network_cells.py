@@ -42,7 +42,11 @@ class SingleCells:
         for index, module in enumerate(cell.nodes):
             node = cast("EdgeSum", module)
             edges = ((s, partial(self.run_edge, cast("Edge", e), states[s])) for s, e in node.edges.items())
-            states[f"node{index}"] = self.make_state(weighted_sum(node.choice, edges, self.weights))
+            some = len(node.edges) > 0
+            total = (
+                weighted_sum(node.choice, edges, self.weights) if some else cell.make_zeros(states["in0"].x)
+            )
+            states[f"node{index}"] = self.make_state(total)
         self.statistics.write()
         return concatenate([states[f"node{index}"].x for index in range(NODES)])
 
@@ -52,8 +56,7 @@ class SingleCells:
 
     def run_edge(self, edge: Edge, state: _State) -> Tensor:
         """Return the weighted sum of an edge's operations."""
-        options = ((name, partial(state.run, name, option)) for name, option in edge.options.items())
-        return edge.drop(weighted_sum(edge.choice, options, self.weights))
+        return edge.add(state.run, self.weights)
 
 
 class _State:

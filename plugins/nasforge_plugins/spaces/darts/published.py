@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasforge_plugins.spaces.darts.genotype import Genotype
+from nasforge_plugins.spaces.darts.node_rules import Node
 
 __all__ = ["ALIASES", "PUBLISHED"]
 
@@ -17,9 +18,10 @@ _SHORT = {
 }
 
 
-def _cell(text: str) -> tuple[tuple[str, int], ...]:
-    pairs = (pair.split(":") for pair in text.split())
-    return tuple((_SHORT[operation], int(source)) for operation, source in pairs)
+def _cell(text: str) -> tuple[Node, ...]:
+    """Read four nodes, two spaces between them; a node without operations is a dot."""
+    nodes = ([pair.split(":") for pair in node.split() if pair != "."] for node in text.split("  "))
+    return tuple(tuple((_SHORT[operation], int(source)) for operation, source in node) for node in nodes)
 
 
 PUBLISHED: dict[str, Genotype] = {
@@ -47,6 +49,20 @@ PUBLISHED: dict[str, Genotype] = {
         "CDARTS_imagenet": (
             "sep3:1 sep3:0  sep3:0 sep5:2  sep5:2 sep3:1  sep3:1 sep5:4",
             "sep5:1 avg:0  max:1 dil5:2  sep5:1 dil5:2  sep3:3 dil3:4",
+        ),
+        # Dong and Yang, GDAS (arXiv 1910.04465): D-X-Y/AutoDL-Projects, xautodl/nas_infer_model
+        "GDAS_V1": (
+            "skip:0 skip:1  skip:0 sep5:2  sep3:3 skip:0  sep5:4 sep3:3",
+            "sep5:0 sep3:1  sep5:2 sep5:1  dil5:2 sep3:1  sep5:0 sep5:1",
+        ),
+        # Chu et al., FairDARTS (arXiv 1911.12126): xiaomi-automl/FairDARTS, fairdarts/genotypes.py
+        "FairDARTS_a": (
+            "sep3:0 sep5:1  .  max:0  sep3:0",
+            "max:0 avg:1  avg:0 dil5:1  avg:0 sep5:1  skip:0 skip:1",
+        ),
+        "FairDARTS_b": (
+            "sep3:0 sep3:1  sep3:1  dil3:0 sep5:1  dil5:1",
+            "skip:0 dil3:1  skip:0 dil3:1  max:0 sep3:1  skip:2 max:0",
         ),
     }.items()
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Self
 
@@ -14,23 +12,20 @@ from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.space import NetworkSpace, Scale, Task
+from nasforge_plugins.spaces.darts.cell_answers import CellAnswers
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.genotype import (
     Genotype,
-    Pair,
+    Grammar,
+    check_node,
     parse_genotype,
     parse_stages,
     write_genotype,
 )
-from nasforge_plugins.spaces.darts.names import (
-    CELLS,
-    KEPT,
-    NODES,
-    OPERATIONS,
-    edge_name,
-    inputs_name,
-    sources,
-)
+from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, inputs_name, sources
+from nasforge_plugins.spaces.darts.node_rules import RULES
+from nasforge_plugins.spaces.darts.node_rules import Node as Pairs
+from nasforge_plugins.spaces.darts.operations import PARAMETER_FREE, edge_operations
 from nasforge_plugins.spaces.darts.published import ALIASES, PUBLISHED
 
 if TYPE_CHECKING:
@@ -42,107 +37,101 @@ __all__ = ["DartsSpace"]
 
 
 class DartsSpace(NetworkSpace[DartsConfig]):
-    """Two cell types, each of four nodes that add two operations on earlier states (DARTS, section 2.1).
+    """Two cell types, each of four nodes that add operations on earlier states (DARTS, section 2.1).
 
-    ``none`` may weigh something in a supernet, but no architecture takes it: edges that a node does not
-    choose answer ``none``, edges it chooses any other operation.
+    ``none`` may weigh something in a supernet, but no architecture takes it. Edges that a node does not
+    choose answer ``none``, or nothing if they have no such operation.
     """
-
-    parameter_free = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect"})
 
     def __init__(self, config: DartsConfig) -> None:
         super().__init__(config)
         same_width = config.search_channels == config.eval_channels
         self.tied = ("stem",) if same_width else ()
+        self.operations = edge_operations(config.operations, config.allow_none is not False)
+        self.parameter_free = PARAMETER_FREE & {o for options in self.operations.values() for o in options}
+        self.rule = RULES[config.node_inputs or "two"](config.threshold)
+        self._answers = CellAnswers(self.operations, self.rule)
+        self._grammar = Grammar(self.operations, self.rule)
 
-    @cached_property
+    @property
     def choices(self) -> tuple[Choice, ...]:
-        """Per cell and node: its two inputs, then the operation of each possible input."""
-        return tuple(
-            choice
-            for cell in CELLS
-            for node in range(NODES)
-            for choice in (
-                Choice(inputs_name(cell, node), sources(node), k=2, kind="edge"),
-                *(Choice(edge_name(cell, node, source), OPERATIONS) for source in sources(node)),
-            )
-        )
+        """Per cell and node: its inputs, then the operation of each possible input."""
+        return self._answers.choices
 
     def sample(self, rng: Random) -> Arch:
         """Draw an architecture, uniform over all of them."""
-        cells = [
-            [(rng.choice(KEPT), i) for node in range(NODES) for i in sorted(rng.sample(range(node + 2), 2))]
-            for _ in CELLS
-        ]
-        return _to_arch(Genotype(*map(tuple, cells)))
+        return self._answers.write(
+            Genotype(*(tuple(self.rule.draw(s, rng) for s in self._answers.sets[cell]) for cell in CELLS))
+        )
 
     def mutate(self, arch: Arch, rng: Random) -> Arch:
-        """Change one operation, or move one operation to another input of its node.
+        """Make one change: another operation, or the same one on another input.
+
+        Where the number of operations may vary, also add or leave out one.
 
         Args:
             arch: The architecture to start from.
             rng: The only source of randomness.
+
+        Raises:
+            ArchError: No node can change.
         """
         genotype = self.genotype(arch)
-        cells = [list(cell) for cell in genotype]
-        cell = rng.choice(cells)
-        index = rng.randrange(2 * NODES)
-        operation, source = cell[index]
-        taken = {cell[index][1], cell[index ^ 1][1]}
-        free = [i for i in range(index // 2 + 2) if i not in taken]
-        if free and rng.random() < 0.5:
-            cell[index] = (operation, rng.choice(free))
-        else:
-            cell[index] = (rng.choice([o for o in KEPT if o != operation]), source)
-        return _to_arch(Genotype(*map(tuple, cells)))
+        if self.config.node_inputs in (None, "two") and len(set(self.operations.values())) == 1:
+            return self._exchange(genotype, rng)
+        places = [(cell, node) for cell in range(len(CELLS)) for node in range(NODES)]
+        for cell, node in rng.sample(places, len(places)):
+            if found := list(self.rule.change(genotype[cell][node], self._answers.sets[CELLS[cell]][node])):
+                return self._answers.write(_with_node(genotype, cell, node, rng.choice(found)))
+        raise ArchError(f"DartsSpace: {self.notation(arch)} has no neighbour.")
 
     def neighbours(self, arch: Arch) -> tuple[Arch, ...]:
-        """Return all results of one mutation: another operation, or the same one on another free input."""
-        found: dict[Arch, None] = {}
+        """Return all results of one mutation, in a fixed order."""
         genotype = self.genotype(arch)
-        for place, cell in enumerate(genotype):
-            for index, (operation, source) in enumerate(cell):
-                taken = {source, cell[index ^ 1][1]}
-                moved = [(operation, i) for i in range(index // 2 + 2) if i not in taken]
-                for pair in [*((o, source) for o in KEPT if o != operation), *moved]:
-                    cells = list(genotype)
-                    cells[place] = (*cell[:index], pair, *cell[index + 1 :])
-                    found[_to_arch(Genotype(*cells))] = None
-        return tuple(found)
+        found = [
+            self._answers.write(_with_node(genotype, cell, node, changed))
+            for cell, nodes in enumerate(genotype)
+            for node, pairs in enumerate(nodes)
+            for changed in self.rule.change(pairs, self._answers.sets[CELLS[cell]][node])
+        ]
+        return tuple(dict.fromkeys(found))
 
     def enumerate(self) -> Iterator[Arch]:
         """Yield every architecture once, in a fixed order; the last node of ``reduce`` changes fastest."""
-        answers = [
-            [
-                ((first, i), (second, j))
-                for i, j in itertools.combinations(range(node + 2), 2)
-                for first, second in itertools.product(KEPT, repeat=2)
-            ]
-            for node in range(NODES)
-        ]
-        for nodes in itertools.product(*answers, *answers):
-            pairs = tuple(itertools.chain(*nodes))
-            yield _to_arch(Genotype(pairs[: 2 * NODES], pairs[2 * NODES :]))
+        places = [sets for cell in CELLS for sets in self._answers.sets[cell]]
+
+        def walk(done: tuple[Pairs, ...]) -> Iterator[tuple[Pairs, ...]]:
+            if len(done) == len(places):
+                yield done
+                return
+            for node in self.rule.enumerate(places[len(done)]):
+                yield from walk((*done, node))
+
+        for nodes in walk(()):
+            yield self._answers.write(Genotype(nodes[:NODES], nodes[NODES:]))
 
     def validate(self, arch: Arch) -> None:
-        """Check that ``arch`` answers every choice, and that no chosen input has the operation ``none``.
+        """Check that ``arch`` answers every choice, and that every node adds as many operations as it may.
 
         Raises:
             ArchError: It does not; says which answer.
         """
         super().validate(arch)
         absent = [
-            edge_name(cell, node, source)
+            name
             for cell in CELLS
             for node in range(NODES)
             for source in arch[inputs_name(cell, node)]
-            if arch[edge_name(cell, node, source)] == ("none",)
+            if "none" in arch[name := edge_name(cell, node, source)] or not arch[name]
         ]
         if absent:
             raise ArchError(
                 f"architecture does not fit DartsSpace: chosen inputs have the operation 'none': "
                 f"{', '.join(absent)}. Choose another operation, or another input."
             )
+        for cell, nodes in zip(CELLS, self.genotype(arch), strict=True):
+            for node, pairs in enumerate(nodes):
+                check_node(f"architecture, {cell} cell", node, pairs, self.rule)
 
     def canonical(self, arch: Arch) -> Arch:
         """Reset the operations of edges that no node takes: they mean nothing."""
@@ -150,41 +139,27 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         for cell in CELLS:
             for node in range(NODES):
                 for source in set(sources(node)).difference(arch[inputs_name(cell, node)]):
-                    picks[edge_name(cell, node, source)] = ("none",)
+                    name = edge_name(cell, node, source)
+                    picks[name] = self._answers.untaken(name)
         return Arch(picks)
 
     def discretize(self, weights: Mapping[str, Sequence[float]]) -> Arch:
-        """Keep, per node, the two inputs whose best operation other than ``none`` weighs most.
+        """Read the nodes from option weights by the rule of the option `node_inputs`; never take ``none``.
 
         The weight of an input is that of its edge, if edges are weighted, times that of the operation
-        (DARTS, section 2.4; CDARTS with edge weights). The heavier input comes first, ties go to the earlier.
+        (DARTS, section 2.4; CDARTS with edge weights). The heavier comes first, ties go to the earlier.
 
         Args:
             weights: One number per option, by choice name. A choice left out counts as uniform.
         """
-        cells = []
-        for cell in CELLS:
-            pairs: list[Pair] = []
-            for node in range(NODES):
-                names = sources(node)
-                edges = weights.get(inputs_name(cell, node), [1.0] * len(names))
-                scored = []
-                for i, source in enumerate(names):
-                    values = weights.get(edge_name(cell, node, source), [1.0] * len(OPERATIONS))
-                    best = max(range(len(KEPT)), key=values.__getitem__)
-                    scored.append((edges[i] * values[best], i, KEPT[best]))
-                scored.sort(key=lambda s: (-s[0], s[1]))
-                pairs += [(operation, i) for _, i, operation in scored[:2]]
-            cells.append(tuple(pairs))
-        return _to_arch(Genotype(*cells))
+        return self._answers.write(self._answers.take(weights))
 
     def size(self) -> int:
-        """Return the number of architectures, about 1.08e18."""
-        per_cell = math.prod(math.comb(node + 2, 2) * len(KEPT) ** 2 for node in range(NODES))
-        return per_cell ** len(CELLS)
+        """Return the number of architectures; for DARTS about 1.08e18."""
+        return math.prod(self.rule.count(sets) for cell in CELLS for sets in self._answers.sets[cell])
 
     def parse(self, text: str) -> Arch:
-        """Read a published name, genotype text (DARTS, CDARTS), a CDARTS stage file, or choices as JSON.
+        """Read a published name, genotype text (DARTS, CDARTS, FairDARTS), a CDARTS stage file, or JSON.
 
         Raises:
             ArchError: Says which character, pair or name is wrong.
@@ -193,39 +168,34 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         if text.startswith("{"):
             return self._parse_json(text)
         if "(" in text:
-            return _to_arch(parse_genotype(text, KEPT))
+            return self._answers.write(parse_genotype(text, self._grammar))
         names = {name.lower(): name for name in (*PUBLISHED, *ALIASES)}
         name = names.get(text.lower())
         if name is None:
             raise ArchError(f"no published genotype {text!r}.{suggest(text, names.values())}")
-        return _to_arch(PUBLISHED[ALIASES.get(name, name)])
+        return self.parse(write_genotype(PUBLISHED[ALIASES.get(name, name)]))
 
     def notation(self, arch: Arch) -> str:
-        """Write the genotype in the flat form of DARTS."""
+        """Write the genotype in the flat form of DARTS, or with the node of each operation as FairDARTS."""
         return write_genotype(self.genotype(arch))
 
     def graphs(self, arch: Arch) -> tuple[Graph, ...]:
-        """Return both cells: inputs ``in0``, ``in1`` (the cells before), and nodes from 0 to 3."""
+        """Return both cells: inputs ``in0``, ``in1`` (the cells before), and nodes from 0 to 3.
+
+        A node that adds nothing has the operation ``none``.
+        """
         names = ("in0", "in1", *map(str, range(NODES)))
         out = Node("out", tuple(("", name) for name in names[2:]), "concat")
         found = []
-        for cell, pairs in zip(CELLS, self.genotype(arch), strict=True):
-            inputs = [(operation, names[i]) for operation, i in pairs]
-            nodes = (Node(names[n + 2], tuple(inputs[2 * n : 2 * n + 2])) for n in range(NODES))
-            found.append(Graph(f"{cell} cell", names[:2], (*nodes, out)))
+        for cell, nodes in zip(CELLS, self.genotype(arch), strict=True):
+            inputs = [tuple((o, names[i]) for o, i in pairs) or (("none", names[0]),) for pairs in nodes]
+            drawn = (Node(names[n + 2], pairs) for n, pairs in enumerate(inputs))
+            found.append(Graph(f"{cell} cell", names[:2], (*drawn, out)))
         return tuple(found)
 
     def genotype(self, arch: Arch) -> Genotype:
-        """Return the two cells as pairs of operation and input, in the order of the answers."""
-        cells = []
-        for cell in CELLS:
-            pairs = []
-            for node in range(NODES):
-                for source in arch[inputs_name(cell, node)]:
-                    operation = arch[edge_name(cell, node, source)][0]
-                    pairs.append((operation, sources(node).index(source)))
-            cells.append(tuple(pairs))
-        return Genotype(*cells)
+        """Return the two cells as pairs of operation and input by node, in the order of the answers."""
+        return self._answers.read(arch)
 
     def paths(self, arch: Arch) -> tuple[str, ...]:
         """Return the operations along every path through a cell, from one of its inputs to its output.
@@ -233,11 +203,10 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         A path names cell and input; it may end at every node, because the output joins them all.
         """
         found: list[str] = []
-        for cell, pairs in zip(CELLS, self.genotype(arch), strict=True):
+        for cell, nodes in zip(CELLS, self.genotype(arch), strict=True):
             states = [[f"{cell}/in0"], [f"{cell}/in1"]]
-            for node in range(NODES):
-                ends = pairs[2 * node : 2 * node + 2]
-                states.append([f"{path}>{operation}" for operation, i in ends for path in states[i]])
+            for pairs in nodes:
+                states.append([f"{path}>{operation}" for operation, i in pairs for path in states[i]])
             found += [path for node in states[2:] for path in node]
         return tuple(dict.fromkeys(found))
 
@@ -279,16 +248,27 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         except json.JSONDecodeError:
             return super().parse(text)  # words the error
         if data and all(str(key).isdecimal() for key in data):
-            return _to_arch(parse_stages(text, KEPT))
+            return self._answers.write(parse_stages(text, self._grammar))
         return super().parse(text)
 
+    def _exchange(self, genotype: Genotype, rng: Random) -> Arch:
+        """Change one operation, or move it to another input of its node, with equal chances."""
+        place = rng.choice(range(len(CELLS)))
+        index = rng.randrange(2 * NODES)
+        pairs = genotype[place][index // 2]
+        operation, source = pairs[index % 2]
+        operations = self._answers.sets[CELLS[place]][index // 2][source]
+        free = [i for i in range(index // 2 + 2) if i not in {i for _, i in pairs}]
+        others = [o for o in operations if o != operation]
+        if free and (not others or rng.random() < 0.5):
+            changed = (operation, rng.choice(free))
+        else:
+            changed = (rng.choice(others), source)
+        node = [changed if i == index % 2 else pair for i, pair in enumerate(pairs)]
+        return self._answers.write(_with_node(genotype, place, index // 2, tuple(node)))
 
-def _to_arch(genotype: Genotype) -> Arch:
-    picks: dict[str, str | Sequence[str]] = {}
-    for cell, pairs in zip(CELLS, genotype, strict=True):
-        for node in range(NODES):
-            names = sources(node)
-            chosen = {names[i]: operation for operation, i in pairs[2 * node : 2 * node + 2]}
-            picks[inputs_name(cell, node)] = tuple(chosen)
-            picks |= {edge_name(cell, node, source): chosen.get(source, "none") for source in names}
-    return Arch(picks)
+
+def _with_node(genotype: Genotype, cell: int, node: int, pairs: Pairs) -> Genotype:
+    cells = [list(nodes) for nodes in genotype]
+    cells[cell][node] = pairs
+    return Genotype(*map(tuple, cells))

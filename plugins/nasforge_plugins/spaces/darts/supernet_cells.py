@@ -1,13 +1,13 @@
 """Supernet cells computed by source state: work that the edges leaving a state share is done once.
 
-Every edge of a supernet has all eight operations, so the convolutions of equal shape that read one state run
-as one, with stacked channels; see `nasforge_plugins.kernels.folding` for how they end in a sum. Pools and the
-identity of all edges are one matrix product.
+Where all edges of a supernet have the same operations, the convolutions of equal shape that read one state
+run as one, with stacked channels; see `nasforge_plugins.kernels.folding` for how they end in a sum. Pools and
+the identity of all edges are one matrix product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -23,28 +23,41 @@ from nasforge_plugins.spaces.darts.cell import DartsCell, Edge
 from nasforge_plugins.spaces.darts.names import (
     CELLS,
     NODES,
-    OPERATIONS,
     edge_name,
     inputs_name,
     sources,
 )
 
-__all__ = ["MixedCells"]
+__all__ = ["MixedCells", "can_mix"]
 
 SOURCES = sources(NODES - 1)
 TARGETS = {source: tuple(n for n in range(NODES) if source in sources(n)) for source in SOURCES}
+TWICE = ("sep_conv_3x3", "sep_conv_5x5")
+THIN = ("dil_conv_3x3", "dil_conv_5x5")
 Scales = dict[str, Tensor]
+
+
+def can_mix(operations: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the supernet of these edges can be computed by source state.
+
+    Args:
+        operations: By name of an edge's choice.
+    """
+    sets = set(map(tuple, operations.values()))
+    names = sets.pop()
+    return not sets and "noise" not in names and any(name in names for name in (*TWICE, *THIN))
 
 
 class MixedCells:
     """Runs the cells of a supernet under one set of option weights.
 
     Args:
+        operations: Of each edge, the same for all.
         weights: Vectors by choice name; a missing one counts as ones.
     """
 
-    def __init__(self, weights: OptionWeights | None) -> None:
-        self.scales = {kind: _by_source(kind, weights or {}) for kind in CELLS}
+    def __init__(self, operations: Sequence[str], weights: OptionWeights | None) -> None:
+        self.scales = {kind: _by_source(kind, operations, weights or {}) for kind in CELLS}
         self.statistics = RunningStatistics()
 
     def __call__(self, cell: DartsCell, before: Tensor, previous: Tensor) -> Tensor:
@@ -93,11 +106,13 @@ class _Outgoing:
         b, c, *sides = state.shape
         self.shape = b, *(-(-side // stride) for side in sides), c
         self.state = state
-        self.plain = {
-            "max_pool_3x3": F.max_pool2d(state, 3, stride, 1),
-            "avg_pool_3x3": F.avg_pool2d(state, 3, stride, 1, count_include_pad=False),
-        }
-        if stride == 1:
+        self.names = edges[0].choice.options
+        self.plain = {}
+        if "max_pool_3x3" in self.names:
+            self.plain["max_pool_3x3"] = F.max_pool2d(state, 3, stride, 1)
+        if "avg_pool_3x3" in self.names:
+            self.plain["avg_pool_3x3"] = F.avg_pool2d(state, 3, stride, 1, count_include_pad=False)
+        if "skip_connect" in self.names and stride == 1:
             self.plain["skip_connect"] = state
 
     def run(self) -> Sequence[Tensor]:
@@ -114,21 +129,23 @@ class _Outgoing:
         if uses_batch(norms[0]):
             self.statistics.add(norms, mean, variance, total.shape[1])
         b, h, w, c = self.shape
-        if self.stride == 2:
+        if self.stride == 2 and "skip_connect" in self.names:
             total.add_(self.run_strided_skips())
         self.add_pools(total)
         return [row.view(b, h, w, c).permute(0, 3, 1, 2) for row in total.unbind()]
+
+    def present(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if name in self.names]
 
     def get_operations(self, name: str) -> list[nn.Module]:
         return [edge.options[name] for edge in self.edges]
 
     def get_convolutions(self) -> list[SeparableConv]:
         """Return the edges' convolutions in the order of `bundle`."""
-        three, five = (
-            [cast("nn.Sequential", op) for op in self.get_operations(f"sep_conv_{k}x{k}")] for k in (3, 5)
+        twice, thin = (
+            [op for name in self.present(some) for op in self.get_operations(name)] for some in (TWICE, THIN)
         )
-        thin = [*self.get_operations("dil_conv_3x3"), *self.get_operations("dil_conv_5x5")]
-        first, second = ([pair[i] for pair in (*three, *five)] for i in (0, 1))
+        first, second = ([cast("nn.Sequential", pair)[i] for pair in twice] for i in (0, 1))
         return cast("list[SeparableConv]", [*first, *thin, *second])
 
     def make_form(self, norms: Sequence[nn.BatchNorm2d]) -> BundleForm:
@@ -138,18 +155,17 @@ class _Outgoing:
                 torch.stack([cast("Tensor", getattr(norm, name)) for norm in norms])
                 for name in ("running_mean", "running_var")
             )
-        pairs, thin = BundlePath(self.stride, 1, True), BundlePath(self.stride, 2, False)
-        return BundleForm(len(self.edges), (pairs, pairs, thin, thin), norms[0].eps, cast("Any", running))
+        pairs = [BundlePath(self.stride, 1, True)] * len(self.present(TWICE))
+        thin = [BundlePath(self.stride, 2, False)] * len(self.present(THIN))
+        return BundleForm(len(self.edges), (*pairs, *thin), norms[0].eps, cast("Any", running))
 
     def make_affine(self, norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor | None, Tensor | None]:
         """Return scale and shift of the norms, times the factors of their operations."""
         factor = None
         if self.scale:
-            ones = torch.ones_like(self.scale["none"]).repeat(2)
-            closing = ("dil_conv_3x3", "dil_conv_5x5", "sep_conv_3x3", "sep_conv_5x5")
-            factor = (
-                torch.cat([ones, *(self.scale[name] for name in closing)]).to(self.state.dtype).unsqueeze(1)
-            )
+            opening = [torch.ones_like(self.scale[name]) for name in self.present(TWICE)]
+            closing = [self.scale[name] for name in self.present((*THIN, *TWICE))]
+            factor = torch.cat([*opening, *closing]).to(self.state.dtype).unsqueeze(1)
         if not norms[0].affine:
             return factor, None
         scale, shift = (torch.stack([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
@@ -168,7 +184,7 @@ class _Outgoing:
         """Add pools, and the identity where the side stays, to the maps of all edges."""
         count = len(self.edges)
         plain = dict(self.plain)
-        for name in ("max_pool_3x3", "avg_pool_3x3"):
+        for name in self.present(("max_pool_3x3", "avg_pool_3x3")):
             pools = self.get_operations(name)
             if isinstance(pools[0], nn.Sequential):
                 norms = [cast("nn.BatchNorm2d", cast("nn.Sequential", pool)[1]) for pool in pools]
@@ -212,7 +228,7 @@ def _normed_apart(image: Tensor, norms: Sequence[nn.BatchNorm2d], scale: Tensor 
     return (rows.unsqueeze(0) - mean.unsqueeze(1)) * factor.unsqueeze(1)
 
 
-def _by_source(kind: str, weights: OptionWeights) -> dict[str, Scales] | None:
+def _by_source(kind: str, operations: Sequence[str], weights: OptionWeights) -> dict[str, Scales] | None:
     """Return, by source and operation, edge weight times option weight for each outgoing edge."""
     rows = [(node, source) for source in SOURCES for node in TARGETS[source]]
     given = [cast("Tensor | None", weights.get(edge_name(kind, *row))) for row in rows]
@@ -220,15 +236,15 @@ def _by_source(kind: str, weights: OptionWeights) -> dict[str, Scales] | None:
     known = [w for w in (*given, *sums) if w is not None]
     if not known:
         return None
-    ones = known[0].new_ones(len(OPERATIONS))
+    ones, inputs = known[0].new_ones(len(operations)), known[0].new_ones(NODES + 1)
     table = torch.stack([ones if w is None else w for w in given])
     if any(w is not None for w in sums):
-        edges = torch.cat([ones[: n + 2] if w is None else w for n, w in enumerate(sums)])
+        edges = torch.cat([inputs[: n + 2] if w is None else w for n, w in enumerate(sums)])
         starts = [sum(m + 2 for m in range(node)) for node in range(NODES)]
         order = [starts[node] + sources(node).index(source) for node, source in rows]
         table = table * edges[torch.tensor(order, device=edges.device)].unsqueeze(1)
     parts = table.split([len(TARGETS[source]) for source in SOURCES])
     return {
-        source: dict(zip(OPERATIONS, part.unbind(1), strict=True))
+        source: dict(zip(operations, part.unbind(1), strict=True))
         for source, part in zip(SOURCES, parts, strict=True)
     }
