@@ -15,6 +15,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import C, Component
 from nasforge.errors import ArchError, suggest
 from nasforge.plugins import capability
+from nasforge.plugins.capabilities import CellTypes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
 __all__ = [
+    "CellTypes",
     "KnownCost",
     "NetworkSpace",
     "PartialChannels",

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from nasforge.arch import Choice
 from nasforge.errors import PluginError
 
-__all__ = ["Need", "capability", "describe_need", "kind_of", "known_capabilities", "missing_members"]
+__all__ = [
+    "CellTypes",
+    "Need",
+    "capability",
+    "describe_need",
+    "kind_of",
+    "known_capabilities",
+    "missing_members",
+]
 
 T = TypeVar("T", bound=type)
 
@@ -37,6 +46,19 @@ def capability(kind: str) -> Callable[[T], T]:
         return declared
 
     return declare
+
+
+@capability("space")
+@runtime_checkable
+class CellTypes(Protocol):
+    """A space of several types of cells, whose choices belong to one type each."""
+
+    def cell_of(self, choice: Choice) -> str:
+        """Return the type of cell that a choice belongs to, such as ``"normal"``.
+
+        Args:
+            choice: A choice of this space.
+        """
 
 
 def kind_of(need: Need) -> str:

@@ -241,6 +241,10 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             found += [path for node in states[2:] for path in node]
         return tuple(dict.fromkeys(found))
 
+    def cell_of(self, choice: Choice) -> str:
+        """Return ``"normal"`` or ``"reduce"``."""
+        return choice.name.partition("/")[0]
+
     def with_partial_channels(self, share: int) -> Self:
         """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
         return self.with_options(partial_channels=share)
