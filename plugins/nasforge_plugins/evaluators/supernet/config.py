@@ -34,8 +34,8 @@ class SupernetConfig(EvaluatorConfig):
     """Where the schedule ends."""
 
     schedule: Literal["linear", "cosine"] = "linear"
-    """The way from `lr` to `min_lr`: "linear" falls with every batch (published); "cosine" is half a cosine with
-    one value per epoch."""
+    """The way from `lr` to `min_lr`: "linear" falls with every batch (published); "cosine" is half a cosine
+    with one value per epoch."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of SGD. A weight moves only when its operation is part of the batch's architecture."""
