@@ -15,7 +15,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import C, Component
 from nasforge.errors import ArchError, suggest
 from nasforge.plugins import capability
-from nasforge.plugins.capabilities import CellTypes
+from nasforge.plugins.capabilities import CellTypes, ReducedNetworks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,7 @@ __all__ = [
     "NetworkSpace",
     "PartialChannels",
     "PlainNetworks",
+    "ReducedNetworks",
     "Scale",
     "SearchSpace",
     "TabularSpace",

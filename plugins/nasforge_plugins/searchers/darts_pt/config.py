@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
@@ -65,3 +65,12 @@ class DartsPtConfig(GradientConfig):
         if not isinstance(preset, str) or not isinstance(selection, Mapping):
             return data
         return {**data, "selection": {**PRESETS.get(preset, {}), **selection}}
+
+    @model_validator(mode="after")
+    def _check_selection(self) -> Self:
+        if self.stages.epochs:
+            raise ValueError(
+                f"stages.epochs = {list(self.stages.epochs)}: the selection needs a supernet with all of its "
+                "options; set epochs = []"
+            )
+        return self

@@ -261,6 +261,13 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             self.validate(arch)
         return DartsNetwork(self.config, self.choices, task, arch, scale)
 
+    def build_reduced(self, task: Task, kept: Mapping[str, Sequence[str]]) -> Network:
+        """Build the search network with only the kept options; see `ReducedNetworks`."""
+        from nasforge_plugins.spaces.darts.network import DartsNetwork
+
+        options = Arch({choice.name: kept.get(choice.name, choice.options) for choice in self.choices})
+        return DartsNetwork(self.config, self.choices, task, options, "search")
+
     def build_auxiliary(self, task: Task) -> tuple[nn.Module, int]:
         """Build the auxiliary classifier for training the final network.
 
