@@ -85,6 +85,18 @@ PUBLISHED = {
         "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
         "searcher.regularizers": {"beta_decay": 0.5},
     },
+    "drnas_nasbench201": {
+        "data": {"batch_size": 64, "arch_share": 0.5},
+        "space": {"search_channels": 16, "search_cells": 5},
+        "searcher": {"epochs": 100, "warmup_epochs": 0, "lr": 0.025, "min_lr": 1e-3, "arch_lr": 3e-4},
+        "searcher.stages": {"epochs": [], "keep": []},
+    },
+    "drnas_cifar10": {
+        "space": {"search_channels": 36, "search_cells": 20, "pool_batch_norm": True},
+        "searcher": {"epochs": 50, "warmup_epochs": 10, "lr": 0.1, "min_lr": 0.0, "arch_lr": 6e-4},
+        "searcher.stages": {"epochs": [25, 25], "partial_channels": [6, 4], "keep": [4]},
+        "searcher.relaxation": {"kind": "dirichlet"},
+    },
     "spos_cifar10": {
         "searcher": {"population": 50, "generations": 20, "parents": 10, "crossover": 0.5, "mutation": 0.1},
         "evaluator": {"schedule": "linear", "min_lr": 0, "label_smoothing": 0.1, "decay_norms": False},
@@ -120,6 +132,13 @@ def test_the_weight_of_beta_decay_reaches_that_of_its_paper():
         found = Regularizers(options.regularizers)(alpha, epoch)
         assert found.item() == pytest.approx(50 * epoch / 100 * mean, rel=1e-6)
     assert 50 * (options.epochs - 1) / 100 == 49.5
+
+
+def test_drnas_on_the_benchmark_has_progressive_stages_as_a_profile():
+    """ks = [4, 2], num_keeps = [5, 3], 50 epochs each, 10 of warm-up (train_search_progressive.py)."""
+    searcher = load("drnas_nasbench201", REGISTRY, profile="progressive").resolved()["searcher"]
+    assert searcher["stages"] == {"epochs": [50, 50], "partial_channels": [4, 2], "keep": [3]}
+    assert (searcher["epochs"], searcher["warmup_epochs"], searcher["lr"]) == (100, 10, 0.025)
 
 
 def test_evolution_has_a_profile_of_its_paper():

@@ -29,7 +29,7 @@ class NoEdges(TinySpace):
 
 def make(space=None, data=None, **options) -> DartsPt:
     torch.manual_seed(0)
-    searcher = DartsPt(DartsPtConfig(**{"epochs": 1, "tune_epochs": 1, **options}))
+    searcher = DartsPt(DartsPtConfig(**{"epochs": 1, "selection": {"epochs": 1}, **options}))
     searcher.setup(make_context(space=space or TinySpace(PluginConfig()), data=data))
     return searcher
 
@@ -58,7 +58,7 @@ WORTH = {
 
 @pytest.mark.parametrize("edges", ["sum", "mean", "learned"])
 def test_keeps_the_options_whose_removal_costs_most(edges, monkeypatch):
-    searcher = make(edge_weights=edges, tune_epochs=0)
+    searcher = make(edge_weights=edges, selection={"epochs": 0})
     worth = {**WORTH, "inputs": [3.0, 1.0, 2.0]}
     monkeypatch.setattr(searcher, "_measure", lambda weights: value_of(weights, worth))
     while not searcher.done:
@@ -102,7 +102,7 @@ def test_cells_are_decided_together_in_orders_of_their_own():
 
 
 def test_the_second_cell_is_scored_with_the_first_decided(monkeypatch):
-    searcher = make(darts_space(), tune_epochs=0)
+    searcher = make(darts_space(), selection={"epochs": 0})
     searcher.step()
     normal, _ = searcher.order[0]
     seen = []
@@ -151,13 +151,13 @@ def published_tuning(interval: int, edges: int, nodes: int) -> list[int]:
 
 @pytest.mark.parametrize("interval", [2, 5, 10])
 def test_tuning_is_that_of_the_published_loops(interval):
-    official = {"preset": "official", "tune_epochs": interval}
+    official = {"preset": "official", "selection": {"epochs": interval}}
     searcher = make(darts_space(), **official)
     found = [searcher._count_epochs(made) for made in range(len(searcher.order))]
     assert found == published_tuning(interval, 14, 3) == [interval] * 16 + [1]
     searcher = make(NoEdges(PluginConfig()), **official)
     assert [searcher._count_epochs(i) for i in range(3)] == published_tuning(interval, 3, 0)
-    searcher = make(NoEdges(PluginConfig()), tune_epochs=interval)
+    searcher = make(NoEdges(PluginConfig()), selection={"epochs": interval})
     assert [searcher._count_epochs(i) for i in range(3)] == [interval, interval, 1]
 
 
@@ -177,7 +177,7 @@ def test_selection_trains_on_with_a_fresh_optimiser_at_a_lower_constant_rate():
 
 def test_an_option_the_space_never_takes_gives_way_to_the_next(monkeypatch):
     space = darts_space()
-    searcher = make(space, tune_epochs=0)
+    searcher = make(space, selection={"epochs": 0})
     operation = next(c for c in space.choices if c.kind == "op")
     worth = [0.0] * len(operation.options)
     worth[operation.options.index("none")] = 9.0
@@ -272,9 +272,9 @@ def test_edges_are_removed_one_by_one_or_as_published(seed):
 
 def test_presets_decide_the_quirks_and_a_recipe_overrides_them():
     clean = DartsPtConfig().selection
-    assert (clean.restart_edges, clean.positional_ties, clean.early_last) == (False, False, False)
-    official = DartsPtConfig(preset="official", selection={"early_last": False}).selection
-    assert (official.restart_edges, official.positional_ties, official.early_last) == (True, True, False)
+    assert (clean.restart, clean.by_position, clean.early_end) == (False, False, False)
+    official = DartsPtConfig(preset="official", selection={"early_end": False}).selection
+    assert (official.restart, official.by_position, official.early_end) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -296,5 +296,5 @@ def test_the_criterion_and_ties(options, kept, monkeypatch):
 def test_the_published_defaults():
     """exp_scripts/darts-proj-sota.sh: 5 epochs a decision at a tenth of the first rate of the search."""
     config = DartsPtConfig()
-    assert (config.tune_epochs, config.selection.criterion) == (5, "accuracy")
-    assert math.isclose(config.tune_lr, config.lr / 10)
+    assert (config.selection.epochs, config.selection.criterion) == (5, "accuracy")
+    assert math.isclose(config.selection.lr, config.lr / 10)

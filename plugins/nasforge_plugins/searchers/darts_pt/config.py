@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
@@ -13,26 +13,36 @@ from nasforge_plugins.searchers.gradient.config import GradientConfig
 __all__ = ["PRESETS", "DartsPtConfig", "SelectionOptions"]
 
 PRESETS: Mapping[str, Mapping[str, bool]] = {
-    "clean": {"restart_edges": False, "positional_ties": False, "early_last": False},
-    "official": {"restart_edges": True, "positional_ties": True, "early_last": True},
+    "clean": {"restart": False, "by_position": False, "early_end": False},
+    "official": {"restart": True, "by_position": True, "early_end": True},
 }
 """Values that each preset fills into the sub-table `selection` where the recipe is silent."""
 
 
 class SelectionOptions(PluginConfig):
-    """How removals are compared, and the known quirks of the published code; the preset decides those."""
+    """Training between decisions, how removals are compared, and the known quirks of the published code.
+
+    The preset decides the quirks.
+    """
+
+    epochs: NonNegativeInt = 5
+    """Epochs that the supernet trains on after each step of the selection, but one after the last (the
+    published scripts: 5)."""
+
+    lr: PositiveFloat = 2.5e-3
+    """Learning rate of these epochs, constant: a tenth of the search's first one."""
 
     criterion: Literal["accuracy", "loss"] = "accuracy"
     """The score on the arch split that tells what a removal costs."""
 
-    restart_edges: bool = False
+    restart: bool = False
     """Judge each edge of a node with all other edges present, those already removed included (official)."""
 
-    positional_ties: bool = False
+    by_position: bool = False
     """Settle equal scores by position: the first operation is kept, the last edge removed (official). False
     compares the loss, or the accuracy if the loss is the criterion."""
 
-    early_last: bool = False
+    early_end: bool = False
     """In a space without choices of edges, make the last decision one epoch early (official)."""
 
 
@@ -42,19 +52,18 @@ class DartsPtConfig(GradientConfig):
     A step of the selection decides one choice in each type of cell.
     """
 
-    tune_epochs: NonNegativeInt = 5
-    """Epochs that the supernet trains on after each step of the selection, but one after the last (the
-    published scripts: 5)."""
-
-    tune_lr: PositiveFloat = 2.5e-3
-    """Learning rate of these epochs, constant: a tenth of the search's first one."""
+    moved_options: ClassVar[Mapping[str, str]] = {
+        **GradientConfig.moved_options,
+        "tune_epochs": "selection.epochs",
+        "tune_lr": "selection.lr",
+    }
 
     preset: Literal["clean", "official"] = "clean"
     """Defaults of the quirks: "official" selects as the published code does, "clean" as its authors
     describe."""
 
     selection: SelectionOptions = Field(default_factory=SelectionOptions)
-    """How removals are compared, and the known quirks of the published code."""
+    """Training between decisions, how removals are compared, and the known quirks of the published code."""
 
     @model_validator(mode="before")
     @classmethod

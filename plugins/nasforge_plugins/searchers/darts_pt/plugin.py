@@ -16,6 +16,6 @@ def nasforge_plugins() -> list[Plugin]:
             DartsPtConfig,
             "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
             needs=frozenset({"data", NetworkSpace}),
-            tiny={"epochs": 2, "tune_epochs": 1},
+            tiny={"epochs": 2, "selection": {"epochs": 1}},
         )
     ]

@@ -65,7 +65,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         if self.searching:
             return super().step()
         if not self.decided:
-            self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.tune_lr, cfg)
+            self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.selection.lr, cfg)
         made = self._decisions()
         costs = [
             self._decide_edges(choice) if choice.kind == "edge" else self._decide_operation(choice)
@@ -112,12 +112,12 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
 
     def _count_epochs(self, made: int) -> int:
         """Return the epochs after a step of the selection; the published code trains one after its last."""
-        cfg, left = self.config, len(self.order) - 1 - made
+        options, left = self.config.selection, len(self.order) - 1 - made
         if left == 0:
-            return min(1, cfg.tune_epochs)
+            return min(1, options.epochs)
         has_edges = any(choice.kind == "edge" for together in self.order for choice in together)
-        early = cfg.selection.early_last and left == 1 and not has_edges
-        return max(0, cfg.tune_epochs - early)
+        early = options.early_end and left == 1 and not has_edges
+        return max(0, options.epochs - early)
 
     def _decide_operation(self, choice: Choice) -> float:
         """Keep the option without which the supernet is worst."""
@@ -139,7 +139,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
             return self._compared(*self._score({choice.name: _without(count, removed)}))
 
         gone = least_missed_edges(
-            count, choice.k, score, restart=options.restart_edges, last_first=options.positional_ties
+            count, choice.k, score, restart=options.restart, last_first=options.by_position
         )
         self.decided[choice.name] = self.ranks[choice.name] = _without(count, gone)
         return whole - self._score({})[0]
@@ -148,7 +148,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Return what decides, higher being better: the criterion, then the other measure for ties."""
         by_loss = self.config.selection.criterion == "loss"
         score = (-loss, accuracy) if by_loss else (accuracy, -loss)
-        return score[:1] if self.config.selection.positional_ties else score
+        return score[:1] if self.config.selection.by_position else score
 
     def _weighed(self, name: str, mask: Sequence[float]) -> Tensor:
         """Return a decided choice's weights; averaged edges keep theirs, learned ones are averaged."""
