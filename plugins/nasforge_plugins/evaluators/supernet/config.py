@@ -59,7 +59,7 @@ class SupernetConfig(EvaluatorConfig):
 
     recalibration_images: PositiveInt = 20_000
     """How many training images "recalibrate" measures on, in whole batches (the paper: 20,000, the published
-    code: 25,600); all of split `weights` if it has fewer. Fewer cost less and rank worse."""
+    code: 25,600); all of split `weights` if it has fewer. Most of the cost of an evaluation."""
 
     weights: str = ""
     """Folder of a run whose search trained a supernet with this evaluator: its weights are used, and none are
