@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from nasforge.errors import RecipeError, RunError
-from nasforge.nn import ChoiceBlock, copy_shared
+from nasforge.nn import ArchParameters, ChoiceBlock, Dirichlet, copy_shared
 from nasforge.plugins import Registry
 from nasforge.recipe import check
 from nasforge.testing import Partners, checks_for
@@ -251,3 +251,46 @@ def test_channels_and_weights_are_copied_by_name():
     small, whole = space.build_reduced(task, kept), space.build(task, scale="search")
     assert small.state_dict().keys() < whole.state_dict().keys()
     copy_shared(small, whole)
+
+
+def published_genotype(
+    rows: dict[tuple[str, int, str], list[float]],
+) -> dict[tuple[str, int], dict[str, int]]:
+    """Return the inputs and operations of every node by `genotype` of DARTS-space/model_search.py.
+
+    Args:
+        rows: Parameters by cell, node and source, without the one of ``none``, which that space lacks.
+    """
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    for cell, node in dict.fromkeys((cell, node) for cell, node, _ in rows):
+        edges = {source: values for (c, n, source), values in rows.items() if (c, n) == (cell, node)}
+        shares = {}
+        for source, values in edges.items():
+            weights = [math.exp(v) for v in values]
+            shares[source] = (max(weights) / sum(weights), values.index(max(values)))
+        best = sorted(shares, key=lambda source: -shares[source][0])[:2]
+        found[cell, node] = {source: shares[source][1] for source in best}
+    return found
+
+
+def test_genotypes_are_derived_as_published():
+    """100 random sets of parameters of deviation 0.2; the means of the distributions derive other cells."""
+    space, differs = space_of("darts"), 0
+    operations = [c for c in space.choices if c.kind == "op"]
+    for seed in range(100):
+        torch.manual_seed(seed)
+        alpha = ArchParameters(operations, 0.2, Dirichlet())
+        for choice in operations:  # seven operations: `none` weighs nothing, and no architecture takes it
+            alpha.logits[choice.name].data[choice.options.index("none")] = -1e3
+        derived = space.discretize(alpha.as_lists())
+        rows = {}
+        for choice in operations:
+            cell, node, source = choice.name.split("/")
+            rows[cell, int(node[-1]), source] = alpha.logits[choice.name].tolist()[:-1]
+        for (cell, node), inputs in published_genotype(rows).items():
+            assert set(derived[f"{cell}/node{node}/inputs"]) == set(inputs)
+            for source, index in inputs.items():
+                assert derived[f"{cell}/node{node}/{source}"] == (operations[0].options[index],)
+        means = {name: weights.tolist() for name, weights in alpha.mean().items()}
+        differs += space.discretize(means) != derived
+    assert differs > 20
