@@ -1,11 +1,12 @@
 """Rank correlation of a supernet's scores with the accuracies of NAS-Bench-201.
 
-    python benchmarks/supernet_ranks.py RUN [--architectures 200] [--seed 0] [--out FILE]
+    python benchmarks/supernet_ranks.py RUN [--architectures 200] [--images N] [--seed 0] [--out FILE]
 
 RUN is the folder of a search in the space ``nasbench201`` whose evaluator was ``supernet``. Random
-architectures are scored with its weights, on its held-out images, once for every batch-norm policy. Their
-ranks are compared with the 200-epoch validation accuracy on CIFAR-10 in the table inside nasforge. Finished
-scores are lines of FILE, so a second call goes on where the first one stopped.
+architectures are scored with its weights, on its held-out images, once for every batch-norm policy;
+"recalibrate" reads N images, by default as many as in the run. The ranks are compared with the 200-epoch
+validation accuracy on CIFAR-10 in the table inside nasforge. Finished scores are lines of FILE, so a second
+call goes on where the first one stopped.
 """
 
 import argparse
@@ -34,9 +35,11 @@ NORMS = ("recalibrate", "batch", "inherited")
 
 
 @contextmanager
-def evaluator(run: Path, norm: str) -> Iterator[Evaluator[Any]]:
+def evaluator(run: Path, norm: str, images: int | None) -> Iterator[Evaluator[Any]]:
     resolved = json.loads((run / "resolved.json").read_text())
     resolved["evaluator"] |= {"norm": norm, "weights": str(run)}
+    if images is not None:
+        resolved["evaluator"]["recalibration_images"] = images
     recipe = check(resolved, Registry.discover(), source=str(run))
     runtime = Runtime.of(recipe.run, "cpu")
     torch.set_num_threads(recipe.run.threads or torch.get_num_threads())
@@ -44,14 +47,16 @@ def evaluator(run: Path, norm: str) -> Iterator[Evaluator[Any]]:
         yield Assembly(recipe, RunFolder(Path(scratch)), runtime, Observer()).search_evaluator()
 
 
-def collect(run: Path, norm: str, count: int, seed: int, out: Path) -> list[dict[str, Any]]:
-    mine = {"run": str(run), "norm": norm}
+def collect(
+    run: Path, norm: str, images: int | None, count: int, seed: int, out: Path
+) -> list[dict[str, Any]]:
+    mine = {"run": str(run), "norm": norm, "images": images}
     rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     known = {row["arch"]: row for row in rows if mine.items() <= row.items()}
     table, rng = load("nasbench201"), Random(seed)
     accuracies = table.accuracy("cifar10", "valid", 200)
     chosen: dict[str, dict[str, Any]] = {}
-    with evaluator(run, norm) as scorer:
+    with evaluator(run, norm, images) as scorer:
         space: Any = scorer.ctx.space
         while len(chosen) < count:
             arch = space.sample(rng)
@@ -86,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--architectures", type=int, default=200)
+    parser.add_argument("--images", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("supernet_ranks.jsonl"))
     options = parser.parse_args()
@@ -94,7 +100,7 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for norm in NORMS:
-        rows = collect(options.run, norm, options.architectures, options.seed, options.out)
+        rows = collect(options.run, norm, options.images, options.architectures, options.seed, options.out)
         lines.append(line_of(norm, rows))
     print("\n".join(lines))
 

@@ -72,6 +72,14 @@ class PluginConfig(BaseModel):
         """Return the options as plain JSON data, defaults included."""
         return self.model_dump(mode="json")
 
+    def option_needs(self) -> Mapping[str, type]:
+        """Return the capabilities that other plugins must have because of single options. Default: none.
+
+        Returns:
+            Capabilities (see `nasforge.plugins.capability`) by option; that of a sub-table has a dotted name.
+        """
+        return {}
+
     @classmethod
     def with_defaults(cls, name: str, doc: str, defaults: Mapping[str, Any]) -> type[Self]:
         """Derive a class that has the same options with other defaults.

@@ -15,6 +15,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import C, Component
 from nasforge.errors import ArchError, suggest
 from nasforge.plugins import capability
+from nasforge.plugins.capabilities import CellTypes, ReducedNetworks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
 __all__ = [
+    "CellTypes",
     "KnownCost",
     "NetworkSpace",
     "PartialChannels",
     "PlainNetworks",
+    "ReducedNetworks",
     "Scale",
     "SearchSpace",
     "TabularSpace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Logits = Mapping[str, Tensor]
+
+W = TypeVar("W", Tensor, Tensor | int)
 
 
 class Relaxation(ABC):
@@ -51,6 +54,14 @@ class Relaxation(ABC):
             logits: Per choice, shape ``(options,)``, float32.
         """
         return dict(self.mean(logits))
+
+    def strengths(self, logits: Logits) -> dict[str, Tensor]:
+        """Return the numbers that an architecture is derived from. Default: `mean`.
+
+        Args:
+            logits: Per choice, shape ``(options,)``, float32.
+        """
+        return self.mean(logits)
 
 
 class Softmax(Relaxation):
@@ -120,8 +131,17 @@ class Dirichlet(Relaxation):
             for name, values in self._concentrations(logits).items()
         }
 
+    def strengths(self, logits: Logits) -> dict[str, Tensor]:
+        """Return the softmax of every choice: the published code derives from it, not from the mean."""
+        return {name: values.softmax(0) for name, values in logits.items()}
+
     def _concentrations(self, logits: Logits) -> dict[str, Tensor]:
-        return {name: (F.elu(values) + 1.0).clamp_min(self.smallest) for name, values in logits.items()}
+        return {name: self.concentration(values) for name, values in logits.items()}
+
+    @classmethod
+    def concentration(cls, logits: Tensor) -> Tensor:
+        """Return the parameters of the Dirichlet distribution of a choice, ``(options,)``."""
+        return (F.elu(logits) + 1.0).clamp_min(cls.smallest)
 
 
 class Sigmoid(Relaxation):
@@ -144,6 +164,12 @@ class ArchParameters(nn.Module):
         choices: The choices to relax.
         std: Deviation of the normal distribution the logits start from.
         relaxation: The default is DARTS' softmax.
+
+    Attributes:
+        logits: Shape ``(options,)`` by choice name.
+        relaxation: How the logits of operations become option weights.
+        kept: Which options of a choice have not been pruned, ``(options,)`` of bool by choice name. Choices
+            that are not in it have all of theirs.
     """
 
     def __init__(
@@ -153,6 +179,7 @@ class ArchParameters(nn.Module):
         choices = tuple(choices)
         self.logits = nn.ParameterDict({c.name: std * torch.randn(len(c.options)) for c in choices})
         self.relaxation = relaxation or Softmax()
+        self.kept: dict[str, Tensor] = {}
         self._edges = frozenset(c.name for c in choices if c.kind == "edge")
 
     def operation_logits(self) -> dict[str, Tensor]:
@@ -162,17 +189,35 @@ class ArchParameters(nn.Module):
     def weights(self) -> dict[str, Tensor | int]:
         """Return what a network runs with, differentiable; see `Relaxation.weights`."""
         drawn = self.relaxation.weights(self.operation_logits())
-        return {**self._edge_weights(), **drawn}
+        return {**self._edge_weights(), **{name: self._masked(name, w) for name, w in drawn.items()}}
 
     def mean(self) -> dict[str, Tensor]:
         """Return option weights without noise, differentiable, in float32."""
-        mean = {**self._edge_weights(), **self.relaxation.mean(self.operation_logits())}
-        return {name: mean[name] for name in self.logits}
+        return self._complete(self.relaxation.mean(self.operation_logits()))
 
     @torch.no_grad()
     def as_lists(self) -> dict[str, list[float]]:
-        """Return `mean` as plain numbers, for `SearchSpace.discretize`."""
-        return {name: weights.tolist() for name, weights in self.mean().items()}
+        """Return what `SearchSpace.discretize` reads: `Relaxation.strengths` as plain numbers."""
+        strengths = self._complete(self.relaxation.strengths(self.operation_logits()))
+        return {name: weights.tolist() for name, weights in strengths.items()}
+
+    @torch.no_grad()
+    def prune(self, count: int) -> None:
+        """Keep the ``count`` options of the largest logits of every choice of operations.
+
+        Their logits stay as they are, those of pruned options become 0 (DrNAS, utils.py). The weights of kept
+        options are scaled to add up to 1, where those of all options do; pruned options weigh nothing.
+
+        Args:
+            count: Choices that have no more options keep all of them.
+        """
+        for name, values in self.logits.items():
+            if name in self._edges or values.numel() <= count:
+                continue
+            still = self.kept.get(name, torch.ones_like(values, dtype=torch.bool))
+            best = values.masked_fill(~still, -torch.inf).topk(count).indices
+            self.kept[name] = torch.zeros_like(still).index_fill_(0, best, True)
+            values.masked_fill_(~self.kept[name], 0.0)
 
     @torch.no_grad()
     def entropy(self) -> float:
@@ -196,6 +241,18 @@ class ArchParameters(nn.Module):
         if self.relaxation.simplex:
             return mean
         return {name: w if name in self._edges else w / w.sum() for name, w in mean.items()}
+
+    def _complete(self, operations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return masked weights of operations and those of edges, in the order of the choices."""
+        masked = {name: self._masked(name, weights) for name, weights in operations.items()}
+        found = {**self._edge_weights(), **masked}
+        return {name: found[name] for name in self.logits}
+
+    def _masked(self, name: str, weights: W) -> W:
+        if name not in self.kept or not isinstance(weights, Tensor):
+            return weights
+        masked = weights.masked_fill(~self.kept[name], 0.0)
+        return masked / masked.sum().clamp_min(1e-12) if self.relaxation.simplex else masked
 
     def _edge_weights(self) -> dict[str, Tensor]:
         return {

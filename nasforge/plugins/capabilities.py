@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
+from nasforge.arch import Choice
 from nasforge.errors import PluginError
 
-__all__ = ["Need", "capability", "describe_need", "kind_of", "known_capabilities", "missing_members"]
+if TYPE_CHECKING:
+    from nasforge.nn.output import Network
+    from nasforge.space import Task
+
+__all__ = [
+    "CellTypes",
+    "Need",
+    "ReducedNetworks",
+    "capability",
+    "describe_need",
+    "kind_of",
+    "known_capabilities",
+    "missing_members",
+]
 
 T = TypeVar("T", bound=type)
 
@@ -37,6 +51,36 @@ def capability(kind: str) -> Callable[[T], T]:
         return declared
 
     return declare
+
+
+@capability("space")
+@runtime_checkable
+class CellTypes(Protocol):
+    """A space of several types of cells, whose choices belong to one type each."""
+
+    def cell_of(self, choice: Choice) -> str:
+        """Return the type of cell that a choice belongs to, such as ``"normal"``.
+
+        Args:
+            choice: A choice of this space.
+        """
+
+
+@capability("space")
+@runtime_checkable
+class ReducedNetworks(Protocol):
+    """A space whose supernets can be built with a part of their options, for searches that prune."""
+
+    def build_reduced(self, task: Task, kept: Mapping[str, Sequence[str]]) -> Network:
+        """Build the search network with only the kept options of each choice.
+
+        It takes option weights of the same shapes as the whole supernet; those of options that it lacks count
+        as 0. Its parameters have the names that they have in the supernet.
+
+        Args:
+            task: Input and output sizes.
+            kept: Names of options by choice name; a choice that is left out has all of its options.
+        """
 
 
 def kind_of(need: Need) -> str:

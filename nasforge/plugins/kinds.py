@@ -77,6 +77,7 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
             capability_checks={
                 "nasforge.space:NetworkSpace": "nasforge.testing.networks:CHECKS",
                 "nasforge.space:KnownCost": "nasforge.testing.networks:COST_CHECKS",
+                "nasforge.space:ReducedNetworks": "nasforge.testing.reduced:CHECKS",
             },
         ),
         "searcher": KindInfo(

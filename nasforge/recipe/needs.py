@@ -9,8 +9,9 @@ from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.capabilities import describe_need, kind_of
 from nasforge.plugins.kinds import TABLES, inner_tables
 from nasforge.recipe.draft import Draft
+from nasforge.recipe.part import Part
 
-__all__ = ["REQUIRED", "check_needs"]
+__all__ = ["REQUIRED", "check_needs", "check_option_needs"]
 
 REQUIRED = ("space", "searcher")
 """The tables that every recipe has."""
@@ -49,3 +50,22 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
                 other = plugins[needed].name
                 lacks = f"{plugin.name!r} needs a {describe_need(need)}, which {other!r} lacks."
                 draft.say((*needed.split("."), "use"), lacks + suggest("", able))
+
+
+def check_option_needs(draft: Draft, parts: Mapping[str, Part], registry: Registry) -> None:
+    """Note in the draft which options need a capability that the plugin beside them lacks.
+
+    Args:
+        draft: The tables.
+        parts: The plugins with valid options, by table.
+        registry: The plugins there are.
+    """
+    for table, part in parts.items():
+        for option, capability in part.config.option_needs().items():
+            kind = kind_of(capability)
+            if kind not in parts or capability in parts[kind].plugin.provides:
+                continue
+            able = [plugin.name for plugin in registry.of(kind) if capability in plugin.provides]
+            lacks = f"needs a {describe_need(capability)}, which {parts[kind].plugin.name!r} lacks."
+            fix = f" Leave this option out, or use another {kind}.{suggest('', able)}"
+            draft.say((*table.split("."), *option.split(".")), lacks + fix)

@@ -19,7 +19,7 @@ from nasforge.recipe.conventions import follow_conventions
 from nasforge.recipe.draft import TOP_TABLES, Draft
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
-from nasforge.recipe.needs import REQUIRED, check_needs
+from nasforge.recipe.needs import REQUIRED, check_needs, check_option_needs
 from nasforge.recipe.objectives import check_objectives
 from nasforge.recipe.observer_tables import read_observers
 from nasforge.recipe.options import check_options
@@ -191,6 +191,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     check_needs(draft, plugins, registry)
     if "searcher" in parts:
         check_confirm(draft, "searcher", parts["searcher"].config, plugins, registry)
+    check_option_needs(draft, parts, registry)
     if isinstance(run, RunConfig):
         check_workers(draft, run, plugins, registry)
     if (

@@ -136,7 +136,8 @@ def test_show_prints_needs_defaults_and_types(capsys):
     assert guard["type"] == "table"
     assert (guard["options"][0]["name"], guard["options"][0]["default"]) == ("policy", "off")
     report = json.loads(answer(capsys, "plugins", "show", "darts", "--kind", "space", "--json"))
-    assert report["provides"] == ["NetworkSpace", "PartialChannels", "PlainNetworks"]
+    capabilities = ["CellTypes", "NetworkSpace", "PartialChannels", "PlainNetworks", "ReducedNetworks"]
+    assert report["provides"] == capabilities
     cells = next(option for option in report["options"] if option["name"] == "cells")
     assert (cells["default"], cells["required"]) == (20, False)
     assert cells["type"].startswith("whole number")

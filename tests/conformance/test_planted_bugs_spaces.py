@@ -7,7 +7,7 @@ from torch import nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, Output
-from nasforge.space import KnownCost, NetworkSpace, Task
+from nasforge.space import KnownCost, NetworkSpace, ReducedNetworks, Task
 from nasforge.testing.parts import TinySpace
 from support.planting import assert_caught, assert_sound, plugin_of
 
@@ -277,3 +277,29 @@ def test_a_cost_that_is_not_what_is_measured():
 
 def test_the_networks_without_bugs_are_sound():
     assert_sound(plugin_of("space", Blocks, **SUPERNET))
+
+
+class Reduces(Blocks):
+    def build_reduced(self, task, kept):
+        return Net(self, task, {c.name: kept.get(c.name, c.options) for c in self.choices}, "search")
+
+
+class ReducesNothing(Blocks):
+    def build_reduced(self, task, kept):
+        return Net(self, task, None, "search")
+
+
+class RunsReducedAlone(Reduces):
+    def mix(self, block, x, weights):
+        whole = len(block.options) == len(block.choice.options)
+        return block(x, weights if whole else None)
+
+
+REDUCED = {"provides": frozenset({NetworkSpace, ReducedNetworks})}
+
+
+def test_networks_without_some_options():
+    assert_sound(plugin_of("space", Reduces, **REDUCED))
+    name = "reduced_networks_compute_the_same"
+    assert_caught(plugin_of("space", ReducesNothing, **REDUCED), name, "all modules of the supernet")
+    assert_caught(plugin_of("space", RunsReducedAlone, **REDUCED), name, "gives other logits")

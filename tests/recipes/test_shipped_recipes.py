@@ -1,13 +1,18 @@
 """Every recipe that ships is valid in every profile, and its smoke profile runs."""
 
+import math
 from functools import reduce
 from operator import getitem
 
 import pytest
+import torch
 
 import nasforge
+from nasforge.arch import Choice
+from nasforge.nn import ArchParameters
 from nasforge.plugins import Registry
 from nasforge.recipe import load, shipped_recipes
+from nasforge_plugins.searchers.gradient.penalties import Regularizers
 
 REGISTRY = Registry.discover()
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
@@ -74,6 +79,28 @@ PUBLISHED = {
         "distiller": {"loss": "kl", "freeze_heads": False},
         "train": {"epochs": 250, "lr": 0.5, "weight_decay": 3e-5, "label_smoothing": 0.1, "warmup_epochs": 5},
     },
+    "beta_darts_nasbench201": {
+        "data": {"batch_size": 64, "arch_share": 0.5},
+        "space": {"search_channels": 16, "search_cells": 5},
+        "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
+        "searcher.regularizers": {"beta_decay": 0.5},
+    },
+    "drnas_nasbench201": {
+        "data": {"batch_size": 64, "arch_share": 0.5},
+        "space": {"search_channels": 16, "search_cells": 5},
+        "searcher": {"epochs": 100, "warmup_epochs": 0, "lr": 0.025, "min_lr": 1e-3, "arch_lr": 3e-4},
+        "searcher.stages": {"epochs": [], "keep": []},
+    },
+    "drnas_cifar10": {
+        "space": {"search_channels": 36, "search_cells": 20, "pool_batch_norm": True},
+        "searcher": {"epochs": 50, "warmup_epochs": 10, "lr": 0.1, "min_lr": 0.0, "arch_lr": 6e-4},
+        "searcher.stages": {"epochs": [25, 25], "partial_channels": [6, 4], "keep": [4]},
+        "searcher.relaxation": {"kind": "dirichlet"},
+    },
+    "spos_cifar10": {
+        "searcher": {"population": 50, "generations": 20, "parents": 10, "crossover": 0.5, "mutation": 0.1},
+        "evaluator": {"schedule": "linear", "min_lr": 0, "label_smoothing": 0.1, "decay_norms": False},
+    },
 }
 
 
@@ -83,6 +110,41 @@ def test_published_settings_are_in_the_recipe(name):
     for table, options in PUBLISHED[name].items():
         found = reduce(getitem, table.split("."), resolved)
         assert {key: found[key] for key in options} == options
+
+
+@pytest.mark.parametrize("name", ["spos_cifar10", "spos_nasbench201"])
+def test_recalibration_is_cheap_in_small_profiles_alone(name):
+    evaluator = load(name, REGISTRY).resolved()["evaluator"]
+    assert (evaluator["norm"], evaluator["recalibration_images"]) == ("recalibrate", 20_000)
+    for profile in ("cpu", "smoke"):
+        assert load(name, REGISTRY, profile=profile).resolved()["evaluator"]["recalibration_images"] <= 1024
+
+
+def test_the_weight_of_beta_decay_reaches_that_of_its_paper():
+    """weights = 0 + 50 * epoch / 100 (optimizers/darts/architect.py), for epochs 0 to 99."""
+    options = load("beta_darts_nasbench201", REGISTRY).parts["searcher"].config
+    logits = {name: torch.randn(5, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
+    alpha = ArchParameters([Choice(name, tuple("vwxyz")) for name in logits])
+    for name, values in logits.items():
+        alpha.logits[name].data.copy_(values)
+    mean = sum(math.log(sum(math.exp(v) for v in values.tolist())) for values in logits.values()) / 2
+    for epoch in (0, 1, 50, options.epochs - 1):
+        found = Regularizers(options.regularizers)(alpha, epoch)
+        assert found.item() == pytest.approx(50 * epoch / 100 * mean, rel=1e-6)
+    assert 50 * (options.epochs - 1) / 100 == 49.5
+
+
+def test_drnas_on_the_benchmark_has_progressive_stages_as_a_profile():
+    """ks = [4, 2], num_keeps = [5, 3], 50 epochs each, 10 of warm-up (train_search_progressive.py)."""
+    searcher = load("drnas_nasbench201", REGISTRY, profile="progressive").resolved()["searcher"]
+    assert searcher["stages"] == {"epochs": [50, 50], "partial_channels": [4, 2], "keep": [3]}
+    assert (searcher["epochs"], searcher["warmup_epochs"], searcher["lr"]) == (100, 10, 0.025)
+
+
+def test_evolution_has_a_profile_of_its_paper():
+    """Real et al., AAAI 2019, section 3: a population of 100, samples of 25."""
+    searcher = load("search_nasbench201_table", REGISTRY, profile="paper").resolved()["searcher"]
+    assert (searcher["population"], searcher["tournament"]) == (100, 25)
 
 
 def test_the_official_profile_turns_every_quirk_on():

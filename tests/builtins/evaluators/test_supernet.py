@@ -58,11 +58,21 @@ def test_recalibration_averages_over_batches():
     assert not norm.training
 
 
+def test_recalibration_reads_as_many_images_as_asked_for(tmp_path):
+    """The paper: 20,000 training images; whole batches, and never more than there are."""
+    assert SupernetConfig().recalibration_images == 20_000
+    for asked, read in ((1, 8), (16, 16), (17, 24), (20_000, 24)):
+        data = TinyData()
+        evaluator = made(tmp_path / str(asked), data, recalibration_images=asked)
+        assert sum(len(images) for images in evaluator._training_images()) == read
+
+
 @pytest.mark.parametrize("space", [TinySpace, EdgeSpace])
 def test_a_batch_moves_only_the_weights_of_its_architecture(space, tmp_path):
     made_space = space(PluginConfig())
     ctx = context(tmp_path, stage="search", space=made_space)
-    training = SupernetTraining(SupernetConfig(weight_decay=0.1), ctx, made_space)
+    config = SupernetConfig(weight_decay=0.1, decay_norms=True)  # a bias before a norm has no other gradient
+    training = SupernetTraining(config, ctx, made_space)
     generator = torch.Generator().manual_seed(1)
     images, labels = torch.randn(6, 3, 8, 8, generator=generator), torch.arange(6) % 3
     moved_once = set()
@@ -218,7 +228,7 @@ def test_supernets_that_cannot_be_used_are_refused(tmp_path):
 @pytest.mark.parametrize("plugin", SPACES, ids=lambda plugin: plugin.name)
 def test_every_space_can_be_searched(plugin, norm, tmp_path):
     space = plugin.load()(plugin.config(**plugin.tiny))
-    evaluator = made(tmp_path, space=space, norm=norm, epochs=1, recalibration_batches=2)
+    evaluator = made(tmp_path, space=space, norm=norm, epochs=1, recalibration_images=16)
     for seed in range(2):
         result = evaluator.evaluate(space.sample(Random(seed)))
         assert 0.0 <= result.score <= 100.0

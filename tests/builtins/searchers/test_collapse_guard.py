@@ -176,7 +176,7 @@ def test_every_searcher_ends_early_and_resumes_exactly(name, policy):
     plugin = REGISTRY.get("searcher", name)
     options = {**plugin.tiny, "guard": {"policy": policy, **SUDDEN}}
     options |= {"iterations": 6} if name == "cdarts" else {"epochs": 2 if name == "darts-pt" else 6}
-    options |= {"warmup_epochs": 0, **({"tune_epochs": 0} if name == "darts-pt" else {})}
+    options |= {"warmup_epochs": 0, **({"selection": {"epochs": 0}} if name == "darts-pt" else {})}
     checks = {check.name: check for check in checks_for(plugin, options=options)}
     checks["resuming_equals_not_stopping"]()
     checks["best_is_valid_after_every_step"]()
@@ -206,7 +206,8 @@ def test_a_search_returns_the_architecture_it_goes_back_to(name):
 
 @pytest.mark.filterwarnings("ignore:collapse after step")
 def test_perturbation_based_selection_goes_on_behind_a_stopped_search():
-    searcher = make("darts-pt", epochs=6, warmup_epochs=0, tune_epochs=0, guard={"policy": "stop", **SUDDEN})
+    guard = {"policy": "stop", **SUDDEN}
+    searcher = make("darts-pt", epochs=6, warmup_epochs=0, selection={"epochs": 0}, guard=guard)
     while searcher.searching:
         searcher.step()
     assert searcher.epoch < 6

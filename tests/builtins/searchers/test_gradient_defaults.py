@@ -43,7 +43,7 @@ PUBLISHED = {
     },
     "sdarts": {"perturbation.kind": "random", "perturbation.epsilon": (0.03, 0.3), "perturbation.steps": 7},
     "beta-darts": {"regularizers.beta_decay": 0.5},
-    "darts-pt": {"epochs": 50, "tune_lr": 2.5e-3, "tune_epochs": 5},
+    "darts-pt": {"epochs": 50, "selection.lr": 2.5e-3, "selection.epochs": 5},
 }
 
 

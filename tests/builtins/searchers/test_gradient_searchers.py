@@ -73,7 +73,7 @@ def test_searches_every_space_and_resumes_exactly(name, space):
     options = {"epochs": 2, "warmup_epochs": 0, "partial_channels": 2 if name == "pc-darts" else 1}
     partners = Partners(space=lambda: tiny_space(space))
     if name == "darts-pt":  # as many steps as the kit looks at, two of them decisions
-        options |= {"epochs": 1, "tune_epochs": 1}
+        options |= {"epochs": 1, "selection": {"epochs": 1}}
     checks = {check.name: check for check in checks_for(plugin, options=options, partners=partners)}
     checks["resuming_equals_not_stopping"]()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -12,7 +13,13 @@ __all__ = ["SupernetConfig"]
 
 
 class SupernetConfig(EvaluatorConfig):
-    """How the supernet is trained, and how an architecture is scored with its weights."""
+    """How the supernet is trained, and how an architecture is scored with its weights.
+
+    Schedule, label smoothing, decay of weights alone and recalibration are those of Guo et al. (ECCV 2020),
+    who train 120 epochs of ImageNet in batches of 1,024 with lr = 0.5, weight_decay = 4e-5 and clip = 0.
+    """
+
+    moved_options: ClassVar[Mapping[str, str]] = {"recalibration_batches": "recalibration_images"}
 
     epochs: PositiveInt = 60
     """Passes over split `weights`, with one random architecture per batch."""
@@ -21,30 +28,38 @@ class SupernetConfig(EvaluatorConfig):
     """Images per batch, in training and scoring."""
 
     lr: PositiveFloat = 0.05
-    """Learning rate at the start; half a cosine leads to `min_lr`."""
+    """Learning rate at the start."""
 
     min_lr: NonNegativeFloat = 0.0
     """Where the schedule ends."""
+
+    schedule: Literal["linear", "cosine"] = "linear"
+    """The way from `lr` to `min_lr`: "linear" falls with every batch (published); "cosine" is half a cosine
+    with one value per epoch."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of SGD. A weight moves only when its operation is part of the batch's architecture."""
 
     weight_decay: NonNegativeFloat = 3e-4
-    """Decay of all weights."""
+    """Decay of the weights of convolutions and linear layers."""
+
+    decay_norms: bool = False
+    """Whether scales and shifts of norms, and biases, decay too (published: false)."""
 
     clip: NonNegativeFloat = 5.0
     """Largest norm of all gradients together; larger ones are scaled down. 0 switches clipping off."""
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target that is spread over all classes (published for ImageNet: 0.1)."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of the target that is spread over all classes while the supernet trains."""
 
     norm: Literal["recalibrate", "batch", "inherited"] = "recalibrate"
     """Where batch-norms of a scored architecture take mean and variance from. "recalibrate" measures them on
-    training images, as published; "batch" uses those of every scored batch; "inherited" keeps the supernet's,
-    which mix those of all architectures."""
+    training images (Guo et al., section 3.4); "batch" uses those of every scored batch; "inherited" keeps
+    the supernet's, which mix those of all architectures."""
 
-    recalibration_batches: PositiveInt = 16
-    """How many training batches "recalibrate" measures on."""
+    recalibration_images: PositiveInt = 20_000
+    """How many training images "recalibrate" measures on, in whole batches (the paper: 20,000, the published
+    code: 25,600); all of split `weights` if it has fewer. Most of the cost of an evaluation."""
 
     weights: str = ""
     """Folder of a run whose search trained a supernet with this evaluator: its weights are used, and none are

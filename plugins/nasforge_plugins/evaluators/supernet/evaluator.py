@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -103,7 +104,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
 
     def _train(self, training: SupernetTraining) -> None:
         config, slot = self.config, self.ctx.slot(SLOT)
-        how = {"norm", "recalibration_batches", "weights"}  # options that say how to score
+        how = {"norm", "recalibration_images", "weights"}  # options that say how to score
         options = {name: value for name, value in config.to_json().items() if name not in how}
         state = slot.load()
         first = 0
@@ -143,7 +144,8 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
     def _training_images(self) -> Iterator[Tensor]:
         size = self._batch_size("weights")
         batches = self._data.batches("weights", batch_size=size)
-        return (images for images, _ in islice(batches, self.config.recalibration_batches))
+        count = math.ceil(self.config.recalibration_images / size)
+        return (images for images, _ in islice(batches, count))
 
     @torch.no_grad()
     def _score(self, network: Network, split: Split, budget: int | None) -> Scores:

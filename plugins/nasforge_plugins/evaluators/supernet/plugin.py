@@ -18,6 +18,6 @@ def nasforge_plugins() -> list[Plugin]:
             "Trains one supernet, then scores every architecture with its weights",
             needs=frozenset({"data", NetworkSpace}),
             provides=frozenset({ParallelEvaluator}),
-            tiny={"epochs": 3, "batch_size": 8, "recalibration_batches": 2},
+            tiny={"epochs": 3, "batch_size": 8, "recalibration_images": 16},
         )
     ]

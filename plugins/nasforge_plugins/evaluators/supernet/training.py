@@ -16,7 +16,7 @@ from nasforge.nn import Network, OptionWeights, one_hot
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.epochs import EpochTraining
-from nasforge.training.loops import Scores, cosine_lr
+from nasforge.training.loops import Scores, cosine_lr, set_lr
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 
 __all__ = ["SupernetTraining"]
@@ -41,10 +41,16 @@ class SupernetTraining(EpochTraining):
         self.config, self.ctx, self.space = config, ctx, space
         self.network: Network = ctx.runtime.prepare(space.build(ctx.data.task, scale="search")).train()
         parameters = list(self.network.parameters())
-        optimizer = torch.optim.SGD(
-            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+        decaying = [p for p in parameters if p.ndim > 1 or config.decay_norms]
+        resting = [p for p in parameters if p.ndim <= 1 and not config.decay_norms]
+        groups = [
+            {"params": decaying, "weight_decay": config.weight_decay},
+            {"params": resting, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.SGD(groups, config.lr, momentum=config.momentum)
         super().__init__(ctx.data, ctx.runtime, {"network": self.network}, optimizer, parameters, config.clip)
+        self._batches = ctx.data.num_batches("weights", batch_size=config.batch_size)
+        self._batch = 0
         # A choice of several options runs all of them, weighted by zero or one.
         self.mixes = any(choice.k > 1 for choice in space.choices)
 
@@ -60,15 +66,42 @@ class SupernetTraining(EpochTraining):
         """
         config = self.config
         self._paths = Random(derive_seed(self.ctx.seed, "supernet", "paths", epoch))
+        self._batch = epoch * self._batches
         return self.train(
             "weights",
             epoch,
             config.epochs,
-            lr=cosine_lr(epoch, config.epochs, config.lr, config.min_lr),
+            lr=self.rate(self._batch),
             batch_size=config.batch_size,
             where="supernet",
             report=report,
         )
+
+    def rate(self, batch: int) -> float:
+        """Return the learning rate of a batch.
+
+        The published code steps its schedule before its optimiser: since torch 1.1 that skips the first value
+        and ends at 0, before it did as this does.
+
+        Args:
+            batch: Counted from 0 over all epochs.
+        """
+        config = self.config
+        if config.schedule == "cosine":
+            return cosine_lr(batch // self._batches, config.epochs, config.lr, config.min_lr)
+        progress = batch / (config.epochs * self._batches)
+        return config.lr + (config.min_lr - config.lr) * progress
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Train on one batch; return its loss and logits.
+
+        Args:
+            images: ``(B, C, S, S)``.
+            labels: ``(B,)``.
+        """
+        set_lr(self.optimizer, self.rate(self._batch))
+        self._batch += 1
+        return super().step(images, labels)
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch under a random architecture.

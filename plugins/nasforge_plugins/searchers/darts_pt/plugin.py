@@ -17,6 +17,6 @@ def nasforge_plugins() -> list[Plugin]:
             "Takes the operations whose removal hurts the supernet most (DARTS-PT)",
             needs=frozenset({"data", NetworkSpace}),
             conventions=CellConventions(pool_batch_norm=True, allow_none=False, node_inputs="two"),
-            tiny={"epochs": 2, "tune_epochs": 1},
+            tiny={"epochs": 2, "selection": {"epochs": 1}},
         )
     ]

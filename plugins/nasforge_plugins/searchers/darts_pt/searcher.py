@@ -1,4 +1,4 @@
-"""The ``darts-pt`` searcher: train a supernet, then ask it what it can do without."""
+"""The ``darts-pt`` searcher: train a supernet, then remove what it misses least."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import Context
 from nasforge.nn import OptionWeights
 from nasforge.seeding import derive_seed
-from nasforge.training.loops import RunningScores, cosine_lr, set_lr
+from nasforge.training.loops import RunningScores
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
+from nasforge_plugins.searchers.darts_pt.selection import (
+    Score,
+    least_missed_edges,
+    order_decisions,
+    rank_operations,
+)
 from nasforge_plugins.searchers.gradient.optimizers import weights_sgd
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
 
@@ -26,8 +32,8 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
 
     The supernet is trained as in any gradient search. Then, in random order, every choice of an operation is
     decided for the option whose removal costs the supernet most accuracy on the ``arch`` split; every choice
-    of edges loses, one by one, the edge that it misses least. After each decision the supernet trains on.
-    One step is one epoch of the search, or one decision with the epochs after it.
+    of edges loses, one by one, the edge that it misses least. One step is one epoch of the search, or one
+    decision per type of cell with the epochs of training after it.
     """
 
     def setup(self, ctx: Context) -> None:
@@ -35,50 +41,44 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         self.decided: dict[str, list[float]] = {}
         self.ranks: dict[str, list[float]] = {}
         super().setup(ctx)
-        rng = Random(derive_seed(ctx.seed, "darts-pt"))
-        operations = [c for c in self.space.choices if c.kind == "op" and len(c.options) > 1]
-        edges = [c for c in self.space.choices if c.kind == "edge" and len(c.options) > c.k]
-        self.order: tuple[Choice, ...] = (
-            *rng.sample(operations, len(operations)),
-            *rng.sample(edges, len(edges)),
-        )
+        self.order = order_decisions(self.space, Random(derive_seed(ctx.seed, "darts-pt")))
 
     @property
     def total_steps(self) -> int:
-        """The number of epochs and decisions."""
+        """The number of epochs and of steps that decide."""
         return self.config.epochs + len(self.order)
 
     @property
     def done(self) -> bool:
         """Whether every decision has been made."""
-        return not self.searching and len(self.decided) == len(self.order)
+        return not self.searching and self._decisions() == len(self.order)
 
     def step(self) -> Mapping[str, float]:
-        """Make one epoch of the search, or one decision.
+        """Make one epoch of the search, or one decision per type of cell.
 
         Returns:
-            As every gradient searcher; after a decision also ``removal_cost``, the share of right answers, in
-            percent, that the supernet loses without what was kept (for edges: without the last one removed).
+            As every gradient searcher; after decisions also ``removal_cost``, the share of right answers, in
+            percent, that the supernet loses without what was kept (for edges: without those removed), in the
+            mean over the decisions.
         """
         cfg = self.config
         if self.searching:
             return super().step()
         if not self.decided:
-            self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.tune_lr, cfg)
-        made = len(self.decided)
-        choice = self.order[made]
-        cost = self._decide_edges(choice) if choice.kind == "edge" else self._decide_operation(choice)
+            self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.selection.lr, cfg)
+        made = self._decisions()
+        costs = [
+            self._decide_edges(choice) if choice.kind == "edge" else self._decide_operation(choice)
+            for choice in self.order[made]
+        ]
         metrics: Mapping[str, float] = {
             "arch_entropy": self.alpha.entropy(),
             "arch_confidence": self.alpha.confidence(),
         }
-        for epoch in range(cfg.tune_epochs):
-            done, total = made * cfg.tune_epochs + epoch, len(self.order) * cfg.tune_epochs
-            lr = cosine_lr(done, total, cfg.tune_lr, min(cfg.min_lr, cfg.tune_lr))
-            set_lr(self.search_optimizer, lr)
+        for epoch in range(self._count_epochs(made)):
             metrics = self.train(f"search, decision {made + 1}, epoch {epoch + 1}")
         self.arch = self.derive()
-        return {**metrics, "removal_cost": cost}
+        return {**metrics, "removal_cost": sum(costs) / len(costs)}
 
     def derive(self) -> Arch:
         """Return the decided options; open choices are answered by their weights."""
@@ -106,30 +106,49 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         self.decided = {name: list(values) for name, values, _ in state["decided"]}
         self.ranks = {name: list(values) for name, _, values in state["decided"]}
 
+    def _decisions(self) -> int:
+        """Return how many steps of the selection have been made."""
+        return sum(all(choice.name in self.decided for choice in together) for together in self.order)
+
+    def _count_epochs(self, made: int) -> int:
+        """Return the epochs after a step of the selection; the published code trains one after its last."""
+        options, left = self.config.selection, len(self.order) - 1 - made
+        if left == 0:
+            return min(1, options.epochs)
+        has_edges = any(choice.kind == "edge" for together in self.order for choice in together)
+        early = options.early_end and left == 1 and not has_edges
+        return max(0, options.epochs - early)
+
     def _decide_operation(self, choice: Choice) -> float:
         """Keep the option without which the supernet is worst."""
         count = len(choice.options)
-        whole = self._score({})
-        scores = [self._score({choice.name: _without(count, [i])}) for i in range(count)]
-        best_first = sorted(range(count), key=lambda i: (scores[i], i))
+        whole, _ = self._score({})
+        found = [self._score({choice.name: _without(count, [i])}) for i in range(count)]
+        best_first = rank_operations([self._compared(*pair) for pair in found])
         self.decided[choice.name] = [float(i == best_first[0]) for i in range(count)]
         # A space may never take the kept option ("none"): then the next one is meant.
         self.ranks[choice.name] = [1.0 - best_first.index(i) / count for i in range(count)]
-        return whole[0] - scores[best_first[0]][0]
+        return whole - found[best_first[0]][0]
 
     def _decide_edges(self, choice: Choice) -> float:
         """Remove edges one by one, always that without which the supernet is best."""
-        count, gone = len(choice.options), list[int]()
-        whole = self._score({})
-        left = whole
-        while count - len(gone) > choice.k:
-            kept = [i for i in range(count) if i not in gone]
-            scores = {i: self._score({choice.name: _without(count, [*gone, i])}) for i in kept}
-            worst = max(scores, key=lambda i: (scores[i], -i))
-            gone.append(worst)
-            left = scores[worst]
+        count, options = len(choice.options), self.config.selection
+        whole, _ = self._score({})
+
+        def score(removed: Sequence[int]) -> Score:
+            return self._compared(*self._score({choice.name: _without(count, removed)}))
+
+        gone = least_missed_edges(
+            count, choice.k, score, restart=options.restart, last_first=options.by_position
+        )
         self.decided[choice.name] = self.ranks[choice.name] = _without(count, gone)
-        return whole[0] - left[0]
+        return whole - self._score({})[0]
+
+    def _compared(self, accuracy: float, loss: float) -> Score:
+        """Return what decides, higher being better: the criterion, then the other measure for ties."""
+        by_loss = self.config.selection.criterion == "loss"
+        score = (-loss, accuracy) if by_loss else (accuracy, -loss)
+        return score[:1] if self.config.selection.by_position else score
 
     def _weighed(self, name: str, mask: Sequence[float]) -> Tensor:
         """Return a decided choice's weights; averaged edges keep theirs, learned ones are averaged."""
@@ -140,7 +159,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
 
     @torch.no_grad()
     def _score(self, masks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-        """Return accuracy in percent and minus the loss on the arch split, under masked option weights.
+        """Return accuracy in percent and loss on the arch split, under masked option weights.
 
         Args:
             masks: Zeros for what is removed, by choice name.
@@ -152,13 +171,21 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         return self._measure(weights)
 
     def _measure(self, weights: OptionWeights) -> tuple[float, float]:
-        self.search_net.eval()
+        """Score with the statistics of each batch: those that were collected belong to other weights.
+
+        Every option of a decision sees the same images, in the order of a training pass: batches of images
+        that are stored class by class would have the statistics of one class.
+        """
+        self.search_net.train()
+        buffers = [(buffer, buffer.clone()) for buffer in self.search_net.buffers()]
         scores = RunningScores("search, selection")
-        for images, labels in self.batches.read("arch", augment=False):
+        for images, labels in self.batches.read("arch", self.epoch):
             logits = self.run(images, weights).logits.float()
             scores.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
+        for buffer, before in buffers:
+            buffer.copy_(before)
         loss, accuracy = scores.read()
-        return accuracy, -loss
+        return accuracy, loss
 
 
 def _without(count: int, removed: Sequence[int]) -> list[float]:

@@ -100,6 +100,14 @@ class CollapseGuard:
         """Whether the search shall end."""
         return self.verdict is not None and self._options.policy in ("stop", "rollback")
 
+    def watch(self, landscape: Landscape) -> None:
+        """Measure another network from now on: that of the next stage of a search.
+
+        Args:
+            landscape: What is measured.
+        """
+        self._landscape = landscape
+
     def observe(self, step: int, arch: Arch) -> dict[str, float]:
         """Measure, judge, and act.
 

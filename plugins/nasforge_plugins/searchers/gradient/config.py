@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from nasforge_plugins.searchers.gradient.options import PerturbationOptions, SupernetOptions
+from nasforge.space import PartialChannels, ReducedNetworks
+from nasforge_plugins.searchers.gradient.options import PerturbationOptions, StageOptions, SupernetOptions
 
 __all__ = ["ROWS", "GradientConfig"]
 
@@ -46,6 +47,40 @@ class GradientConfig(SupernetOptions):
     perturbation: PerturbationOptions = Field(default_factory=PerturbationOptions)
     """The disturbance of option weights while the network learns."""
 
+    stages: StageOptions = Field(default_factory=StageOptions)
+    """Progressive stages, in which the search network becomes wider and loses options (DrNAS)."""
+
+    def option_needs(self) -> Mapping[str, type]:
+        """Return capabilities of spaces that partial channels and pruning need."""
+        found: dict[str, type] = {}
+        if self.partial_channels > 1:
+            found["partial_channels"] = PartialChannels
+        if max(self.stages.partial_channels, default=1) > 1:
+            found["stages.partial_channels"] = PartialChannels
+        if self.stages.keep:
+            found["stages.keep"] = ReducedNetworks
+        return found
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        epochs = self.stages.epochs
+        if epochs and sum(epochs) != self.epochs:
+            raise ValueError(
+                f"stages.epochs = {list(epochs)} are {sum(epochs)} in all, but epochs = {self.epochs}; set "
+                f"epochs = {sum(epochs)}"
+            )
+        if epochs and min(epochs) <= self.warmup_epochs:
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs} leaves nothing of a stage of {min(epochs)} epochs to "
+                "search with; lower warmup_epochs"
+            )
+        if self.stages.keep and self.relaxation.kind == "gumbel":
+            raise ValueError(
+                'relaxation.kind = "gumbel" draws one option and cannot leave out pruned ones; set '
+                "stages.keep = [], or choose another relaxation"
+            )
+        return self
+
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
         if self.warmup_epochs >= self.epochs:
@@ -57,6 +92,11 @@ class GradientConfig(SupernetOptions):
             raise ValueError(
                 f'perturbation.kind = "{self.perturbation.kind}" disturbs weights, and relaxation.kind = '
                 '"gumbel" runs one option without any; choose another relaxation'
+            )
+        if self.regularizers.kl and self.relaxation.kind != "dirichlet":
+            raise ValueError(
+                f'regularizers.kl = {self.regularizers.kl} needs relaxation.kind = "dirichlet", of whose '
+                "distributions it is the divergence; set kl = 0"
             )
         if self.regularizers.zero_one and self.relaxation.kind != "sigmoid":
             raise ValueError(
@@ -86,8 +126,8 @@ ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "drnas": (
         "Option weights are drawn from learned Dirichlet distributions (DrNAS)",
         "The search of Chen et al. (ICLR 2021), in one stage.\n\n"
-        "Published on CIFAR-10 are two, in networks of 36 channels and 20 cells: partial_channels = 6, "
-        "then 4 with half of the operations.",
+        "Published on CIFAR-10 are two, in networks of 36 channels and 20 cells; see stages, and the recipe "
+        "drnas_cifar10.",
         {"warmup_epochs": 10, "lr": 0.1, "min_lr": 0.0, "arch_lr": 6e-4, "relaxation": {"kind": "dirichlet"}},
     ),
     "fair-darts": (

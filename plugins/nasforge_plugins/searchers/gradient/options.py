@@ -16,6 +16,7 @@ __all__ = [
     "PerturbationOptions",
     "RegularizerOptions",
     "RelaxationOptions",
+    "StageOptions",
     "SupernetOptions",
     "TwinOptions",
 ]
@@ -44,6 +45,40 @@ class PerturbationOptions(PluginConfig):
 
     steps: PositiveInt = 7
     """Steps that look for the hardest disturbance, each a forward and a backward pass."""
+
+
+class StageOptions(PluginConfig):
+    """Progressive stages: the search network becomes wider, and loses options (DrNAS)."""
+
+    epochs: tuple[PositiveInt, ...] = ()
+    """Epochs of each stage, the first warmup_epochs of which leave the architecture alone; empty for a search
+    in one stage. They add up to the epochs of the search."""
+
+    partial_channels: tuple[PositiveInt, ...] = ()
+    """Per stage, options see one channel in so many; later numbers divide the channels into fewer groups.
+    Empty: partial_channels of the search, in every stage."""
+
+    keep: tuple[PositiveInt, ...] = ()
+    """How many options every choice of an operation keeps when each stage after the first begins, of the
+    largest architecture parameters; empty keeps all."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> StageOptions:
+        count = len(self.epochs)
+        if len(self.partial_channels) not in (0, count):
+            raise ValueError(
+                f"partial_channels has {len(self.partial_channels)} numbers for {count} stages; write one "
+                "per stage"
+            )
+        if self.keep and len(self.keep) != count - 1:
+            raise ValueError(
+                f"keep has {len(self.keep)} numbers for {count} stages; write one per stage after the first"
+            )
+        if list(self.partial_channels) != sorted(self.partial_channels, reverse=True):
+            raise ValueError(f"partial_channels = {list(self.partial_channels)} must not rise")
+        if list(self.keep) != sorted(self.keep, reverse=True) or min(self.keep, default=2) < 2:
+            raise ValueError(f"keep = {list(self.keep)} must not rise, and be 2 or more")
+        return self
 
 
 class PenaltyOptions(PluginConfig):
@@ -76,6 +111,10 @@ class RegularizerOptions(PluginConfig):
     entropy: float = 0.0
     """Strength of the mean entropy of a choice (0 to 1): above 0 it makes choices decide, below 0 it keeps
     them open."""
+
+    kl: NonNegativeFloat = 0.0
+    """Strength of the divergence of the option weights' distributions from the uniform one, added over the
+    choices, for the relaxation "dirichlet" (DrNAS, reg_type kl: 1e-3, with arch_weight_decay = 0)."""
 
     zero_one: NonNegativeFloat = 0.0
     """Strength of the reward for weights far from one half, for the relaxation "sigmoid" (FairDARTS: 10)."""

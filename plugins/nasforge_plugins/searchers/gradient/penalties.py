@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasforge.arch import Choice
 from nasforge.errors import RecipeError, suggest
-from nasforge.nn import ArchParameters
+from nasforge.nn import ArchParameters, Dirichlet
 from nasforge.space import NetworkSpace
 from nasforge_plugins.searchers.gradient.cost import CostPenalty
 from nasforge_plugins.searchers.gradient.options import PenaltyOptions, RegularizerOptions
@@ -18,6 +18,7 @@ from nasforge_plugins.searchers.gradient.options import PenaltyOptions, Regulari
 __all__ = [
     "L1Penalty",
     "Regularizers",
+    "divergence_from_uniform",
     "fading",
     "make_l1",
     "mean_entropy",
@@ -122,6 +123,8 @@ class Regularizers:
             terms.append(options.beta_decay * epoch * mean_log_sum_exp(alpha.operation_logits()))
         if options.entropy:
             terms.append(options.entropy * mean_entropy(alpha.shares()))
+        if options.kl:
+            terms.append(options.kl * divergence_from_uniform(alpha.operation_logits()))
         if options.zero_one:
             terms.append(options.zero_one * zero_one_loss(alpha.relaxation.mean(alpha.operation_logits())))
         if self._cost is not None:
@@ -151,6 +154,22 @@ def mean_log_sum_exp(logits: Mapping[str, Tensor]) -> Tensor:
         logits: Per choice, shape ``(options,)``.
     """
     return torch.stack([values.logsumexp(0) for values in logits.values()]).mean()
+
+
+def divergence_from_uniform(logits: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of the KL divergences of Dirichlet distributions from the uniform one.
+
+    As `_get_kl_reg` in model_search.py of xiangning-chen/DrNAS.
+
+    Args:
+        logits: Per choice, shape ``(options,)``; see `nasforge.nn.Dirichlet`. Pruned ones count too.
+    """
+    learned = (torch.distributions.Dirichlet(Dirichlet.concentration(values)) for values in logits.values())
+    parts = [
+        torch.distributions.kl_divergence(q, torch.distributions.Dirichlet(torch.ones_like(q.concentration)))
+        for q in learned
+    ]
+    return torch.stack(parts).sum()
 
 
 def mean_entropy(weights: Mapping[str, Tensor]) -> Tensor:

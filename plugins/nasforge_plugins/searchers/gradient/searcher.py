@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from nasforge.component import Context
 from nasforge.errors import RunError
-from nasforge.nn import OptionWeights
-from nasforge.space import NetworkSpace, PartialChannels
+from nasforge.nn import Network, OptionWeights
+from nasforge.space import NetworkSpace
 from nasforge.training.loops import cosine_lr, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
@@ -19,9 +19,13 @@ from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch
 from nasforge_plugins.searchers.gradient.bilevel import gradients_of, unrolled_gradients
 from nasforge_plugins.searchers.gradient.config import GradientConfig
+from nasforge_plugins.searchers.gradient.landscape import Landscape
+from nasforge_plugins.searchers.gradient.optimizers import weights_sgd
 from nasforge_plugins.searchers.gradient.perturbation import adversarial, uniform
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
+from nasforge_plugins.searchers.gradient.progression import Progression
 from nasforge_plugins.searchers.gradient.supernet import SupernetSearcher
+from nasforge_plugins.searchers.gradient.widening import widen_momentum
 
 __all__ = ["GradientSearcher"]
 
@@ -36,30 +40,28 @@ class GradientSearcher(SupernetSearcher[G]):
     computed.
     """
 
-    def prepare_space(self, space: NetworkSpace[Any]) -> NetworkSpace[Any]:
-        """Return the space, with partial channels if so configured.
+    def setup(self, ctx: Context) -> None:
+        """Build everything for the first stage."""
+        self.progression = Progression(self.config, ctx)
+        super().setup(ctx)
 
-        Raises:
-            RunError: The space lacks the capability `PartialChannels`.
-        """
-        share = self.config.partial_channels
-        if share == 1:
-            return space
-        if not isinstance(space, PartialChannels):
-            raise RunError(
-                f"searcher.partial_channels: the search networks of {type(space).__name__} have no partial "
-                "channels. Set partial_channels = 1, or give the space the capability PartialChannels."
-            )
-        return space.with_partial_channels(share)
+    def prepare_space(self, space: NetworkSpace[Any]) -> NetworkSpace[Any]:
+        """Return the space of the first stage, with partial channels if so configured."""
+        return self.progression.space()
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network if there is a distiller.
 
         Raises:
-            RunError: The search is of second order.
+            RunError: The search is of second order, or has several stages.
         """
         if ctx.distiller is None:
             return None
+        if self.progression.is_progressive:
+            raise RunError(
+                "[searcher.stages]: an evaluation network cannot follow a search network that changes. Set "
+                "epochs = [], or leave the [distiller] table out."
+            )
         if self.config.order == 2:
             raise RunError(
                 "[searcher]: order = 2 looks ahead for the search network alone. Set order = 1, or leave the "
@@ -72,9 +74,16 @@ class GradientSearcher(SupernetSearcher[G]):
         """The number of epochs."""
         return self.config.epochs
 
+    @property
+    def learning(self) -> bool:
+        """Whether the architecture learns in the next epoch: not in the first ones of each stage."""
+        return self.progression.epochs_before(self.epoch) >= self.config.warmup_epochs
+
     def step(self) -> Mapping[str, float]:
         """Make one epoch; return the metrics of `train`, and what `CollapseGuard.observe` measures."""
         cfg = self.config
+        if self.progression.has_ended(self.epoch):
+            self._begin_stage()
         set_lr(self.search_optimizer, cosine_lr(self.epoch, cfg.epochs, cfg.lr, cfg.min_lr))
         metrics = self.train(f"search, epoch {self.epoch + 1}")
         return {**metrics, **self.observe()}
@@ -137,6 +146,44 @@ class GradientSearcher(SupernetSearcher[G]):
                 simplex=simplex,
             )
         return {**weights, **attacked}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the search, and which options the current stage has."""
+        state = super().state_dict()
+        if self.progression.is_progressive:
+            state["stage"] = self.progression.stage
+            state["kept"] = dict(self.alpha.kept)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`.
+
+        Args:
+            state: What `state_dict` returned in an earlier process.
+        """
+        if state.get("stage", 0) > 0:
+            self.progression.stage = state["stage"]
+            device = self.runtime.device
+            self.alpha.kept = {name: mask.to(device) for name, mask in state["kept"].items()}
+            self._use(self.progression.build(self.alpha))
+        super().load_state_dict(state)
+
+    def _begin_stage(self) -> None:
+        """Prune the architecture, and go on with a wider search network that has the weights so far."""
+        self.progression.stage += 1
+        if (count := self.progression.count_kept()) is not None:
+            self.alpha.prune(count)
+        old, momentum = self.search_net, self.search_optimizer
+        new = self.progression.build(self.alpha)
+        sources = self.progression.widen(old, new)
+        self._use(new)
+        widen_momentum(self.search_optimizer, new, momentum, old, sources)
+
+    def _use(self, network: Network) -> None:
+        """Search with another network, and an optimiser of its weights."""
+        self.space, self.search_net = self.progression.space(), network
+        self.search_optimizer = weights_sgd(network.parameters(), self.config.lr, self.config)
+        self.guard.watch(Landscape(self.ctx, network, self.alpha, self.compute_mean_weights))
 
     def _task_loss(self, images: Tensor, labels: Tensor, weights: OptionWeights | None = None) -> Tensor:
         return cross_entropy(self.run(images, weights).logits.float(), labels)

@@ -1,7 +1,7 @@
 """Describes the space to nasforge."""
 
 from nasforge.plugins import Plugin, hookimpl
-from nasforge.space import NetworkSpace, PartialChannels, PlainNetworks
+from nasforge.space import CellTypes, NetworkSpace, PartialChannels, PlainNetworks, ReducedNetworks
 from nasforge_plugins.spaces.darts.config import DartsConfig
 
 
@@ -15,7 +15,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.darts.space:DartsSpace",
             DartsConfig,
             "Normal and reduction cells of DARTS, with the genotypes of the literature",
-            provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks}),
+            provides=frozenset({CellTypes, NetworkSpace, PartialChannels, PlainNetworks, ReducedNetworks}),
             tiny={
                 "channels": 4,
                 "cells": 4,

@@ -210,6 +210,10 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             found += [path for node in states[2:] for path in node]
         return tuple(dict.fromkeys(found))
 
+    def cell_of(self, choice: Choice) -> str:
+        """Return ``"normal"`` or ``"reduce"``."""
+        return choice.name.partition("/")[0]
+
     def with_partial_channels(self, share: int) -> Self:
         """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
         return self.with_options(partial_channels=share)
@@ -225,6 +229,13 @@ class DartsSpace(NetworkSpace[DartsConfig]):
         if arch is not None:
             self.validate(arch)
         return DartsNetwork(self.config, self.choices, task, arch, scale)
+
+    def build_reduced(self, task: Task, kept: Mapping[str, Sequence[str]]) -> Network:
+        """Build the search network with only the kept options; see `ReducedNetworks`."""
+        from nasforge_plugins.spaces.darts.network import DartsNetwork
+
+        options = Arch({choice.name: kept.get(choice.name, choice.options) for choice in self.choices})
+        return DartsNetwork(self.config, self.choices, task, options, "search")
 
     def build_auxiliary(self, task: Task) -> tuple[nn.Module, int]:
         """Build the auxiliary classifier for training the final network.

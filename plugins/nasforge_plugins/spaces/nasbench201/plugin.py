@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from nasforge.plugins import Plugin, hookimpl
-from nasforge.space import KnownCost, NetworkSpace, PartialChannels, PlainNetworks, TabularSpace
+from nasforge.space import (
+    KnownCost,
+    NetworkSpace,
+    PartialChannels,
+    PlainNetworks,
+    ReducedNetworks,
+    TabularSpace,
+)
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 
 
@@ -17,7 +24,9 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.nasbench201.space:NasBench201",
             NasBench201Config,
             "The NAS-Bench-201 cell: six edges, five operations, 15,625 architectures with known accuracy",
-            provides=frozenset({KnownCost, NetworkSpace, PartialChannels, PlainNetworks, TabularSpace}),
+            provides=frozenset(
+                {KnownCost, NetworkSpace, PartialChannels, PlainNetworks, ReducedNetworks, TabularSpace}
+            ),
             tiny={
                 "channels": 4,
                 "cells": 1,

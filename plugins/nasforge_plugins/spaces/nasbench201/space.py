@@ -205,10 +205,18 @@ class NasBench201(NetworkSpace[NasBench201Config]):
 
     def build(self, task: Task, arch: Arch | None = None, scale: Scale = "final") -> Network:
         """Build a network on the benchmark's skeleton; see `NetworkSpace.build`."""
-        from nasforge_plugins.spaces.nasbench201.network import NasBench201Network
-
         if arch is not None:
             self.validate(arch)
+        return self._network(task, arch, scale)
+
+    def build_reduced(self, task: Task, kept: Mapping[str, Sequence[str]]) -> Network:
+        """Build the search network with only the kept options; see `ReducedNetworks`."""
+        options = Arch({choice.name: kept.get(choice.name, choice.options) for choice in CHOICES})
+        return self._network(task, options, "search")
+
+    def _network(self, task: Task, options: Arch | None, scale: Scale) -> Network:
+        from nasforge_plugins.spaces.nasbench201.network import NasBench201Network
+
         config = self.config
         share = config.partial_channels if scale == "search" else 1
         channels, cells = {
@@ -218,7 +226,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         }[scale]
         return NasBench201Network(
             task,
-            arch,
+            options,
             channels=channels,
             cells=cells,
             affine=scale != "search",
