@@ -181,7 +181,10 @@ class _MeteredSearch:
             self._restore(state)
         self.stopped = self._search()
         budget, meter = self.job.budget, self.meter
-        if self.steps and (meter is None or meter.evaluations or budget.unit == "cpu seconds"):
+        counts_all = budget.unit == "cpu seconds"
+        if counts_all and (self.steps or self.stopped == "searcher"):
+            return
+        if not counts_all and meter and meter.evaluations:
             return
         first = meter.first_cost if meter and budget.unit == "seconds" else None
         raise RunError(

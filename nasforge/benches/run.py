@@ -101,7 +101,8 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
             if folder.read_result(entrant.label, seed) is not None:
                 continue
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
-            resolved = {**tables, "run": {**tables["run"], "seed": seed}, "searcher": searcher}
+            run = {**tables["run"], "seed": seed}
+            resolved = {**tables, "run": run, "space": bench.space, "searcher": searcher}
             # A distiller makes a twin search of any gradient search: it goes to those that cannot do without.
             if not entrant.plugin.requires("distiller"):
                 resolved.pop("distiller", None)

@@ -124,12 +124,14 @@ class Bench:
         seeds: The seeds that each runs with.
         budget: What each run may spend.
         metric: What the results are compared by.
+        space: Options of the space as the recipe has them; those left out follow each searcher.
     """
 
     entrants: tuple[Entrant, ...]
     seeds: tuple[int, ...]
     budget: Budget
-    metric: str = "score"
+    metric: str
+    space: Mapping[str, Any]
 
     @property
     def baseline(self) -> Entrant:
@@ -176,7 +178,9 @@ def read_bench(
         return None
     budget = Budget.parse(written)
     entrants = _EntrantReader(draft, registry, plugins, searcher, config, budget).entrants()
-    return Bench(entrants, tuple(range(seed, seed + config.seeds)), budget, config.metric)
+    space = draft.table("space") if isinstance(draft.table("space"), Mapping) else {}
+    seeds = tuple(range(seed, seed + config.seeds))
+    return Bench(entrants, seeds, budget, config.metric, space)
 
 
 class _EntrantReader:

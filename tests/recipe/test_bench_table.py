@@ -42,6 +42,8 @@ def problems(bench, tables=None, **searcher):
         ("1.5 min", "seconds", 90),
         ("5.5 h", "seconds", 19_800),
         ("2 d", "seconds", 172_800),
+        ("30 cpu min", "cpu seconds", 1_800),
+        ("90 cpu s", "cpu seconds", 90),
     ],
 )
 def test_budgets(text, unit, amount):
@@ -49,7 +51,9 @@ def test_budgets(text, unit, amount):
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
 
 
-@pytest.mark.parametrize("text", [0, "0 s", -1, "-5 s", "1.5", "0.5 evaluations", "3 weeks", "", "s", True])
+@pytest.mark.parametrize(
+    "text", [0, "0 s", -1, "-5 s", "1.5", "0.5 evaluations", "3 weeks", "9 cpu", "", "s", True]
+)
 def test_no_budgets(text):
     with pytest.raises(ValueError, match=r"must be (a number of|one) evaluation"):
         Budget.parse(text)
@@ -126,7 +130,7 @@ def test_all_mistakes_at_once():
     assert len(found) == 8
     assert "bench.searchers: no searcher named 'loca-search'. Did you mean 'local-search'?" in text
     assert "'darts' proposes no architectures to an evaluator (it needs data and space with Net" in text
-    assert "These can: bananas, evolution, grid, hyperband, local-search," in text
+    assert 'Write a budget such as "30 cpu min". Without that, these can: bananas, evolution' in text
     assert "'fixed' proposes no architectures to an evaluator (it needs no evaluator)" in text
     assert "'grid' is there twice. Give one another name: \"grid-2 = grid\"." in text
     assert "'x =': write a searcher's name" in text
