@@ -19,6 +19,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "zero_gradients": False,
         "copy_bug": False,
         "distiller_in_both": False,
+        "fresh_norms": False,
+        "extra_batch": False,
+        "early_fade": False,
     },
     "official": {
         "clip_scope": "all",
@@ -26,6 +29,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "zero_gradients": True,
         "copy_bug": True,
         "distiller_in_both": True,
+        "fresh_norms": True,
+        "extra_batch": True,
+        "early_fade": True,
     },
 }
 """Values that each preset fills into the sub-table of quirks where the recipe is silent."""
@@ -52,6 +58,18 @@ class QuirkOptions(PluginConfig):
 
     distiller_in_both: bool = False
     """Give the distiller's parameters to the search network's optimiser too (official)."""
+
+    fresh_norms: bool = False
+    """Start scales and shifts of batch norms inside operations at 1 and 0 in every cycle, because the published
+    bank of NAS-Bench-201 has none (official). Evaluation networks of the darts space have none either."""
+
+    extra_batch: bool = False
+    """Read one batch more than `sample_ratio` says where that is a whole number (official)."""
+
+    early_fade: bool = False
+    """Let the penalty fade as if warmup_epochs · (joint_epochs - 1) joint epochs were over when it begins,
+    because the published code takes cycles of the warm-up for epochs (official). With `joint_epochs` = 1 it
+    changes nothing."""
 
 
 class CdartsPenaltyOptions(PenaltyOptions):

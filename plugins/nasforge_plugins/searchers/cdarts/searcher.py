@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
-from nasforge_plugins.searchers.cdarts.transfer import left_behind
+from nasforge_plugins.searchers.cdarts.transfer import left_behind, norms_inside
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
-from nasforge_plugins.searchers.gradient.batches import Batch
+from nasforge_plugins.searchers.gradient.batches import Batch, Batches
 from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
 from nasforge_plugins.searchers.gradient.supernet import SupernetSearcher
 
@@ -36,9 +37,22 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network whose optimiser and copied weights follow the options."""
-        cfg = self.config
-        skip = left_behind if cfg.quirks.copy_bug else lambda network, arch: ()
-        return super().make_twin(ctx, renew_optimizer=cfg.renew_optimizers, skip=skip, **more)
+        renew = self.config.renew_optimizers
+        return super().make_twin(ctx, renew_optimizer=renew, skip=self.select_fresh, **more)
+
+    def select_fresh(self, network: nn.Module, arch: Arch) -> list[str]:
+        """Return what neither comes from the bank nor goes there.
+
+        Args:
+            network: The evaluation network.
+            arch: Its architecture.
+
+        Returns:
+            Beginnings of names.
+        """
+        quirks = self.config.quirks
+        lost = left_behind(network, arch) if quirks.copy_bug else []
+        return [*lost, *(norms_inside(network) if quirks.fresh_norms else ())]
 
     def make_update(self) -> QuirkyUpdate:
         """Return the update with the quirks of the options."""
@@ -82,6 +96,17 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
     def select_unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return ``parameters``, or none where a norm over everything needs all gradients."""
         return () if self.update.needs_all_gradients else parameters
+
+    def make_batches(self, ctx: Context) -> Batches:
+        """Return the reader of images, which may read one batch more than is asked for."""
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        return Batches(ctx.data, self.runtime, self.config.sample_ratio, self.config.quirks.extra_batch)
+
+    def count_faded_epochs(self) -> int:
+        """Return the number of earlier joint epochs, and of those that the published code counts too many."""
+        cfg = self.config
+        early = cfg.warmup_epochs * (cfg.joint_epochs - 1) if cfg.quirks.early_fade else 0
+        return super().count_faded_epochs() + early
 
     def count_arch_epochs(self) -> int:
         """Return the number of earlier cycles after the warm-up."""

@@ -42,7 +42,7 @@ class SupernetSearcher(SupernetSteps[S]):
         assert ctx.data is not None, "the recipe check requires a [data] table"
         self.space: NetworkSpace[Any] = self.prepare_space(space)
         self.data, self.runtime = ctx.data, ctx.runtime
-        self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
+        self.batches = self.make_batches(ctx)
         self.alpha, self.constant_weights = relax(self.space, cfg, self.runtime)
         self.penalty = make_l1(self.space, cfg.penalty)
         self.regularizers = Regularizers(cfg.regularizers, make_cost_penalty(cfg.cost, ctx))
@@ -58,6 +58,11 @@ class SupernetSearcher(SupernetSteps[S]):
     def prepare_space(self, space: NetworkSpace[Any]) -> NetworkSpace[Any]:
         """Return the space that is searched."""
         return space
+
+    def make_batches(self, ctx: Context) -> Batches:
+        """Return the reader of images."""
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        return Batches(ctx.data, ctx.runtime, self.config.sample_ratio)
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network beside the search network, or None to search without one.
@@ -210,6 +215,10 @@ class SupernetSearcher(SupernetSteps[S]):
     def _renew_twin(self, progress: StepProgress) -> None:
         assert self.twin is not None
         self.twin.rebuild(self.arch)
+        # Gradients that other steps left belong to the network before: none outlives it, as in the published
+        # code, which goes on with a copy of everything.
+        for parameter in self.collect_parts().parameters():
+            parameter.grad = None
         for epoch in range(self.config.twin.warmup_epochs):
             for images, labels in self._read_arch(epoch):
                 progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
