@@ -258,6 +258,24 @@ def test_the_strength_of_the_penalty_counts_joint_epochs():
     assert [strength / strengths[0] for strength in strengths] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("preset", ["official", "clean"])
+def test_the_published_penalty_takes_cycles_of_the_warm_up_for_epochs(preset):
+    """Published: c (1 - (e - w) / ((I - w) E r)) with e = E i + s, where w counts cycles and e epochs."""
+    cycles, warmup, epochs, ratio = 32, 2, 2, 0.667
+    searcher = make(preset, iterations=cycles, warmup_epochs=warmup, joint_epochs=epochs)
+    with torch.no_grad():
+        for logits in searcher.alpha.parameters():
+            logits.fill_(1.0)
+    one = searcher.penalty(dict(searcher.alpha.logits.items())).item()
+    for searcher.epoch, searcher.repeat in [(2, 0), (2, 1), (10, 0), (31, 1)]:
+        epoch = epochs * searcher.epoch + searcher.repeat
+        late = epoch - warmup if preset == "official" else epoch - warmup * epochs
+        expected = max(5.0 * (1 - late / ((cycles - warmup) * epochs * ratio)), 0.0)
+        assert searcher.compute_penalties().item() / one == pytest.approx(expected, rel=1e-6)
+        if (searcher.epoch, searcher.repeat) == (2, 0):
+            assert expected == pytest.approx(4.75 if preset == "official" else 5.0, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("epoch", "scale"), [(2, 0.036), (5, 0.043), (10, 0.061), (15, 0.104), (20, 0.36), (21, 0.72), (22, 1.0)]
 )

@@ -60,8 +60,8 @@ class QuirkOptions(PluginConfig):
     """Give the distiller's parameters to the search network's optimiser too (official)."""
 
     fresh_norms: bool = False
-    """Start scales and shifts of batch norms inside operations at 1 and 0 in every cycle, because the published
-    bank of NAS-Bench-201 has none (official). Evaluation networks of the darts space have none either."""
+    """Start scales and shifts of batch norms inside operations at 1 and 0 in every cycle, because the
+    published bank of NAS-Bench-201 has none (official). Evaluation networks of the darts space have none."""
 
     extra_batch: bool = False
     """Read one batch more than `sample_ratio` says where that is a whole number (official)."""

@@ -36,9 +36,9 @@ class NasBench201Config(PluginConfig):
     trained at the end always follows the benchmark."""
 
     cut_none: bool = True
-    """Whether ``none`` cuts what is behind it off: weights that lead to nothing else have no gradient and stay
-    as they are. False multiplies by zero, as the published CDARTS code: their gradients are zeros, so that
-    weight decay and momentum move them."""
+    """Whether ``none`` cuts off what is behind it: weights that lead to nothing else have no gradient and
+    stay as they are. False multiplies by zero, as the published CDARTS code: their gradients are zeros, so
+    that weight decay and momentum move them."""
 
     allow_none: bool = True
     """Whether an edge may be read from the weights as "none"; false takes the heaviest other operation."""
