@@ -16,6 +16,26 @@ Batch = tuple[Tensor, Tensor]
 TEMPERATURE = 2.0
 
 
+def embed(x: Tensor, heads: Mapping[str, Tensor], depth: int, window: int) -> Tensor:
+    """Return the logits of a head, which pools over ``window`` pixels; 0 pools nothing."""
+    name, x = f"student_heads.{depth}", x.relu()
+    x = F.avg_pool2d(x, window, 2) if window else x
+    for layer in (2, 5):
+        x = F.conv2d(x, heads[f"{name}.layers.{layer}.weight"])
+        x = F.batch_norm(x, None, None, training=True).relu()
+    weight, bias = heads[f"{name}.classifier.weight"], heads[f"{name}.classifier.bias"]
+    return F.linear(x.mean((2, 3)), weight, bias)
+
+
+def clip(gradients: Sequence[Tensor], limit: float) -> float:
+    """Scale gradients to a joint norm of ``limit`` at most; return the norm they had."""
+    norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
+    if (factor := limit / (norm + 1e-6)) < 1:
+        for gradient in gradients:
+            gradient.mul_(factor)
+    return norm
+
+
 @dataclass
 class Rules:
     """The flags of the published search that the tests change."""
@@ -139,21 +159,11 @@ class Published:
         return logits, torch.cat([share * depth for share, depth in zip(shares, depths, strict=True)])
 
     def _embed(self, x: Tensor, depth: int) -> Tensor:
-        heads, name = self.heads, f"student_heads.{depth}"
-        x = F.avg_pool2d(x.relu(), self.rules.windows[depth], 2)
-        for layer in (2, 5):
-            x = F.conv2d(x, heads[f"{name}.layers.{layer}.weight"])
-            x = F.batch_norm(x, None, None, training=True).relu()
-        weight, bias = heads[f"{name}.classifier.weight"], heads[f"{name}.classifier.bias"]
-        return F.linear(x.mean((2, 3)), weight, bias)
+        return embed(x, self.heads, depth, self.rules.windows[depth])
 
     def _clip(self) -> None:
         found = [t.grad for t in self._everything() if t.grad is not None]
-        norm = math.sqrt(sum(float((g * g).sum()) for g in found))
-        self.norms.append(norm)
-        if (factor := 5.0 / (norm + 1e-6)) < 1:
-            for gradient in found:
-                gradient.mul_(factor)
+        self.norms.append(clip(found, 5.0))
 
     def _copy(self, source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

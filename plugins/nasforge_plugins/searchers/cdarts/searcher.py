@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
 from nasforge_plugins.searchers.cdarts.transfer import left_behind, norms_inside
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
@@ -34,6 +36,8 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Build both networks' supernets, the architecture parameters and the optimisers."""
         self.joint_epochs = self.config.joint_epochs
         super().setup(ctx)
+        assert self.twin is not None, "cdarts needs a distiller"
+        self.pretraining = BankPretraining(ctx, self.config, self.space, self.twin, self.search_net)
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network whose optimiser and copied weights follow the options."""
@@ -54,6 +58,23 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         lost = left_behind(network, arch) if quirks.copy_bug else []
         return [*lost, *(norms_inside(network) if quirks.fresh_norms else ())]
 
+    def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """Make the optimiser of an evaluation network, whose pretrained cells learn more slowly."""
+        optimizer = super().make_twin_optimizer(parameters)
+        options = self.config.pretrain
+        if not options.epochs or options.operations_lr == 1.0:
+            return optimizer
+        assert self.twin is not None
+        assert self.twin.network is not None
+        whole = ("classifier.", *(f"{name}." for name in self.twin.tied))
+        named = self.twin.network.named_parameters()
+        slow = {id(p) for n, p in named if not n.startswith(whole)}
+        (group,) = optimizer.param_groups
+        cells = [p for p in parameters if id(p) in slow]
+        group["params"] = [p for p in parameters if id(p) not in slow]
+        optimizer.add_param_group({"params": cells, "lr": self.config.twin.lr * options.operations_lr})
+        return optimizer
+
     def make_update(self) -> QuirkyUpdate:
         """Return the update with the quirks of the options."""
         return QuirkyUpdate(self.config.clip, self.config.quirks, self._everything)
@@ -71,8 +92,18 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """The number of cycles."""
         return self.config.iterations
 
+    @property
+    def total_steps(self) -> int:
+        """The number of epochs of the bank's pretraining, and of cycles."""
+        return self.config.pretrain.epochs + self.search_steps
+
     def step(self) -> Mapping[str, float]:
-        """Make one cycle; return the metrics of `train`, and what `CollapseGuard.observe` measures."""
+        """Make one cycle; return the metrics of `train`, and what `CollapseGuard.observe` measures.
+
+        Before the first cycle, make the epochs of the bank's pretraining, and return its metrics.
+        """
+        if not self.pretraining.done:
+            return self.pretraining.step()
         if self.config.renew_optimizers and self.learning and self.epoch > 0:
             self.make_optimizers()
         metrics = self.train(f"search, cycle {self.epoch + 1}")
@@ -111,6 +142,19 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
     def count_arch_epochs(self) -> int:
         """Return the number of earlier cycles after the warm-up."""
         return self.epoch - self.config.warmup_epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next step depends on."""
+        return {**super().state_dict(), "pretraining": self.pretraining.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`.
+
+        Args:
+            state: What `state_dict` returned in an earlier process.
+        """
+        self.pretraining.load_state_dict(state["pretraining"])
+        super().load_state_dict(state)
 
     def _everything(self) -> Iterator[nn.Parameter]:
         return self.collect_parts().parameters()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
@@ -77,12 +79,16 @@ class SupernetSearcher(SupernetSteps[S]):
             self.data.task,
             self.runtime,
             self.search_net,
-            partial(weights_sgd, lr=cfg.twin.lr, options=cfg),
+            self.make_twin_optimizer,
             ctx.distiller,
             inherit=cfg.twin.inherit,
             share=cfg.twin.share_stem,
             **more,
         )
+
+    def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """Make the optimiser of an evaluation network and the distiller."""
+        return weights_sgd(parameters, self.config.twin.lr, self.config)
 
     def make_update(self) -> Update:
         """Return what makes the steps of the optimisers."""
