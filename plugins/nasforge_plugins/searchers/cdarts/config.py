@@ -23,6 +23,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "extra_batch": False,
         "early_fade": False,
         "search_classifier": False,
+        "first_stage": False,
     },
     "official": {
         "clip_scope": "all",
@@ -34,6 +35,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "extra_batch": True,
         "early_fade": True,
         "search_classifier": True,
+        "first_stage": True,
     },
 }
 """Values that each preset fills into the sub-table of quirks where the recipe is silent."""
@@ -77,6 +79,11 @@ class QuirkOptions(PluginConfig):
     """Let the bank, while it is pretrained, end in the classifier of the search network; the classifier of
     the evaluation networks then starts at random (official)."""
 
+    first_stage: bool = False
+    """In spaces with separate stages, start all stages from one draw, and build evaluation networks with the
+    cells of the first stage everywhere; the architecture that is found has cells of its own in each
+    (official)."""
+
 
 class PretrainOptions(PluginConfig):
     """Training of the bank before the search, so that evaluation networks start with trained operations.
@@ -103,7 +110,7 @@ class PretrainOptions(PluginConfig):
     weight_decay: NonNegativeFloat = 5e-4
     """Weight decay of the bank."""
 
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of a label that is spread over all classes."""
 
     auxiliary_weight: NonNegativeFloat = 0.4

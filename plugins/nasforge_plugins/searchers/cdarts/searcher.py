@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
+from nasforge.space import SeparateStages
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
@@ -37,6 +39,9 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         self.joint_epochs = self.config.joint_epochs
         super().setup(ctx)
         assert self.twin is not None, "cdarts needs a distiller"
+        self.staged = self.space if isinstance(self.space, SeparateStages) else None
+        if self.staged is not None and self.config.quirks.first_stage:
+            self._start_alike(self.staged)
         self.pretraining = BankPretraining(ctx, self.config, self.space, self.twin, self.search_net)
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
@@ -57,6 +62,12 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         quirks = self.config.quirks
         lost = left_behind(network, arch) if quirks.copy_bug else []
         return [*lost, *(norms_inside(network) if quirks.fresh_norms else ())]
+
+    def choose_twin_arch(self) -> Arch:
+        """Return the architecture derived last; with the quirk `first_stage`, its first stage throughout."""
+        if self.staged is None or not self.config.quirks.first_stage:
+            return self.arch
+        return Arch({name: self.arch[self.staged.first_stage_name(name)] for name in self.arch})
 
     def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """Make the optimiser of an evaluation network, whose pretrained cells learn more slowly."""
@@ -155,6 +166,12 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """
         self.pretraining.load_state_dict(state["pretraining"])
         super().load_state_dict(state)
+
+    def _start_alike(self, space: SeparateStages) -> None:
+        with torch.no_grad():
+            for name, logits in self.alpha.logits.items():
+                logits.copy_(self.alpha.logits[space.first_stage_name(name)])
+        self.arch = self.derive()
 
     def _everything(self) -> Iterator[nn.Parameter]:
         return self.collect_parts().parameters()

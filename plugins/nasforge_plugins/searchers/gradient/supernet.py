@@ -86,6 +86,10 @@ class SupernetSearcher(SupernetSteps[S]):
             **more,
         )
 
+    def choose_twin_arch(self) -> Arch:
+        """Return the architecture of the next evaluation network: the one derived last."""
+        return self.arch
+
     def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """Make the optimiser of an evaluation network and the distiller."""
         return weights_sgd(parameters, self.config.twin.lr, self.config)
@@ -220,7 +224,7 @@ class SupernetSearcher(SupernetSteps[S]):
 
     def _renew_twin(self, progress: StepProgress) -> None:
         assert self.twin is not None
-        self.twin.rebuild(self.arch)
+        self.twin.rebuild(self.choose_twin_arch())
         # Gradients that other steps left belong to the network before: none outlives it, as in the published
         # code, which goes on with a copy of everything.
         for parameter in self.collect_parts().parameters():
