@@ -17,6 +17,7 @@ from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
+from support.cdarts_pair import doubles
 from support.published_cdarts import clip, embed
 from support.published_cells import DartsCells
 from support.twin_world import TinyData, make_context
@@ -30,11 +31,8 @@ EPOCHS = 2
 
 @pytest.fixture(autouse=True)
 def _doubles(monkeypatch):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    monkeypatch.setattr(Tensor, "float", Tensor.double)
-    yield
-    torch.set_default_dtype(before)
+    with doubles(monkeypatch):
+        yield
 
 
 def make(preset: str = "official", **options) -> Cdarts:
