@@ -46,3 +46,14 @@ class Distiller(nn.Module, Generic[C], ABC):
             teacher: What the teacher returned for the same batch.
             target: Labels, ``(B,)``.
         """
+
+    def classify(self, teacher: Output) -> Tensor | None:
+        """Return logits of the teacher's deepest inner feature, for a second loss on it. Default: None.
+
+        Args:
+            teacher: What the teacher returned for a batch.
+
+        Returns:
+            Shape ``(B, classes)``; None if there is no head on an inner feature.
+        """
+        return None

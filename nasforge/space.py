@@ -32,6 +32,7 @@ __all__ = [
     "ReducedNetworks",
     "Scale",
     "SearchSpace",
+    "SeparateStages",
     "TabularSpace",
     "Task",
 ]
@@ -302,6 +303,19 @@ class PlainNetworks(Protocol):
 
     def with_plain_networks(self) -> Self:
         """Return this space with networks that hooks can observe and that can be differentiated twice."""
+
+
+@capability("space")
+@runtime_checkable
+class SeparateStages(Protocol):
+    """A space whose networks have stages with choices of their own."""
+
+    def first_stage_name(self, name: str) -> str:
+        """Return the name that a choice has in the first stage.
+
+        Args:
+            name: Of a choice in any stage.
+        """
 
 
 @capability("space")

@@ -60,6 +60,7 @@ class Twin:
 
     Attributes:
         bank: Weights of all operations.
+        tied: Submodules that are one for both networks.
         network: The evaluation network; None before the first `rebuild`.
         arch: Its architecture.
         optimizer: Its optimiser.
@@ -87,7 +88,7 @@ class Twin:
         if distiller is not None:
             distiller.bind(search_net.feature_info, self.bank.feature_info, task)
             runtime.prepare(distiller)
-        self._tied = tuple(n for n in space.tied if share and _alike(search_net, self.bank, n))
+        self.tied = tuple(n for n in space.tied if share and _alike(search_net, self.bank, n))
         self._momentum: dict[str, dict[str, Any]] = {}
         self._resting: list[nn.Parameter] = []
         self.network: Network | None = None
@@ -104,7 +105,7 @@ class Twin:
         if self._inherit:
             copy_shared(network, self.bank, self._skip(network, arch))
         self.network, self.arch = self._runtime.prepare(network), arch
-        tie(self.network, self._search_net, self._tied)
+        tie(self.network, self._search_net, self.tied)
         own = self.parameters()
         trained = {id(p) for p in own}
         self._resting = [p for p in self._search_net.parameters() if id(p) not in trained]

@@ -49,6 +49,12 @@ def test_mse_and_cosine_by_hand():
     assert float(distance("cosine", student, teacher, 2.0)) == pytest.approx(-4 * 24 / 25)
 
 
+def test_the_smallest_norm_of_a_cosine_is_the_published_one():
+    student, teacher = torch.tensor([[1e-7, 0.0]]), torch.tensor([[1.0, 0.0]])
+    # Published: 1e-6; the norm of the student is cut to that.
+    assert distance("cosine", student, teacher, 1.0).item() == pytest.approx(-0.1, rel=1e-4)
+
+
 def test_kl_teaches_both_ways():
     student, teacher = answer()
     distance("kl", student, teacher, 2.0).backward()

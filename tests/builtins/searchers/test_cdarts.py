@@ -24,6 +24,8 @@ VARIANTS = {
     "official": {"preset": "official"},
     "kept optimisers": {"renew_optimizers": False},
     "learned edges": {"edge_weights": "learned", "joint_epochs": 2},
+    "pretrained": {"preset": "official", "pretrain": {"epochs": 2}},
+    "pretrained by draws": {"pretrain": {"epochs": 1, "architectures": "sampled", "samples": 2}},
     "nothing inherited": {"twin": {"inherit": False, "warmup_epochs": 0}},
 }
 
@@ -54,13 +56,13 @@ def assert_same(one, other) -> None:
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_resume_after_any_step_ends_in_the_same_bits(options, tmp_path):
     whole = make(**options)
-    for step in range(STEPS):
+    for step in range(whole.total_steps):
         whole.step()
         # As the engine does: the random state is saved last and restored last.
         state = {"searcher": whole.state_dict(), "random": torch.get_rng_state()}
         checkpoint.save(tmp_path / f"{step}.safetensors", state)
     expected = copy.deepcopy(whole.state_dict())
-    for step in range(STEPS):
+    for step in range(whole.total_steps):
         resumed = make(seed=99, **options)
         state = checkpoint.load(tmp_path / f"{step}.safetensors")
         resumed.load_state_dict(state["searcher"])

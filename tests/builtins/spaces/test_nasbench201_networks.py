@@ -242,3 +242,26 @@ def test_fast_cells_run_under_autocast():
     output.logits.float().square().sum().backward()
     assert all(w.grad.isfinite().all() for w in weights.values())
     assert all(p.grad.isfinite().all() for p in supernet.parameters())
+
+
+@pytest.mark.parametrize("execution", ["fast", "reference"])
+def test_none_cuts_or_passes_gradients_of_zero(execution):
+    """Node 1 leads on through ``none`` alone: its convolution decays only where none multiplies by zero."""
+    cell = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|none~1|skip_connect~2|"
+    name = "stages.0.0.edges.node1/node0.options.nor_conv_3x3"
+    found = {}
+    for cut in (True, False):
+        one = tiny(cut_none=cut, execution=execution)
+        torch.manual_seed(0)
+        network = one.build(SMALL, one.parse(cell), scale="eval")
+        torch.manual_seed(1)
+        logits = network(torch.randn(2, 3, 8, 8)).logits
+        logits.sum().backward()
+        found[cut] = logits.detach(), {n: p.grad for n, p in network.named_parameters()}
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=1e-5, atol=1e-6)
+    for part in ("conv.weight", "norm.weight", "norm.bias"):
+        assert found[True][1].pop(f"{name}.{part}") is None
+        assert not found[False][1].pop(f"{name}.{part}").any()
+    alive = {n: g for n, g in found[True][1].items() if g is not None}
+    for other, gradient in alive.items():
+        torch.testing.assert_close(gradient, found[False][1][other], rtol=1e-4, atol=1e-5)

@@ -61,6 +61,12 @@ class StagesDistiller(Distiller[StagesConfig]):
             goal = goal.detach()
         return distance(config.loss, own, goal, config.temperature, config.reduction)
 
+    def classify(self, teacher: Output) -> Tensor | None:
+        """Return what the deepest head makes of the teacher; see `Distiller.classify`."""
+        if not self._taps:
+            return None
+        return self.teacher_heads[-1](teacher.features[self._taps[-1]]).float()
+
     def embed(self, output: Output, heads: nn.ModuleList) -> Tensor:
         """Return the weighted logits of all depths in float32.
 

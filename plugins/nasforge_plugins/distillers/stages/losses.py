@@ -40,5 +40,5 @@ def distance(
     elif kind == "mse":
         value = F.mse_loss(student, teacher)
     else:
-        value = -F.cosine_similarity(student, teacher, dim=1).mean()
+        value = -F.cosine_similarity(student, teacher, dim=1, eps=1e-6).mean()  # eps as in CDARTS
     return value * temperature**2

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from nasforge.config import PluginConfig
 from nasforge_plugins.searchers.gradient.options import PenaltyOptions, SupernetOptions
 
-__all__ = ["PRESETS", "CdartsConfig", "CdartsPenaltyOptions", "QuirkOptions"]
+__all__ = ["PRESETS", "CdartsConfig", "CdartsPenaltyOptions", "PretrainOptions", "QuirkOptions"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "clean": {
@@ -19,6 +19,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "zero_gradients": False,
         "copy_bug": False,
         "distiller_in_both": False,
+        "fresh_norms": False,
+        "extra_batch": False,
+        "early_fade": False,
+        "search_classifier": False,
+        "first_stage": False,
     },
     "official": {
         "clip_scope": "all",
@@ -26,6 +31,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "zero_gradients": True,
         "copy_bug": True,
         "distiller_in_both": True,
+        "fresh_norms": True,
+        "extra_batch": True,
+        "early_fade": True,
+        "search_classifier": True,
+        "first_stage": True,
     },
 }
 """Values that each preset fills into the sub-table of quirks where the recipe is silent."""
@@ -52,6 +62,63 @@ class QuirkOptions(PluginConfig):
 
     distiller_in_both: bool = False
     """Give the distiller's parameters to the search network's optimiser too (official)."""
+
+    fresh_norms: bool = False
+    """Start scales and shifts of batch norms inside operations at 1 and 0 in every cycle, because the
+    published bank of NAS-Bench-201 has none (official). Evaluation networks of the darts space have none."""
+
+    extra_batch: bool = False
+    """Read one batch more than `sample_ratio` says where that is a whole number (official)."""
+
+    early_fade: bool = False
+    """Let the penalty fade as if warmup_epochs · (joint_epochs - 1) joint epochs were over when it begins,
+    because the published code takes cycles of the warm-up for epochs (official). With `joint_epochs` = 1 it
+    changes nothing."""
+
+    search_classifier: bool = False
+    """Let the bank, while it is pretrained, end in the classifier of the search network; the classifier of
+    the evaluation networks then starts at random (official)."""
+
+    first_stage: bool = False
+    """In spaces with separate stages, start all stages from one draw, and build evaluation networks with the
+    cells of the first stage everywhere; the architecture that is found has cells of its own in each
+    (official)."""
+
+
+class PretrainOptions(PluginConfig):
+    """Training of the bank before the search, so that evaluation networks start with trained operations.
+
+    No published search uses it; the defaults are those of the published pretraining, but for `epochs`.
+    """
+
+    epochs: NonNegativeInt = 0
+    """Epochs over all training images, one step each; 0 for none (the published code's default is 600)."""
+
+    architectures: Literal["uniform", "sampled"] = "uniform"
+    """What runs: all operations with equal weights ("uniform"), or architectures drawn for every batch
+    ("sampled")."""
+
+    samples: PositiveInt = 1
+    """Architectures drawn for every batch, whose losses are added."""
+
+    lr: PositiveFloat = 0.025
+    """Learning rate at the start of half a cosine, which ends at 0."""
+
+    lr_warmup_epochs: NonNegativeInt = 0
+    """Epochs in which the learning rate rises to that cosine (published above batch 256: 5)."""
+
+    weight_decay: NonNegativeFloat = 5e-4
+    """Weight decay of the bank."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Share of a label that is spread over all classes."""
+
+    auxiliary_weight: NonNegativeFloat = 0.4
+    """Weight of a second loss, that of the distiller's deepest inner head, which does not learn by it; 0 for
+    none."""
+
+    operations_lr: PositiveFloat = 0.1
+    """Factor of `twin.lr` for the cells of evaluation networks, once the bank was pretrained."""
 
 
 class CdartsPenaltyOptions(PenaltyOptions):
@@ -103,6 +170,9 @@ class CdartsConfig(SupernetOptions):
 
     penalty: CdartsPenaltyOptions = Field(default_factory=CdartsPenaltyOptions)
     """The penalty on options without weights, which fades to zero."""
+
+    pretrain: PretrainOptions = Field(default_factory=PretrainOptions)
+    """Training of the bank before the search."""
 
     quirks: QuirkOptions = Field(default_factory=QuirkOptions)
     """The known quirks of the published code."""

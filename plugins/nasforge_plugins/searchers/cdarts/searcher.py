@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from nasforge.arch import Arch
 from nasforge.component import Context
+from nasforge.space import SeparateStages
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
-from nasforge_plugins.searchers.cdarts.transfer import left_behind
+from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
+from nasforge_plugins.searchers.cdarts.transfer import left_behind, norms_inside
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
-from nasforge_plugins.searchers.gradient.batches import Batch
+from nasforge_plugins.searchers.gradient.batches import Batch, Batches
 from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
 from nasforge_plugins.searchers.gradient.supernet import SupernetSearcher
 
@@ -33,12 +38,53 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Build both networks' supernets, the architecture parameters and the optimisers."""
         self.joint_epochs = self.config.joint_epochs
         super().setup(ctx)
+        assert self.twin is not None, "cdarts needs a distiller"
+        self.staged = self.space if isinstance(self.space, SeparateStages) else None
+        if self.staged is not None and self.config.quirks.first_stage:
+            self._start_alike(self.staged)
+        self.pretraining = BankPretraining(ctx, self.config, self.space, self.twin, self.search_net)
 
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network whose optimiser and copied weights follow the options."""
-        cfg = self.config
-        skip = left_behind if cfg.quirks.copy_bug else lambda network, arch: ()
-        return super().make_twin(ctx, renew_optimizer=cfg.renew_optimizers, skip=skip, **more)
+        renew = self.config.renew_optimizers
+        return super().make_twin(ctx, renew_optimizer=renew, skip=self.select_fresh, **more)
+
+    def select_fresh(self, network: nn.Module, arch: Arch) -> list[str]:
+        """Return what neither comes from the bank nor goes there.
+
+        Args:
+            network: The evaluation network.
+            arch: Its architecture.
+
+        Returns:
+            Beginnings of names.
+        """
+        quirks = self.config.quirks
+        lost = left_behind(network, arch) if quirks.copy_bug else []
+        return [*lost, *(norms_inside(network) if quirks.fresh_norms else ())]
+
+    def choose_twin_arch(self) -> Arch:
+        """Return the architecture derived last; with the quirk `first_stage`, its first stage throughout."""
+        if self.staged is None or not self.config.quirks.first_stage:
+            return self.arch
+        return Arch({name: self.arch[self.staged.first_stage_name(name)] for name in self.arch})
+
+    def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """Make the optimiser of an evaluation network, whose pretrained cells learn more slowly."""
+        optimizer = super().make_twin_optimizer(parameters)
+        options = self.config.pretrain
+        if not options.epochs or options.operations_lr == 1.0:
+            return optimizer
+        assert self.twin is not None
+        assert self.twin.network is not None
+        whole = ("classifier.", *(f"{name}." for name in self.twin.tied))
+        named = self.twin.network.named_parameters()
+        slow = {id(p) for n, p in named if not n.startswith(whole)}
+        (group,) = optimizer.param_groups
+        cells = [p for p in parameters if id(p) in slow]
+        group["params"] = [p for p in parameters if id(p) not in slow]
+        optimizer.add_param_group({"params": cells, "lr": self.config.twin.lr * options.operations_lr})
+        return optimizer
 
     def make_update(self) -> QuirkyUpdate:
         """Return the update with the quirks of the options."""
@@ -57,8 +103,18 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """The number of cycles."""
         return self.config.iterations
 
+    @property
+    def total_steps(self) -> int:
+        """The number of epochs of the bank's pretraining, and of cycles."""
+        return self.config.pretrain.epochs + self.search_steps
+
     def step(self) -> Mapping[str, float]:
-        """Make one cycle; return the metrics of `train`, and what `CollapseGuard.observe` measures."""
+        """Make one cycle; return the metrics of `train`, and what `CollapseGuard.observe` measures.
+
+        Before the first cycle, make the epochs of the bank's pretraining, and return its metrics.
+        """
+        if not self.pretraining.done:
+            return self.pretraining.step()
         if self.config.renew_optimizers and self.learning and self.epoch > 0:
             self.make_optimizers()
         metrics = self.train(f"search, cycle {self.epoch + 1}")
@@ -83,9 +139,39 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Return ``parameters``, or none where a norm over everything needs all gradients."""
         return () if self.update.needs_all_gradients else parameters
 
+    def make_batches(self, ctx: Context) -> Batches:
+        """Return the reader of images, which may read one batch more than is asked for."""
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        return Batches(ctx.data, self.runtime, self.config.sample_ratio, self.config.quirks.extra_batch)
+
+    def count_faded_epochs(self) -> int:
+        """Return the number of earlier joint epochs, and of those that the published code counts too many."""
+        cfg = self.config
+        early = cfg.warmup_epochs * (cfg.joint_epochs - 1) if cfg.quirks.early_fade else 0
+        return super().count_faded_epochs() + early
+
     def count_arch_epochs(self) -> int:
         """Return the number of earlier cycles after the warm-up."""
         return self.epoch - self.config.warmup_epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next step depends on."""
+        return {**super().state_dict(), "pretraining": self.pretraining.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`.
+
+        Args:
+            state: What `state_dict` returned in an earlier process.
+        """
+        self.pretraining.load_state_dict(state["pretraining"])
+        super().load_state_dict(state)
+
+    def _start_alike(self, space: SeparateStages) -> None:
+        with torch.no_grad():
+            for name, logits in self.alpha.logits.items():
+                logits.copy_(self.alpha.logits[space.first_stage_name(name)])
+        self.arch = self.derive()
 
     def _everything(self) -> Iterator[nn.Parameter]:
         return self.collect_parts().parameters()

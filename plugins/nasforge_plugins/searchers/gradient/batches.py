@@ -25,14 +25,17 @@ class Batches:
         data: What is read.
         runtime: Prepares the images.
         ratio: Share of a pass's batches that is used.
+        extra: Use one batch more where that share is a whole number, and there is one more.
     """
 
-    def __init__(self, data: DataModule[Any], runtime: Runtime, ratio: float) -> None:
-        self._data, self._runtime, self._ratio = data, runtime, ratio
+    def __init__(self, data: DataModule[Any], runtime: Runtime, ratio: float, extra: bool = False) -> None:
+        self._data, self._runtime, self._ratio, self._extra = data, runtime, ratio, extra
 
     def count(self, split: Split) -> int:
         """Return how many batches are used of a pass over a split."""
-        return math.ceil(self._data.num_batches(split) * self._ratio)
+        whole = self._data.num_batches(split)
+        share = whole * self._ratio
+        return min(math.floor(share) + 1, whole) if self._extra else math.ceil(share)
 
     def read(self, split: Split, passes: int = 0, *, augment: bool = True) -> Iterable[Batch]:
         """Return the batches of a pass, one by one.

@@ -178,7 +178,7 @@ class SupernetSteps(Searcher[S]):
         total = torch.zeros((), device=self.runtime.device)
         if cfg.penalty.coefficient:
             strength = fading(
-                epoch * self.joint_epochs + self.repeat,
+                self.count_faded_epochs(),
                 coefficient=cfg.penalty.coefficient,
                 ratio=cfg.penalty.ratio,
                 epochs=(self.search_steps - cfg.warmup_epochs) * self.joint_epochs,
@@ -186,6 +186,10 @@ class SupernetSteps(Searcher[S]):
             total = total + strength * self.penalty(dict(self.alpha.logits.items()))
         more = self.regularizers(self.alpha, epoch)
         return total if more is None else total + more
+
+    def count_faded_epochs(self) -> int:
+        """Return the number of earlier epochs with the penalty, from which it fades."""
+        return (self.epoch - self.config.warmup_epochs) * self.joint_epochs + self.repeat
 
     def collect_parts(self) -> nn.ModuleDict:
         """Return everything with parameters: architecture, both networks, distiller."""

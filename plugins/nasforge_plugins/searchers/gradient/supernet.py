@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
@@ -42,7 +44,7 @@ class SupernetSearcher(SupernetSteps[S]):
         assert ctx.data is not None, "the recipe check requires a [data] table"
         self.space: NetworkSpace[Any] = self.prepare_space(space)
         self.data, self.runtime = ctx.data, ctx.runtime
-        self.batches = Batches(ctx.data, ctx.runtime, cfg.sample_ratio)
+        self.batches = self.make_batches(ctx)
         self.alpha, self.constant_weights = relax(self.space, cfg, self.runtime)
         self.penalty = make_l1(self.space, cfg.penalty)
         self.regularizers = Regularizers(cfg.regularizers, make_cost_penalty(cfg.cost, ctx))
@@ -59,6 +61,11 @@ class SupernetSearcher(SupernetSteps[S]):
         """Return the space that is searched."""
         return space
 
+    def make_batches(self, ctx: Context) -> Batches:
+        """Return the reader of images."""
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        return Batches(ctx.data, ctx.runtime, self.config.sample_ratio)
+
     def make_twin(self, ctx: Context, **more: Any) -> Twin | None:
         """Return an evaluation network beside the search network, or None to search without one.
 
@@ -72,12 +79,20 @@ class SupernetSearcher(SupernetSteps[S]):
             self.data.task,
             self.runtime,
             self.search_net,
-            partial(weights_sgd, lr=cfg.twin.lr, options=cfg),
+            self.make_twin_optimizer,
             ctx.distiller,
             inherit=cfg.twin.inherit,
             share=cfg.twin.share_stem,
             **more,
         )
+
+    def choose_twin_arch(self) -> Arch:
+        """Return the architecture of the next evaluation network: the one derived last."""
+        return self.arch
+
+    def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """Make the optimiser of an evaluation network and the distiller."""
+        return weights_sgd(parameters, self.config.twin.lr, self.config)
 
     def make_update(self) -> Update:
         """Return what makes the steps of the optimisers."""
@@ -209,7 +224,11 @@ class SupernetSearcher(SupernetSteps[S]):
 
     def _renew_twin(self, progress: StepProgress) -> None:
         assert self.twin is not None
-        self.twin.rebuild(self.arch)
+        self.twin.rebuild(self.choose_twin_arch())
+        # Gradients that other steps left belong to the network before: none outlives it, as in the published
+        # code, which goes on with a copy of everything.
+        for parameter in self.collect_parts().parameters():
+            parameter.grad = None
         for epoch in range(self.config.twin.warmup_epochs):
             for images, labels in self._read_arch(epoch):
                 progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))

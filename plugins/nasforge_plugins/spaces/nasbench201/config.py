@@ -35,6 +35,11 @@ class NasBench201Config(PluginConfig):
     benchmark's own networks do; "official" does neither, as the published CDARTS code. The network that is
     trained at the end always follows the benchmark."""
 
+    cut_none: bool = True
+    """Whether ``none`` cuts off what is behind it: weights that lead to nothing else have no gradient and
+    stay as they are. False multiplies by zero, as the published CDARTS code: their gradients are zeros, so
+    that weight decay and momentum move them."""
+
     allow_none: bool = True
     """Whether an edge may be read from the weights as "none"; false takes the heaviest other operation."""
 

@@ -15,7 +15,12 @@ from nasforge.space import Task
 from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.kernels.sum_cell import CellOperation, OperationKind, sum_cell
 from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
-from nasforge_plugins.spaces.nasbench201.operations import NormalisedConv, ResidualReduction, make_operation
+from nasforge_plugins.spaces.nasbench201.operations import (
+    NoOperation,
+    NormalisedConv,
+    ResidualReduction,
+    make_operation,
+)
 
 __all__ = ["NasBench201Cell", "NasBench201Network"]
 
@@ -38,13 +43,16 @@ class NasBench201Cell(nn.Module):
         affine: Whether batch-norms learn scale and shift.
         fast: Whether edges that leave one node share their work.
         share: Operations see one channel in so many.
+        cut: Whether ``none`` cuts what is behind it off, or passes zeros as its gradient.
     """
 
-    def __init__(self, channels: int, arch: Arch | None, affine: bool, fast: bool, share: int) -> None:
+    def __init__(
+        self, channels: int, arch: Arch | None, affine: bool, fast: bool, share: int, cut: bool = True
+    ) -> None:
         super().__init__()
 
         def make(name: str) -> nn.Module:
-            return make_operation(name, part_of(channels, share), affine)
+            return make_operation(name, part_of(channels, share), affine, cut)
 
         self.edges = nn.ModuleDict({c.name: ChoiceBlock(c, make, arch, share=share) for c in CHOICES})
         self.fast = fast
@@ -89,11 +97,15 @@ def _list_of_edge(
     if isinstance(weight, int):
         names, factors = [options[weight]], weight.weight if isinstance(weight, Picked) else None
     for name in names:
-        if name in KINDS:
+        option = edge.options[name]
+        if isinstance(option, NoOperation) and not option.cut and not isinstance(weight, Tensor):
+            # A weight of zero adds nothing, and what leads here gets gradients of zero. Beside other
+            # operations, that changes nothing.
+            yield CellOperation(source, node, "skip", factors=option.zero)
+        elif name in KINDS:
             found = CellOperation(source, node, KINDS[name], factors=cast("Tensor | None", factors))
             if isinstance(weight, Tensor):
                 found = found._replace(place=options.index(name))
-            option = edge.options[name]
             if isinstance(option, NormalisedConv):
                 found = found._replace(weight=option.conv.weight, norm=option.norm)
             yield found
@@ -113,6 +125,7 @@ class NasBench201Network(Network):
         final_norm: Whether batch-norm and ReLU precede the pooling.
         fast: Whether cells share work between edges.
         share: Operations see one channel in so many; above 1 not ``fast``.
+        cut: Whether ``none`` cuts what is behind it off, or passes zeros as its gradient.
     """
 
     has_blocks = True
@@ -128,6 +141,7 @@ class NasBench201Network(Network):
         final_norm: bool,
         fast: bool,
         share: int = 1,
+        cut: bool = True,
     ) -> None:
         super().__init__()
         widths = [channels * 2**stage for stage in range(STAGES)]
@@ -135,7 +149,7 @@ class NasBench201Network(Network):
             nn.Conv2d(task.in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )
         self.stages = nn.ModuleList(
-            nn.ModuleList(NasBench201Cell(width, arch, affine, fast, share) for _ in range(cells))
+            nn.ModuleList(NasBench201Cell(width, arch, affine, fast, share, cut) for _ in range(cells))
             for width in widths
         )
         self.reductions = nn.ModuleList(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from nasforge_plugins.ops.basics import average_pool
@@ -31,11 +32,25 @@ class NormalisedConv(nn.Module):
 
 
 class NoOperation(nn.Module):
-    """``none``: zeros of the input's shape."""
+    """``none``: zeros of the input's shape.
+
+    Args:
+        cut: Whether the input is cut off; otherwise its gradient is zero.
+
+    Attributes:
+        zero: What the input is multiplied by, on the device of the network.
+    """
+
+    zero: Tensor
+
+    def __init__(self, cut: bool = True) -> None:
+        super().__init__()
+        self.cut = cut
+        self.register_buffer("zero", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return zeros."""
-        return x.new_zeros(()).expand_as(x)
+        return x.new_zeros(()).expand_as(x) if self.cut else x * self.zero.to(x.dtype)
 
 
 class AveragePool(nn.Module):
@@ -67,17 +82,18 @@ class ResidualReduction(nn.Module):
         return self.shortcut(pooled) + self.second(self.first(x))
 
 
-def make_operation(name: str, channels: int, affine: bool) -> nn.Module:
+def make_operation(name: str, channels: int, affine: bool, cut: bool = True) -> nn.Module:
     """Build the operation of an edge.
 
     Args:
         name: One of the benchmark's five.
         channels: Channels in and out.
         affine: Whether its batch-norm, if any, learns scale and shift.
+        cut: Whether ``none`` cuts its input off.
     """
     match name:
         case "none":
-            return NoOperation()
+            return NoOperation(cut)
         case "skip_connect":
             return nn.Identity()
         case "avg_pool_3x3":

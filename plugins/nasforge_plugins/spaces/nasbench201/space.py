@@ -233,6 +233,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
             final_norm=scale == "final" or config.skeleton == "benchmark",
             fast=config.execution == "fast" and share == 1,
             share=share,
+            cut=config.cut_none,
         )
 
     @cached_property

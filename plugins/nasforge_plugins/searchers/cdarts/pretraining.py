@@ -1,0 +1,174 @@
+"""Training of the bank before the search (``pretrain.py`` of the authors' first release)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+
+from nasforge.component import Context
+from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
+from nasforge.runtime import Runtime
+from nasforge.seeding import derive_seed
+from nasforge.space import NetworkSpace
+from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
+from nasforge.training.optim import frozen
+from nasforge.training.twin import Twin
+from nasforge.training.update import Update
+from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
+
+__all__ = ["BankPretraining"]
+
+
+class BankPretraining:
+    """Trains the bank as a network: all operations with equal weights, or drawn architectures.
+
+    While it does, the bank uses the search network's stem, and its classifier if the options say so. At the
+    end it goes back to the CPU, with copies of what it used.
+
+    Args:
+        ctx: Data, runtime, seed and reports.
+        config: The options of the searcher.
+        space: The space that is searched.
+        twin: Owner of the bank and the distiller.
+        search_net: The search network.
+
+    Attributes:
+        epoch: Epochs that were made.
+    """
+
+    def __init__(
+        self, ctx: Context, config: CdartsConfig, space: NetworkSpace[Any], twin: Twin, search_net: Network
+    ) -> None:
+        assert ctx.data is not None, "the recipe check requires a [data] table"
+        self._ctx, self._data, self._config, self._space = ctx, ctx.data, config, space
+        self._runtime: Runtime = ctx.runtime
+        self._twin, self._search_net = twin, search_net
+        self.epoch = 0
+        self._own: dict[str, nn.Module] = {}
+        if config.pretrain.epochs:
+            self._begin()
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left."""
+        return self.epoch >= self._config.pretrain.epochs
+
+    def step(self) -> dict[str, float]:
+        """Make an epoch; return ``pretrain_loss`` and ``pretrain_accuracy``."""
+        options, epoch = self._config.pretrain, self.epoch
+        set_lr(
+            self._optimizer,
+            cosine_lr(epoch, options.epochs, options.lr, warmup_epochs=options.lr_warmup_epochs),
+        )
+        rng = Random(derive_seed(self._ctx.seed, "pretrain", epoch))
+        update = Update(self._config.clip)
+        where = f"pretraining, epoch {epoch + 1}"
+        progress = StepProgress(self._ctx.report, where, self._data.num_batches("full"))
+        heads = () if self._twin.distiller is None else self._twin.distiller.parameters()
+        self._twin.bank.train()
+        for images, labels in self._data.batches("full", epoch=epoch):
+            images = self._runtime.prepare_images(images)
+            with frozen(heads):
+                losses, output = [], None
+                for _ in range(1 if options.architectures == "uniform" else options.samples):
+                    output = self._run(images, self._draw(rng))
+                    losses.append(self._loss(output, labels))
+                loss = torch.stack(losses).sum()
+            assert output is not None, "there is one architecture at least"
+            update.descend(loss, [self._optimizer], self._trained)
+            values = {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(output, labels)}
+            progress.add("bank", len(labels), values)
+        self.epoch += 1
+        if self.done:
+            self._end()
+        return progress.means()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch; before the end also the optimiser, and what the bank set aside."""
+        if self.done:
+            return {"epoch": self.epoch}
+        own = {name: module.state_dict() for name, module in self._own.items()}
+        return {"epoch": self.epoch, "optimizer": self._optimizer.state_dict(), "own": own}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Args:
+            state: What `state_dict` returned.
+        """
+        self.epoch = state["epoch"]
+        if "optimizer" in state:
+            load_optimizer(self._optimizer, state["optimizer"])
+            for name, module in self._own.items():
+                module.load_state_dict(state["own"][name])
+        elif self._own:
+            self._end()
+
+    def _begin(self) -> None:
+        bank, options = self._runtime.prepare(self._twin.bank), self._config.pretrain
+        names = [*self._twin.tied]
+        if self._config.quirks.search_classifier and _same_shapes(bank, self._search_net, "classifier"):
+            names.append("classifier")
+        self._own = {name: bank.get_submodule(name) for name in names}
+        tie(bank, self._search_net, names)
+        self._trained = list(bank.parameters())
+        self._optimizer = SGD(
+            self._trained,
+            options.lr,
+            momentum=self._config.momentum,
+            weight_decay=options.weight_decay,
+            foreach=True,
+        )
+        choices = self._space.choices
+        self._uniform = uniform_weights(choices, device=self._runtime.device)
+        self._operations = [choice for choice in choices if choice.kind == "op"]
+
+    def _end(self) -> None:
+        bank = self._twin.bank
+        for name, module in self._own.items():
+            if name in self._twin.tied:
+                module = copy.deepcopy(self._search_net.get_submodule(name))
+            parent, _, leaf = name.rpartition(".")
+            setattr(bank.get_submodule(parent), leaf, module)
+        self._own = {}
+        for parameter in [*bank.parameters(), *self._search_net.parameters()]:
+            parameter.grad = None
+        bank.cpu()
+
+    def _draw(self, rng: Random) -> OptionWeights:
+        """Return equal weights, or one architecture; a node takes the mean of its inputs, chosen or not."""
+        if self._config.pretrain.architectures == "uniform":
+            return self._uniform
+        arch = self._space.sample(rng)
+        return {**self._uniform, **{c.name: c.options.index(arch[c.name][0]) for c in self._operations}}
+
+    def _run(self, images: Tensor, weights: OptionWeights) -> Output:
+        with self._runtime.autocast():
+            return self._twin.bank(images, weights)
+
+    def _loss(self, output: Output, labels: Tensor) -> Tensor:
+        options, distiller = self._config.pretrain, self._twin.distiller
+        smoothing = options.label_smoothing
+        loss = cross_entropy(output.logits.float(), labels, label_smoothing=smoothing)
+        if not options.auxiliary_weight or distiller is None:
+            return loss
+        with self._runtime.autocast():
+            logits = distiller.classify(output)
+        if logits is None:
+            return loss
+        second = cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return loss + options.auxiliary_weight * second
+
+
+def _same_shapes(one: nn.Module, other: nn.Module, name: str) -> bool:
+    found = [getattr(module, name, None) for module in (one, other)]
+    shapes = [{n: t.shape for n, t in m.state_dict().items()} for m in found if isinstance(m, nn.Module)]
+    return len(shapes) == 2 and shapes[0] == shapes[1]
