@@ -311,11 +311,7 @@ class SeparateStages(Protocol):
     """A space whose networks have stages with choices of their own."""
 
     def first_stage_name(self, name: str) -> str:
-        """Return the name that a choice has in the first stage.
-
-        Args:
-            name: Of a choice in any stage.
-        """
+        """Return the name that a choice of any stage has in the first stage."""
 
 
 @capability("space")
@@ -327,8 +323,4 @@ class TabularSpace(Protocol):
     """The name that tables of this space carry."""
 
     def table_key(self, arch: Arch) -> str:
-        """Return the key under which tables list ``arch``.
-
-        Raises:
-            ArchError: ``arch`` does not belong to this space.
-        """
+        """Return the key under which tables list ``arch``; raises ArchError if it is of another space."""

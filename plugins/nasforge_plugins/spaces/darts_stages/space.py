@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -106,7 +106,7 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
         """
         super().validate(arch)
         for stage, one in zip(STAGES, self.split(arch), strict=True):
-            self._in_stage(stage, lambda one=one: self.cell_space.validate(one))
+            self._in_stage(stage, partial(self.cell_space.validate, one))
 
     def canonical(self, arch: Arch) -> Arch:
         """Reset what means nothing, stage by stage."""
@@ -145,7 +145,7 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
                 f"stage file: the stages are {', '.join(map(repr, data))}. Write genotypes of '0', '1', '2'."
             )
         return self._join(
-            [self._in_stage(s, lambda s=s: self.cell_space.parse(str(data[str(s)]))) for s in STAGES]
+            [self._in_stage(s, partial(self.cell_space.parse, str(data[str(s)]))) for s in STAGES]
         )
 
     def notation(self, arch: Arch) -> str:
