@@ -89,7 +89,7 @@ class TinyData(DataModule[PluginConfig]):
 
     def __init__(self, batches: Mapping[str, int] | None = None, poison: int | None = None) -> None:
         super().__init__(PluginConfig())
-        self.counts = {"weights": 3, "arch": 2, "full": 2, **(batches or {})}
+        self.counts = {"weights": 3, "arch": 2, **(batches or {})}
         self.poison = poison
         self.seen: list[tuple[str, int]] = []
 

@@ -106,7 +106,9 @@ def test_the_bank_learns_as_published(architectures, monkeypatch):
         searcher.space, "sample", lambda rng: drawn.append(original(rng)) or drawn[-1], raising=False
     )
     for epoch in range(EPOCHS):
-        batches = [(x.double(), y) for x, y in searcher.data.batches("full", epoch=epoch)]
+        splits = [list(searcher.data.batches(split, epoch=epoch)) for split in ("weights", "arch")]
+        assert [len(batches) for batches in splits] == [3, 2]
+        batches = [splits[i % 2][i // 2] for i in range(5)]
         drawn.clear()
         searcher.step()
         pairs = [[as_pick(a) for a in drawn[i : i + 2]] for i in range(0, len(drawn), 2)]

@@ -92,7 +92,7 @@ class PretrainOptions(PluginConfig):
     """
 
     epochs: NonNegativeInt = 0
-    """Epochs over all training images, one step each; 0 for none (the published code's default is 600)."""
+    """Epochs over the images of both splits, one step each; 0 for none (default as published: 600)."""
 
     architectures: Literal["uniform", "sampled"] = "uniform"
     """What runs: all operations with equal weights ("uniform"), or architectures drawn for every batch

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
 from nasforge.component import Context
+from nasforge.data import Split
 from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
 from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed
@@ -22,9 +24,13 @@ from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
+from nasforge_plugins.searchers.gradient.batches import Batch
 from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_of
 
 __all__ = ["BankPretraining"]
+
+SPLITS: tuple[Split, ...] = ("weights", "arch")
+"""What a search may train on; the published pretraining reads these images too, as one set."""
 
 
 class BankPretraining:
@@ -71,11 +77,11 @@ class BankPretraining:
         rng = Random(derive_seed(self._ctx.seed, "pretrain", epoch))
         update = Update(self._config.clip)
         where = f"pretraining, epoch {epoch + 1}"
-        progress = StepProgress(self._ctx.report, where, self._data.num_batches("full"))
+        batches = sum(map(self._data.num_batches, SPLITS))
+        progress = StepProgress(self._ctx.report, where, batches)
         heads = () if self._twin.distiller is None else self._twin.distiller.parameters()
         self._twin.bank.train()
-        for images, labels in self._data.batches("full", epoch=epoch):
-            images = self._runtime.prepare_images(images)
+        for images, labels in self._read(epoch):
             with frozen(heads):
                 losses, output = [], None
                 for _ in range(1 if options.architectures == "uniform" else options.samples):
@@ -142,6 +148,12 @@ class BankPretraining:
         for parameter in [*bank.parameters(), *self._search_net.parameters()]:
             parameter.grad = None
         bank.cpu()
+
+    def _read(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of all splits that a search trains on, in turns."""
+        passes = [self._data.batches(split, epoch=epoch) for split in SPLITS]
+        for images, labels in filter(None, chain.from_iterable(zip_longest(*passes))):
+            yield self._runtime.prepare_images(images), labels
 
     def _draw(self, rng: Random) -> OptionWeights:
         """Return equal weights, or one architecture; a node takes the mean of its inputs, chosen or not."""

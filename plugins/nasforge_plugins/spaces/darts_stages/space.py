@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
 __all__ = ["DartsStages"]
-
-T = TypeVar("T")
 
 
 class DartsStages(NetworkSpace[DartsStagesConfig]):
@@ -106,7 +105,8 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
         """
         super().validate(arch)
         for stage, one in zip(STAGES, self.split(arch), strict=True):
-            self._in_stage(stage, partial(self.cell_space.validate, one))
+            with _naming(stage):
+                self.cell_space.validate(one)
 
     def canonical(self, arch: Arch) -> Arch:
         """Reset what means nothing, stage by stage."""
@@ -144,9 +144,11 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
             raise ArchError(
                 f"stage file: the stages are {', '.join(map(repr, data))}. Write genotypes of '0', '1', '2'."
             )
-        return self._join(
-            [self._in_stage(s, partial(self.cell_space.parse, str(data[str(s)]))) for s in STAGES]
-        )
+        stages = []
+        for stage in STAGES:
+            with _naming(stage):
+                stages.append(self.cell_space.parse(str(data[str(stage)])))
+        return self._join(stages)
 
     def notation(self, arch: Arch) -> str:
         """Write the stage file of CDARTS; its third genotype has a reduction cell that means nothing."""
@@ -189,12 +191,6 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
         """Build the auxiliary classifier of the final network; see `NetworkSpace.build_auxiliary`."""
         return self.cell_space.build_auxiliary(task)
 
-    def _in_stage(self, stage: int, run: Callable[[], T]) -> T:
-        try:
-            return run()
-        except ArchError as error:
-            raise ArchError(f"stage {stage}: {error}") from None
-
     def _join(self, stages: Sequence[Arch]) -> Arch:
         return Arch(
             {
@@ -209,3 +205,12 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
 def _belongs(stage: int, name: str) -> bool:
     """Return whether a choice of `darts` exists in a stage: the third has no reduction cell."""
     return stage != STAGES[-1] or not name.startswith("reduce/")
+
+
+@contextmanager
+def _naming(stage: int) -> Iterator[None]:
+    """Name the stage in errors."""
+    try:
+        yield
+    except ArchError as error:
+        raise ArchError(f"stage {stage}: {error}") from None
