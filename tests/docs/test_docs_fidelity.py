@@ -1,22 +1,20 @@
-"""Every test that the page Fidelity names is there."""
+"""The page Fidelity names tests that exist."""
 
-import ast
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-NAMED = sorted(
-    set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "fidelity.md").read_text("utf8")))
-)
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
-def test_the_page_names_tests():
-    assert len(NAMED) > 30
-
-
-@pytest.mark.parametrize(("file", "name"), NAMED)
-def test_a_named_test_is_there(file, name):
-    tree = ast.parse((ROOT / file).read_text("utf8"))
-    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+def test_every_test_on_the_page_exists():
+    named = NAMED.findall((ROOT / "docs/fidelity.md").read_text("utf8"))
+    assert len(named) > 20
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).is_file() or f"def {name}(" not in (ROOT / path).read_text("utf8")
+    ]
+    assert missing == []
