@@ -34,12 +34,11 @@ class DartsStages(NetworkSpace[DartsStagesConfig]):
     Rules and notations are those of the `darts` space, stage by stage.
     """
 
-    parameter_free = DartsSpace.parameter_free
-
     def __init__(self, config: DartsStagesConfig) -> None:
         super().__init__(config)
         self.cell_space = DartsSpace(config)
         self.tied = self.cell_space.tied
+        self.parameter_free = self.cell_space.parameter_free
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
