@@ -115,7 +115,7 @@ ROOMS = (
     ("stages",),
     ("parallel", "testing"),
     ("runs",),
-    ("cost", "images", "recipe", "training"),
+    ("confirm", "cost", "images", "recipe", "training"),
     ("contracts", "runtime"),
     ("nn", "plugins"),
     ("ground",),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nasforge.config import read_descriptions, sub_tables
+from nasforge.config import PluginConfig, read_descriptions, sub_tables
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin
 from nasforge.plugins.capabilities import describe_need
@@ -21,6 +21,9 @@ from nasforge.plugins.kinds import GROUPS
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["describe_options", "page_text", "table_text"]
+
+PAGE = 40
+"""Lines of a page that `page_text` writes, at most."""
 
 WIDTH = 110
 """Columns of a page. A shorter terminal wraps comments, which does no harm."""
@@ -51,7 +54,7 @@ def describe_options(config: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def page_text(plugin: Plugin) -> str:
-    """Write a plugin's options on one page: a line for each, and a short list for each sub-table.
+    """Write a plugin's options on one page: a line for each, and a short list for sub-tables.
 
     The page is TOML to paste. What has no value to write, and what sub-tables have, is in comments.
     """
@@ -65,7 +68,13 @@ def page_text(plugin: Plugin) -> str:
         f"{text.ljust(column)}# {_brief(option, WIDTH - max(column, len(text)))}"
         for option, text in zip(plain, written, strict=True)
     ]
-    lines += [line for option in tables for line in _compact(plugin.kind, option)]
+    shown = [list(_compact(plugin.kind, option)) for option in tables]
+    if len(lines) + sum(map(len, shown)) >= PAGE:
+        # Then only the sub-tables with defaults of this plugin's own are written out.
+        classes = sub_tables(plugin.config)
+        kept = [_has_own_defaults(classes[option["name"]]) for option in tables]
+        shown = [text if keep else text[:1] for text, keep in zip(shown, kept, strict=True)]
+    lines += [line for text in shown for line in text]
     inner = next((option["name"] for option in tables), None)
     one = f"; of one sub-table: nasforge plugins show {plugin.name} {inner}" if inner else ""
     return "\n".join(
@@ -96,6 +105,12 @@ def table_text(plugin: Plugin, table: str | None = None) -> str:
     lines += [line for option in options if "options" not in option for line in ("", *_described(option))]
     lines += [line for option in tables.values() for line in ("", *_sub_table(plugin.kind, option))]
     return "\n".join(lines)
+
+
+def _has_own_defaults(config: type[BaseModel]) -> bool:
+    """Return whether options were derived from a class with other defaults."""
+    classes = [c for c in config.__mro__ if issubclass(c, PluginConfig) and c is not PluginConfig]
+    return len(classes) > 1
 
 
 def _about(plugin: Plugin) -> list[str]:

@@ -83,7 +83,12 @@ class Tolerant(Evaluator[Any]):
         return self.repeat(arch, 0, budget=budget)
 
     def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
-        """Return the evaluation of a repetition, see `RepeatedTraining.repeat`; errors as in `evaluate`."""
+        """Return the evaluation of a repetition, see `RepeatedTraining.repeat`.
+
+        Raises:
+            RunError: Several candidates in a row have failed.
+            NasforgeError: The fault is in the run, not in the candidate.
+        """
         self.prepare()
         found = self.attempt(arch, budget, index)
         if isinstance(found, Evaluation):
