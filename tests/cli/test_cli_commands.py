@@ -88,8 +88,12 @@ def test_what_show_prints_can_be_pasted(known):
         required = {o["name"] for o in describe_options(known.config) if o["required"]}
         if not required:
             assert parse_options(known, table) == known.config()
-        for option in all_options(describe_options(known.config)):
-            assert f"{option['name']} = " in text or "options" in option
+        options = describe_options(known.config)
+        for option in options:
+            assert f"{option['name']} = " in text or f"[{known.kind}.{option['name']}]" in text
+        for option in all_options(options):
+            # A page that would be longer leaves the options of some sub-tables out.
+            assert f"{option['name']} = " in table_text(known) or "options" in option
             assert option["description"], f"{known.name}.{option['name']} has no description"
             assert option["type"]
 
