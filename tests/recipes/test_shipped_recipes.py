@@ -186,18 +186,33 @@ def test_recalibration_is_cheap_in_small_profiles_alone(name):
         assert load(name, REGISTRY, profile=profile).resolved()["evaluator"]["recalibration_images"] <= 1024
 
 
-def test_the_weight_of_beta_decay_reaches_that_of_its_paper():
-    """weights = 0 + 50 * epoch / 100 (optimizers/darts/architect.py), for epochs 0 to 99."""
-    options = load("beta_darts_nasbench201", REGISTRY).parts["searcher"].config
+@pytest.mark.parametrize(("recipe", "last"), [("beta_darts_nasbench201", 49.5), ("beta_darts_cifar10", 24.5)])
+def test_the_weight_of_beta_decay_reaches_that_of_its_paper(recipe, last):
+    """weights = 0 + 50 * epoch / 100 (optimizers/darts/architect.py), for epochs 0 to 99, or 0 to 49."""
+    options = load(recipe, REGISTRY).parts["searcher"].config
     logits = {name: torch.randn(5, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
     alpha = ArchParameters([Choice(name, tuple("vwxyz")) for name in logits])
     for name, values in logits.items():
         alpha.logits[name].data.copy_(values)
     mean = sum(math.log(sum(math.exp(v) for v in values.tolist())) for values in logits.values()) / 2
-    for epoch in (0, 1, 50, options.epochs - 1):
+    for epoch in (0, 1, 40, options.epochs - 1):
         found = Regularizers(options.regularizers)(alpha, epoch)
         assert found.item() == pytest.approx(50 * epoch / 100 * mean, rel=1e-6)
-    assert 50 * (options.epochs - 1) / 100 == 49.5
+    assert 50 * (options.epochs - 1) / 100 == last
+
+
+@pytest.mark.parametrize("space", ["cifar10", "nasbench201"])
+def test_variants_of_one_paper_are_profiles(space):
+    """perturb_alpha = pgd_linf of SmoothDARTS; the selection of darts-pt as its code has it."""
+    adversarial = load(f"sdarts_{space}", REGISTRY, profile="adversarial").resolved()["searcher"]
+    assert adversarial["perturbation"] == {"kind": "adversarial", "epsilon": [0.03, 0.3], "steps": 7}
+    selection = load(f"darts_pt_{space}", REGISTRY, profile="official").resolved()["searcher"]["selection"]
+    assert {key for key, value in selection.items() if value is True} == {
+        "restart",
+        "by_position",
+        "early_end",
+    }
+    assert (selection["epochs"], selection["lr"]) == (5, 2.5e-3)
 
 
 def test_drnas_on_the_benchmark_has_progressive_stages_as_a_profile():
