@@ -97,6 +97,72 @@ PUBLISHED = {
         "searcher.stages": {"epochs": [25, 25], "partial_channels": [6, 4], "keep": [4]},
         "searcher.relaxation": {"kind": "dirichlet"},
     },
+    "pc_darts_cifar10": {
+        "data": {"batch_size": 256},
+        "space": {"search_channels": 16, "search_cells": 8, "pool_batch_norm": True},
+        "searcher": {
+            "epochs": 50,
+            "warmup_epochs": 15,
+            "lr": 0.1,
+            "min_lr": 0.0,
+            "arch_lr": 6e-4,
+            "partial_channels": 4,
+        },
+        "train": {"epochs": 600, "batch_size": 96, "lr": 0.025, "weight_decay": 3e-4, "drop_path": 0.3},
+    },
+    "gdas_cifar10": {
+        "data": {"batch_size": 256},
+        "space": {"search_channels": 16, "search_cells": 6, "node_inputs": "pairs", "pool_batch_norm": False},
+        "searcher": {"epochs": 250, "lr": 0.025, "min_lr": 1e-3, "nesterov": True, "weight_decay": 5e-4},
+        "train": {
+            "epochs": 300,
+            "warmup_epochs": 5,
+            "batch_size": 96,
+            "nesterov": True,
+            "weight_decay": 5e-4,
+            "clip": 0,
+        },
+    },
+    "gdas_nasbench201": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 250, "lr": 0.025, "min_lr": 1e-3, "nesterov": True, "weight_decay": 5e-4},
+        "searcher.relaxation": {"kind": "gumbel", "temperature": [10.0, 0.1]},
+    },
+    "fair_darts_cifar10": {
+        "data": {"batch_size": 128},
+        "space": {"node_inputs": "threshold", "threshold": 0.85, "pool_batch_norm": True},
+        "searcher": {"epochs": 50, "lr": 0.005, "min_lr": 1e-3, "arch_lr": 3e-3, "arch_betas": [0.9, 0.999]},
+        "searcher.regularizers": {"zero_one": 10.0},
+        "train": {"epochs": 600, "batch_size": 128, "drop_path": 0.2},
+    },
+    "sdarts_cifar10": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 50, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
+        "searcher.perturbation": {"kind": "random", "epsilon": [0.03, 0.3]},
+        "train": {"batch_size": 96, "drop_path": 0.2, "weight_decay": 3e-4},
+    },
+    "sdarts_nasbench201": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
+        "searcher.perturbation": {"kind": "random", "epsilon": [0.03, 0.3]},
+    },
+    "beta_darts_cifar10": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 50, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
+        "searcher.regularizers": {"beta_decay": 0.5},
+        "train": {"batch_size": 96, "drop_path": 0.2, "weight_decay": 3e-4},
+    },
+    "darts_pt_cifar10": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 50, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "preset": "clean"},
+        "searcher.selection": {"epochs": 5, "lr": 2.5e-3, "criterion": "accuracy"},
+        "train": {"batch_size": 96, "drop_path": 0.2, "weight_decay": 3e-4},
+    },
+    "darts_pt_nasbench201": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "preset": "clean"},
+        "searcher.selection": {"epochs": 5, "lr": 2.5e-3, "criterion": "accuracy"},
+    },
     "spos_cifar10": {
         "searcher": {"population": 50, "generations": 20, "parents": 10, "crossover": 0.5, "mutation": 0.1},
         "evaluator": {"schedule": "linear", "min_lr": 0, "label_smoothing": 0.1, "decay_norms": False},
@@ -120,18 +186,33 @@ def test_recalibration_is_cheap_in_small_profiles_alone(name):
         assert load(name, REGISTRY, profile=profile).resolved()["evaluator"]["recalibration_images"] <= 1024
 
 
-def test_the_weight_of_beta_decay_reaches_that_of_its_paper():
-    """weights = 0 + 50 * epoch / 100 (optimizers/darts/architect.py), for epochs 0 to 99."""
-    options = load("beta_darts_nasbench201", REGISTRY).parts["searcher"].config
+@pytest.mark.parametrize(("recipe", "last"), [("beta_darts_nasbench201", 49.5), ("beta_darts_cifar10", 24.5)])
+def test_the_weight_of_beta_decay_reaches_that_of_its_paper(recipe, last):
+    """weights = 0 + 50 * epoch / 100 (optimizers/darts/architect.py), for epochs 0 to 99, or 0 to 49."""
+    options = load(recipe, REGISTRY).parts["searcher"].config
     logits = {name: torch.randn(5, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
     alpha = ArchParameters([Choice(name, tuple("vwxyz")) for name in logits])
     for name, values in logits.items():
         alpha.logits[name].data.copy_(values)
     mean = sum(math.log(sum(math.exp(v) for v in values.tolist())) for values in logits.values()) / 2
-    for epoch in (0, 1, 50, options.epochs - 1):
+    for epoch in (0, 1, 40, options.epochs - 1):
         found = Regularizers(options.regularizers)(alpha, epoch)
         assert found.item() == pytest.approx(50 * epoch / 100 * mean, rel=1e-6)
-    assert 50 * (options.epochs - 1) / 100 == 49.5
+    assert 50 * (options.epochs - 1) / 100 == last
+
+
+@pytest.mark.parametrize("space", ["cifar10", "nasbench201"])
+def test_variants_of_one_paper_are_profiles(space):
+    """perturb_alpha = pgd_linf of SmoothDARTS; the selection of darts-pt as its code has it."""
+    adversarial = load(f"sdarts_{space}", REGISTRY, profile="adversarial").resolved()["searcher"]
+    assert adversarial["perturbation"] == {"kind": "adversarial", "epsilon": [0.03, 0.3], "steps": 7}
+    selection = load(f"darts_pt_{space}", REGISTRY, profile="official").resolved()["searcher"]["selection"]
+    assert {key for key, value in selection.items() if value is True} == {
+        "restart",
+        "by_position",
+        "early_end",
+    }
+    assert (selection["epochs"], selection["lr"]) == (5, 2.5e-3)
 
 
 def test_drnas_on_the_benchmark_has_progressive_stages_as_a_profile():

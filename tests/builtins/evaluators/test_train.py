@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,17 @@ def test_schedules_of_one_training(tmp_path: Path) -> None:
     assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
     constant = initial(tmp_path, {**options, "schedule": "constant"})
     assert constant.lr(9) == 0.2
+
+
+def test_the_exponential_schedule_is_that_of_darts_on_imagenet(tmp_path: Path) -> None:
+    """StepLR(optimizer, 1, gamma=0.97) from 0.1 (cnn/train_imagenet.py), by logarithms."""
+    options = {"epochs": 250, "lr": 0.1, "schedule": "exponential"}
+    rates = [initial(tmp_path, options).lr(epoch) for epoch in (0, 1, 2, 100, 249)]
+    expected = [0.1, 0.097, 0.09409, math.exp(math.log(0.1) + 100 * math.log(0.97)), 5.084e-5]
+    assert rates == pytest.approx(expected, rel=1e-3)
+    assert rates[:4] == pytest.approx(expected[:4], rel=1e-12)
+    slow = initial(tmp_path, {**options, "gamma": 0.5, "warmup_epochs": 4})
+    assert [slow.lr(epoch) for epoch in range(5)] == pytest.approx([0.025, 0.025, 0.01875, 0.0125, 0.00625])
 
 
 def test_the_auxiliary_head_is_trained_but_not_counted(tmp_path: Path) -> None:

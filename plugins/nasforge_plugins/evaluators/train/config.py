@@ -60,8 +60,12 @@ class TrainConfig(EvaluatorConfig):
     """Decay of all weights. "by_size" is CDARTS's rule for CIFAR: 3e-4 below 3.5 million parameters (and not
     exactly 3.0 million), else 5e-4."""
 
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate changes from epoch to epoch."""
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    """How the learning rate changes from epoch to epoch: along half a cosine, by the factor gamma
+    ("exponential", as DARTS trains on ImageNet), or not at all."""
+
+    gamma: float = Field(0.97, gt=0, le=1)
+    """Factor of the learning rate per epoch in the exponential schedule."""
 
     min_lr: NonNegativeFloat = 0.0
     """Where the cosine schedule ends."""

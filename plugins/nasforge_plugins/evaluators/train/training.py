@@ -135,8 +135,9 @@ class Training(EpochTraining):
     def lr(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
         config = self.config
-        min_lr = config.lr if config.schedule == "constant" else config.min_lr
-        return cosine_lr(epoch, self.epochs, config.lr, min_lr, config.warmup_epochs)
+        lr = config.lr * config.gamma**epoch if config.schedule == "exponential" else config.lr
+        min_lr = config.min_lr if config.schedule == "cosine" else lr  # a cosine between equals is flat
+        return cosine_lr(epoch, self.epochs, lr, min_lr, config.warmup_epochs)
 
     def drop_path_rate(self, epoch: int) -> float:
         """Return the drop-path rate of an epoch, counted from 0: ``rate · epoch / epochs``."""
