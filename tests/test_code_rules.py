@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_no_archive_can_run_code(what):
         assert not found, f"{name_of(path)}: {found and found[0]}"
 
 
+@cache
 def without_texts(source):
     """Leave docstrings, messages and comments out: they may speak of what the code must not do."""
 
