@@ -14,6 +14,7 @@ import torch
 
 from nasforge.arch import Arch
 from nasforge.benches.meter import BudgetMeter, BudgetSpent, CpuClock
+from nasforge.confirm import ConfirmedSearcher
 from nasforge.constraints import COSTS
 from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
@@ -114,6 +115,7 @@ def search_once(job: Job) -> dict[str, Any]:
             lambda e: BudgetMeter(e, job.budget, partial(_check_objectives, job, e), clock)
         )
         assert meter is None or isinstance(meter, BudgetMeter), "it was wrapped just now"
+        _check_rung(job, searcher)
         search = _MeteredSearch(job, searcher, meter, clock)
         search.run(state)
         best = searcher.best()
@@ -132,6 +134,16 @@ def search_once(job: Job) -> dict[str, Any]:
         "stopped": search.stopped,
         "own_seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _check_rung(job: Job, searcher: Searcher[Any]) -> None:
+    if job.budget.unit != "evaluations" or not isinstance(searcher, ConfirmedSearcher):
+        return
+    if searcher.least_candidates > job.budget.amount:
+        raise RunError(
+            f"bench.budget: {job.budget} end before the first rung of {job.label!r}, which has "
+            f"{searcher.least_candidates} candidates. Give several times that, or set confirm.neighbours."
+        )
 
 
 def _judge(

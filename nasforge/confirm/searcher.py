@@ -29,6 +29,9 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         options: The race.
         evaluator: Evaluates the candidates.
 
+    Attributes:
+        least_candidates: How many candidates the first rung has, without earlier answers of the search.
+
     Raises:
         RecipeError: The evaluator takes no such budget, or architectures have fewer neighbours than asked.
     """
@@ -45,6 +48,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             evaluator.check_budget(budget)
         space = self.ctx.space
         most = len(space.neighbours(space.canonical(space.sample(Random(self.ctx.seed)))))
+        self.least_candidates = 1 + (most if options.neighbours is None else options.neighbours)
         if options.neighbours is not None and options.neighbours > most:
             raise RecipeError(
                 "recipe",

@@ -176,3 +176,10 @@ def test_missing_tables_are_said_by_the_check():
     for words in ("'cdarts' needs a [data] table", "'cdarts' needs a [distiller] table"):
         assert words in text
     assert "'random' needs a [evaluator] table" in text
+
+
+def test_a_budget_below_the_first_rung_is_refused_before_the_search(tmp_path):
+    options = {"random": {"confirm": {"rungs": [1, 2], "repeats": 2}}}
+    with pytest.raises(RunError, match=r"9 evaluations end before the first rung of 'random', which has 25"):
+        bench(tmp_path, searchers=["random"], baseline="random", budget=9, metric="score", options=options)
+    assert not list(tmp_path.rglob("slots"))

@@ -45,7 +45,7 @@ def problems(raw):
         ),
         (
             recipe(evaluator={"use": "zero-cost"}),
-            "searcher.confirm.repeats: 2, but evaluator 'zero-cost' gives",
+            "searcher.confirm.repeats: 2, but evaluator 'zero-cost'",
         ),
         (recipe({"rungs": [2, 1]}), "searcher.confirm.rungs: must grow"),
         (recipe({"finalists": 1}), "searcher.confirm.finalists: must be at least 2"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.operations import KEPT
+from nasforge_plugins.spaces.darts.operation_sets import KEPT
 from nasforge_plugins.spaces.darts.published import PUBLISHED
 from nasforge_plugins.spaces.darts.space import DartsSpace
 

@@ -19,7 +19,7 @@ from nasforge.recipe import load
 from nasforge.space import Task
 from nasforge.testing import checks_for
 from nasforge_plugins.spaces.darts.config import DartsConfig
-from nasforge_plugins.spaces.darts.operations import KEPT
+from nasforge_plugins.spaces.darts.operation_sets import KEPT
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
 REGISTRY = Registry.discover()

@@ -18,7 +18,7 @@ from nasforge.space import Task
 from nasforge.testing import checks_for
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import EDGES
-from nasforge_plugins.spaces.darts.operations import KEPT, OPERATIONS
+from nasforge_plugins.spaces.darts.operation_sets import KEPT, OPERATIONS
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from support.kernels import HAS_KERNELS
 

@@ -9,7 +9,7 @@ from nasforge.arch import Arch
 from nasforge.errors import ArchError
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import edge_name, inputs_name, sources
-from nasforge_plugins.spaces.darts.operations import KEPT, OPERATIONS
+from nasforge_plugins.spaces.darts.operation_sets import KEPT, OPERATIONS
 from nasforge_plugins.spaces.darts.space import DartsSpace
 
 SPACE = DartsSpace(DartsConfig())

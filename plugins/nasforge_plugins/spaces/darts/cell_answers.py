@@ -9,7 +9,7 @@ from nasforge.arch import Arch, Choice
 from nasforge_plugins.spaces.darts.genotype import Genotype
 from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, inputs_name, sources
 from nasforge_plugins.spaces.darts.node_rules import Node, NodeRule, Weighted
-from nasforge_plugins.spaces.darts.operations import kept
+from nasforge_plugins.spaces.darts.operation_sets import kept
 
 __all__ = ["CellAnswers"]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from nasforge.plugins import CellConventions, CellSpaceConfig
-from nasforge_plugins.spaces.darts.operations import check_operations
+from nasforge_plugins.spaces.darts.operation_sets import check_operations
 
 __all__ = ["DartsConfig"]
 

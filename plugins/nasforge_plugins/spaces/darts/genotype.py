@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from nasforge.errors import ArchError, suggest
 from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, sources
 from nasforge_plugins.spaces.darts.node_rules import RULES, Node, NodeRule, Pair
-from nasforge_plugins.spaces.darts.operations import kept
+from nasforge_plugins.spaces.darts.operation_sets import kept
 
 __all__ = ["Genotype", "Grammar", "check_node", "parse_genotype", "parse_stages", "write_genotype"]
 

@@ -18,7 +18,7 @@ from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import EDGES, NODES
 from nasforge_plugins.spaces.darts.network_cells import SingleCells
-from nasforge_plugins.spaces.darts.operations import edge_operations
+from nasforge_plugins.spaces.darts.operation_sets import edge_operations
 from nasforge_plugins.spaces.darts.supernet_cells import MixedCells, can_mix
 
 __all__ = ["CifarStem", "DartsNetwork", "ImageNetStem", "Layout", "plan"]

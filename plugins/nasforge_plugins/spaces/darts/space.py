@@ -25,7 +25,7 @@ from nasforge_plugins.spaces.darts.genotype import (
 from nasforge_plugins.spaces.darts.names import CELLS, NODES, edge_name, inputs_name, sources
 from nasforge_plugins.spaces.darts.node_rules import RULES
 from nasforge_plugins.spaces.darts.node_rules import Node as Pairs
-from nasforge_plugins.spaces.darts.operations import PARAMETER_FREE, edge_operations
+from nasforge_plugins.spaces.darts.operation_sets import PARAMETER_FREE, edge_operations
 from nasforge_plugins.spaces.darts.published import ALIASES, PUBLISHED
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nasforge.space import Scale, Task
 from nasforge_plugins.spaces.darts.cell import DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.network import DartsNetwork
-from nasforge_plugins.spaces.darts_stages.names import STAGES, of_stage, stage_name
+from nasforge_plugins.spaces.darts_stages.stage_names import STAGES, of_stage, stage_name
 
 __all__ = ["StagedNetwork"]
 

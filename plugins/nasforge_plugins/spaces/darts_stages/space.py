@@ -18,7 +18,7 @@ from nasforge.errors import ArchError
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from nasforge_plugins.spaces.darts_stages.config import DartsStagesConfig
-from nasforge_plugins.spaces.darts_stages.names import STAGES, of_stage, stage_name
+from nasforge_plugins.spaces.darts_stages.stage_names import STAGES, of_stage, stage_name
 
 if TYPE_CHECKING:
     from torch import nn
