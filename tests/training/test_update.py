@@ -15,7 +15,7 @@ import nasforge
 from nasforge.training.update import Update
 
 ROOT = Path(nasforge.__file__).parents[1]
-SEARCHERS = {"searcher", "driver", "straight", "resumed", "super()"}
+SEARCHERS = {"searcher", "driver", "straight", "resumed", "super()", "inner", "pretraining"}
 """Whose ``step`` is one of a search."""
 
 
