@@ -54,6 +54,6 @@ class Distiller(nn.Module, Generic[C], ABC):
             teacher: What the teacher returned for a batch.
 
         Returns:
-            Shape ``(B, classes)``; None if there is no head on an inner feature.
+            Shape ``(B, classes)``; None without a head on an inner feature.
         """
         return None

@@ -138,7 +138,7 @@ def evaluate_repeat(evaluator: Evaluator[Any], arch: Arch, budget: int | None, i
     """Evaluate an architecture, with the random draws of a repetition if the index is above 0."""
     if not index:
         return evaluator.evaluate(arch, budget=budget)
-    assert isinstance(evaluator, RepeatedTraining), "whoever asks for repetitions checks for the capability"
+    assert isinstance(evaluator, RepeatedTraining), "the recipe check requires the capability"
     return evaluator.repeat(arch, index, budget=budget)
 
 

@@ -9,18 +9,12 @@ from nasforge.benches import job as one_run
 from nasforge.errors import RecipeError, RunError
 from nasforge.plugins import Registry
 from nasforge.recipe import check
+from support.tiny_recipe import TINY
 
 CONFIRM = {"rungs": [1, 2], "neighbours": 2, "finalists": 2, "repeats": 2}
 TABLES = {
     "run": {"name": "b", "threads": 1},
-    "data": {
-        "use": "synthetic",
-        "num_classes": 3,
-        "image_size": 16,
-        "train_images": 48,
-        "test_images": 12,
-        "batch_size": 12,
-    },
+    "data": TINY["data"],
     "space": {
         "use": "nasbench201",
         "search_channels": 4,

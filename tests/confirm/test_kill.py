@@ -6,20 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from support.killing import finish, kill_when, start
+from support.killing import IMAGES, finish, kill_when, start
 
-RECIPE = """
-[run]
-name = "tiny"
-threads = 1
-[data]
-use = "synthetic"
-num_classes = 3
-image_size = 16
-train_images = 96
-test_images = 24
-batch_size = 12
-[space]
+RECIPE = f"""{IMAGES}[space]
 use = "nasbench201"
 channels = 4
 cells = 1

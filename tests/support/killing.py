@@ -7,6 +7,20 @@ import sys
 import time
 from pathlib import Path
 
+IMAGES = """
+[run]
+name = "tiny"
+threads = 1
+[data]
+use = "synthetic"
+num_classes = 3
+image_size = 16
+train_images = 96
+test_images = 24
+batch_size = 12
+"""
+"""The first tables of a recipe that needs no files."""
+
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start ``nasforge run`` with one thread."""

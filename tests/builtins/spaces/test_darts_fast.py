@@ -11,16 +11,7 @@ from nasforge.space import Task
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from support.kernels import HAS_KERNELS
-
-TINY = {
-    "channels": 4,
-    "cells": 4,
-    "search_channels": 4,
-    "search_cells": 3,
-    "eval_channels": 4,
-    "eval_cells": 4,
-    "stem_multiplier": 2,
-}
+from support.tiny_darts import TINY
 
 
 @pytest.fixture(autouse=True, params=["native", "torch"])

@@ -12,21 +12,13 @@ from nasforge.space import Task
 from nasforge_plugins.spaces.darts.cell import make_operation
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
+from support.tiny_darts import TINY
 
 CIFAR = DartsSpace(DartsConfig())
 IMAGENET = DartsSpace(DartsConfig(channels=48, cells=14, eval_cells=14, stem="imagenet"))
 TASK = Task()
 LARGE = Task(3, 224, 1000)
 SCALES = ("search", "eval", "final")
-TINY = {
-    "channels": 4,
-    "cells": 4,
-    "search_channels": 4,
-    "search_cells": 3,
-    "eval_channels": 4,
-    "eval_cells": 4,
-    "stem_multiplier": 2,
-}
 
 
 def meta(space, task, arch=None, scale="final"):

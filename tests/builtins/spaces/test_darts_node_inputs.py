@@ -21,18 +21,10 @@ from nasforge.testing import checks_for
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.operation_sets import KEPT
 from nasforge_plugins.spaces.darts.space import DartsSpace
+from support.tiny_darts import TINY
 
 REGISTRY = Registry.discover()
 TASK = Task(3, 16, 4)
-TINY = {
-    "channels": 4,
-    "cells": 4,
-    "search_channels": 4,
-    "search_cells": 3,
-    "eval_channels": 4,
-    "eval_cells": 4,
-    "stem_multiplier": 2,
-}
 RULES = ("pairs", "threshold", "threshold-edges")
 
 SPARSE = (

@@ -21,18 +21,10 @@ from nasforge_plugins.spaces.darts.names import EDGES
 from nasforge_plugins.spaces.darts.operation_sets import KEPT, OPERATIONS
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from support.kernels import HAS_KERNELS
+from support.tiny_darts import TINY
 
 REGISTRY = Registry.discover()
 TASK = Task(3, 16, 4)
-TINY = {
-    "channels": 4,
-    "cells": 4,
-    "search_channels": 4,
-    "search_cells": 3,
-    "eval_channels": 4,
-    "eval_cells": 4,
-    "stem_multiplier": 2,
-}
 MIXED = (*[("none", "sep_conv_3x3")] * 5, *[("avg_pool_3x3", "dil_conv_5x5", "skip_connect")] * 9)
 SETS = {
     "without": {"allow_none": False},
