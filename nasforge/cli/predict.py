@@ -68,12 +68,12 @@ def _readable(found: list[NamedImage]) -> list[NamedImage]:
     import warnings
 
     from nasforge.errors import DataError
-    from nasforge.images.broken import find_broken, list_broken
+    from nasforge.images.broken import LEFT_OUT, find_broken, list_broken
 
     broken = find_broken([image.path for image in found])
     if not broken:
         return found
-    message = list_broken("predict", broken, len(found), "They are left out.")
+    message = list_broken("predict", broken, len(found), LEFT_OUT)
     if len(broken) == len(found):
         raise DataError(message.rpartition("\n")[0])
     warnings.warn(message, stacklevel=2)
