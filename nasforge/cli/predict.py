@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def predict(
     import nasforge
 
     predictor = nasforge.load_predictor(run, device=device)
+    _set_threads(run)
     if skip_broken:
         found = _readable(found)
     labels = _labels(found, predictor.class_names)
@@ -62,6 +64,17 @@ def predict(
         _print_csv(found, results, labels, top)
     else:
         _print_table(found, results, labels, right, top)
+
+
+def _set_threads(run: str) -> None:
+    """Compute with as many threads as the run, whose sums may depend on it."""
+    import torch
+
+    from nasforge.runs.folder import RunFolder
+
+    resolved = RunFolder(Path(run)).resolved or {}
+    if threads := resolved.get("run", {}).get("threads"):
+        torch.set_num_threads(threads)
 
 
 def _readable(found: list[NamedImage]) -> list[NamedImage]:

@@ -74,6 +74,27 @@ def test_fit_shows_the_whole_image_on_the_background(shape, rows, columns):
     assert torch.equal(found[0][inside].view(*size, 3), expected[0])
 
 
+def triangles(length, wanted):
+    """Weights ``(wanted, length)`` of a linear filter that widens when it shrinks, as Pillow defines it."""
+    scale = length / wanted
+    support = max(scale, 1.0)
+    centres = (torch.arange(wanted, dtype=torch.float64) + 0.5) * scale
+    places = torch.arange(length, dtype=torch.float64) + 0.5
+    weights = (1 - ((places - centres[:, None]) / support).abs()).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (40, 1), (40, 40), (5, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (12, 1), (1, 12), (4, 4), (16, 9)])
+def test_scaling_is_a_triangle_filter_along_each_side(channels, shape, size):
+    images = noise(*shape, channels, count=2)
+    rows, columns = triangles(shape[0], size[0]), triangles(shape[1], size[1])
+    expected = torch.einsum("ah,nhwc,bw->nabc", rows, images.double(), columns)
+    found = resize(images, size, "stretch").double()
+    assert (found - expected).abs().max() <= 0.5 + 1e-3  # half a level by rounding
+
+
 @pytest.mark.parametrize("rule", ["crop", "fit", "stretch"])
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_an_image_has_the_same_result_alone_and_in_a_batch(rule, channels):

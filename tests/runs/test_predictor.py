@@ -169,6 +169,8 @@ def test_a_run_without_training_says_so(tmp_path):
 def test_an_unfinished_run_says_how_to_finish_it(finished, tmp_path):
     part = copy_of(finished.folder, tmp_path)
     (part / "train/weights.safetensors").unlink()
+    with pytest.raises(RunError, match=r"no trained network yet: evaluator 'train' keeps none"):
+        nasforge.load_predictor(part)
     (part / "train/result.json").unlink()
     with pytest.raises(RunError, match=r"no trained network yet. Finish it: nasforge run"):
         nasforge.load_predictor(part)
