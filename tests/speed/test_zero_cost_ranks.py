@@ -18,7 +18,9 @@ def test_proxies_are_ranked_and_nothing_is_scored_twice(tmp_path, monkeypatch, c
         arrays[f"x_{part}"] = draw.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
         arrays[f"y_{part}"] = (np.arange(count) % 2).astype(np.uint8)
     np.savez("images.npz", **arrays)
-    command = "zero_cost images.npz --architectures 3 --batch-size 4 --seed 0 1 --threads 1 --proxies params snip"
+    command = (
+        "zero_cost images.npz --architectures 3 --batch-size 4 --seed 0 1 --threads 1 --proxies params snip"
+    )
     monkeypatch.setattr(sys, "argv", [*command.split(), "--out", "scores.jsonl"])
     zero_cost.main()
     table = capsys.readouterr().out
