@@ -249,6 +249,11 @@ class ConfirmConfig(PluginConfig):
     passes: PositiveInt = 1
     """How often to begin again from the neighbours of a challenger that has won."""
 
+    growth: NonNegativeInt = 0
+    """How many passes follow against neighbours with more multiply-adds, the best of which replaces the
+    incumbent *unless it is worse beyond noise*: short trainings do not show what capacity is worth. A pass
+    that keeps the incumbent is the last; limits of ``[constraints]`` hold."""
+
     @field_validator("rungs")
     @classmethod
     def _grow(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:

@@ -40,6 +40,8 @@ class Race:
     Attributes:
         options: Rungs, shares, repeats and the test.
         incumbent: The architecture to beat; None if the search found none that keeps the limits.
+        growing: Whether the challengers are larger, so that the best of them wins unless it is worse beyond
+            noise.
         runners: Who is still in the race; the incumbent comes first.
         rung: Index of the next rung.
         scores: Score by heat; minus infinity for a failed one.
@@ -50,15 +52,22 @@ class Race:
     options: ConfirmConfig
     incumbent: Arch | None
     runners: list[Arch]
+    growing: bool = False
     rung: int = 0
     scores: dict[Heat, float] = field(default_factory=dict)
     verdict: Verdict | None = None
 
     @classmethod
-    def between(cls, options: ConfirmConfig, incumbent: Arch | None, challengers: Sequence[Arch]) -> Race:
+    def between(
+        cls,
+        options: ConfirmConfig,
+        incumbent: Arch | None,
+        challengers: Sequence[Arch],
+        growing: bool = False,
+    ) -> Race:
         """Start a race; challengers that equal the incumbent or each other are left out."""
         first = [] if incumbent is None else [incumbent]
-        return cls(options, incumbent, list(dict.fromkeys([*first, *challengers])))
+        return cls(options, incumbent, list(dict.fromkeys([*first, *challengers])), growing)
 
     @property
     def done(self) -> bool:
@@ -109,11 +118,18 @@ class Race:
 
     @property
     def winner(self) -> Arch | None:
-        """The incumbent, or the challenger that was better beyond noise; None if all finalists failed."""
+        """The incumbent, or the challenger that was better beyond noise; None if all finalists failed.
+
+        If the race is growing, the best challenger, or the incumbent that was better beyond noise.
+        """
         finals = self.finals()
         if self.incumbent not in finals:
             return max(finals, key=lambda arch: fmean(finals[arch]), default=None)
-        if self.verdict is None or not self.verdict.wins(self.options.margin):
+        if self.verdict is None:
+            return self.incumbent
+        margin = self.options.margin
+        wins = self.verdict.holds(margin) if self.growing else self.verdict.wins(margin)
+        if not wins:
             return self.incumbent
         return next(arch for arch in finals if arch.key == self.verdict.challenger)
 
@@ -126,6 +142,7 @@ class Race:
         return {
             "incumbent": self.incumbent and self.incumbent.to_json(),
             "runners": [arch.to_json() for arch in self.runners],
+            "growing": self.growing,
             "rung": self.rung,
             "scores": rows,
         }
@@ -139,7 +156,7 @@ class Race:
         }
         runners = [Arch(arch) for arch in state["runners"]]
         incumbent = None if state["incumbent"] is None else Arch(state["incumbent"])
-        race = cls(options, incumbent, runners, state["rung"], scores)
+        race = cls(options, incumbent, runners, state["growing"], state["rung"], scores)
         if race.done:
             race._decide()
         return race

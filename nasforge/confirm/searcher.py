@@ -22,7 +22,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
     """Lets a searcher finish, then races its answer against neighbours and earlier answers.
 
     A step is a step of the searcher, later a rung of a race. What wins a race beyond noise is the new
-    incumbent; another pass begins from its neighbours.
+    incumbent; another pass begins from its neighbours. Passes of growth follow, against larger neighbours.
 
     Args:
         inner: The searcher, set up.
@@ -33,7 +33,8 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         least_candidates: How many candidates the first rung has, without earlier answers of the search.
 
     Raises:
-        RecipeError: The evaluator takes no such budget, or architectures have fewer neighbours than asked.
+        RecipeError: The evaluator takes no such budget, architectures have fewer neighbours than asked, or
+            growth is asked for and the space does not tell what architectures cost.
     """
 
     def __init__(self, inner: Searcher[Any], options: ConfirmConfig, evaluator: Evaluator[Any]) -> None:
@@ -47,7 +48,10 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         for budget in options.rungs:
             evaluator.check_budget(budget)
         space = self.ctx.space
-        most = len(space.neighbours(space.canonical(space.sample(Random(self.ctx.seed)))))
+        example = space.canonical(space.sample(Random(self.ctx.seed)))
+        if options.growth:
+            self._check_costs(example)
+        most = len(space.neighbours(example))
         self.least_candidates = 1 + (most if options.neighbours is None else options.neighbours)
         if options.neighbours is not None and options.neighbours > most:
             raise RecipeError(
@@ -61,16 +65,15 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
     @property
     def done(self) -> bool:
         """Whether the searcher has finished, and the last pass."""
-        if not self.inner.done or not self.races or not self.races[-1].done:
+        if not self.inner.done or (self.races and not self.races[-1].done):
             return False
-        kept = self.races[-1].winner == self.races[-1].incumbent
-        return kept or len(self.races) == self.options.passes
+        return self._choose_growing() is None
 
     @property
     def total_steps(self) -> int | None:
-        """The steps of the searcher and all rungs; a pass whose incumbent wins is the last."""
-        inner = self.inner.total_steps
-        return None if inner is None else inner + len(self.options.rungs) * self.options.passes
+        """The steps of the searcher and all rungs; a pass whose incumbent wins is the last of its kind."""
+        inner, options = self.inner.total_steps, self.options
+        return None if inner is None else inner + len(options.rungs) * (options.passes + options.growth)
 
     def step(self) -> Mapping[str, float]:
         """Make a step of the searcher, or evaluate all candidates of a rung.
@@ -83,7 +86,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             self._note_derivation()
             return metrics
         if not self.races or self.races[-1].done:
-            self.races.append(self._start_race())
+            self.races.append(self._start_race(growing=bool(self._choose_growing())))
         return self._run_rung(self.races[-1])
 
     def best(self) -> Arch:
@@ -122,10 +125,42 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         self.derivations = [*(known for known in self.derivations if known != arch), arch]
         self.derivations = self.derivations[-1 - self.options.derivations :]
 
-    def _start_race(self) -> Race:
+    def _choose_growing(self) -> bool | None:
+        """Return whether the next race is one of growth; None if there is no next race."""
+        options = self.options
+        grown = [race for race in self.races if race.growing]
+        if not grown:
+            kept = bool(self.races) and self.races[-1].winner == self.races[-1].incumbent
+            if len(self.races) < options.passes and not kept:
+                return False
+        elif grown[-1].winner == grown[-1].incumbent:
+            return None
+        return True if len(grown) < options.growth and self._larger_neighbours() else None
+
+    def _check_costs(self, arch: Arch) -> None:
+        try:
+            self.ctx.constraints.value(arch, "macs")
+        except RunError:
+            raise RecipeError(
+                "recipe",
+                [
+                    f"searcher.confirm.growth: {self.options.growth}, but this space tells no multiply-adds "
+                    "of its architectures. Leave it out, or give the space a method cost()."
+                ],
+            ) from None
+
+    def _larger_neighbours(self) -> list[Arch]:
+        """Return the neighbours of the incumbent that need more multiply-adds and keep the limits."""
+        space, constraints = self.ctx.space, self.ctx.constraints
+        incumbent = space.canonical(self.best())
+        least = constraints.value(incumbent, "macs")
+        allowed = filter(constraints.allow, dict.fromkeys(map(space.canonical, space.neighbours(incumbent))))
+        return [arch for arch in allowed if constraints.value(arch, "macs") > least]
+
+    def _start_race(self, *, growing: bool) -> Race:
         space, options = self.ctx.space, self.options
         incumbent = space.canonical(self.best())
-        neighbours = list(space.neighbours(incumbent))
+        neighbours = self._larger_neighbours() if growing else list(space.neighbours(incumbent))
         if options.neighbours is not None and options.neighbours < len(neighbours):
             random = Random(derive_seed(self.ctx.seed, "confirm", len(self.races)))
             neighbours = random.sample(neighbours, options.neighbours)
@@ -138,7 +173,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
                 f"{len(neighbours)} neighbours: none of them keeps the limits. Give the searcher a penalty "
                 "on its cost, or raise the limit."
             )
-        return Race.between(options, kept, allowed)
+        return Race.between(options, kept, allowed, growing)
 
     def _run_rung(self, race: Race) -> dict[str, float]:
         heats = race.heats()
@@ -196,10 +231,13 @@ def _sentence(race: Race) -> str:
     found = race.verdict
     if race.incumbent is None:
         return "the search's answer is over a limit; its best neighbour within the limits is taken"
+    kept = race.winner == race.incumbent
     if found is None:
-        kept = race.winner == race.incumbent
         return "no challenger could be evaluated" if kept else "the search's answer could not be evaluated"
     bound = max(race.options.margin, found.threshold or 0.0)
-    if race.winner == race.incumbent:
-        return f"kept: the best challenger is better by {found.difference:.3g}, noise allows {bound:.3g}"
-    return f"replaced by a challenger that is better by {found.difference:.3g}, noise allows {bound:.3g}"
+    who = "the best larger challenger" if race.growing else "the best challenger"
+    what = "better" if found.difference >= 0 else "worse"
+    told = f"{who} is {what} by {abs(found.difference):.3g}, noise allows {bound:.3g}"
+    if kept:
+        return f"kept: {told}"
+    return f"grown: {told}" if race.growing else f"replaced: {told}"

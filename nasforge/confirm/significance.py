@@ -30,6 +30,10 @@ class Verdict:
         """Return whether the difference is above the threshold, and above a margin in any case."""
         return self.difference > max(margin, self.threshold or 0.0)
 
+    def holds(self, margin: float) -> bool:
+        """Return whether the challenger is not worse by more than the threshold, or than a margin."""
+        return self.difference >= -max(margin, self.threshold or 0.0)
+
 
 def compare(scores: Mapping[str, Sequence[float]], incumbent: str, confidence: float) -> Verdict:
     """Compare the best challenger with the incumbent, over repeats that share their batches.

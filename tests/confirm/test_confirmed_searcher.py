@@ -119,7 +119,7 @@ def test_the_summary_says_who_beat_whom():
     assert race["winner"] == SPACE.notation(searcher.best())
     assert race["difference"] > race["threshold"]
     assert [len(row["scores"]) for row in race["finalists"]] == [3, 3, 3]
-    assert "replaced by" in race["text"]
+    assert "replaced: " in race["text"]
     kept = run(make(ConfirmConfig(rungs=(1, 9), finalists=3, repeats=2), Noisy(200.0)))
     assert "kept: " in kept.summary()["confirm"]["text"]
 
@@ -167,3 +167,57 @@ def test_a_budget_that_the_evaluator_refuses_is_an_error_before_the_search():
 
     with pytest.raises(RecipeError, match="no 1"):
         make(table=Strict())
+
+
+def size(arch):
+    return float(sum("abc".index(arch[name][0]) for name in arch))
+
+
+def sized(limit=None):
+    config = ConstraintsConfig(max_macs=limit) if limit else ConstraintsConfig()
+    return Constraints(config, measure=lambda arch: {"macs": size(arch)})
+
+
+GROWING = ConfirmConfig(rungs=(1, 3, 9), finalists=3, growth=3)
+
+
+class Flat(Noisy):
+    """All score alike, up to noise, but for those with a digit that costs them five points."""
+
+    def score(self, arch):
+        return -5.0 if arch["c3"] == ("c",) else 0.0
+
+
+def test_growth_takes_larger_neighbours_that_are_no_worse():
+    searcher = run(climbing(GROWING, table=Flat(1.0), limits=sized()))
+    incumbents = [race.incumbent for race in searcher.races if race.growing] + [searcher.best()]
+    assert len(incumbents) == 4
+    sizes = [size(arch) for arch in incumbents]
+    assert sizes == sorted(set(sizes))
+    assert searcher.best()["c3"] != ("c",), "five points are beyond the noise"
+    assert "grown: the best larger challenger" in searcher.summary()["confirm"]["text"]
+
+
+def test_growth_ends_at_a_limit_and_where_larger_ones_are_worse():
+    limited = run(climbing(GROWING, table=Flat(1.0), limits=sized(limit=size(LOWEST) + 1)))
+    assert size(limited.best()) <= size(LOWEST) + 1
+    worse = Noisy(0.01)
+    worse.score = lambda arch: -size(arch)
+    kept = run(climbing(GROWING, table=worse, limits=sized()))
+    assert [race.growing for race in kept.races] == [False, False, False, True][-len(kept.races) :]
+    assert kept.races[-1].winner == kept.races[-1].incumbent == kept.best()
+
+
+def test_resuming_a_growth_changes_nothing(tmp_path):
+    def make_growing():
+        return climbing(GROWING, table=Flat(1.0), limits=sized())
+
+    straight = run(make_growing())
+    resumed = resumed_after_every_step(make_growing, tmp_path)
+    assert resumed.state_dict() == straight.state_dict()
+    assert resumed.summary() == straight.summary()
+
+
+def test_growth_needs_a_space_that_tells_costs():
+    with pytest.raises(RecipeError, match=r"searcher\.confirm\.growth: .* tells no multiply-adds"):
+        climbing(GROWING)

@@ -52,6 +52,22 @@ def test_a_difference_within_the_noise_keeps_the_incumbent():
     assert race.winner == ARCHS[0]
 
 
+def test_growing_turns_the_burden_of_proof():
+    noise = {(0, 0): 3.0, (1, 1): 3.0}
+
+    def score(heat):
+        return -value(heat.arch) / 10 + noise.get((heat.repeat, ARCHS.index(heat.arch)), 0.0)
+
+    options = ConfirmConfig(rungs=(1,), repeats=2)
+    race = Race.between(options, ARCHS[0], ARCHS[1:3], growing=True)
+    finish(race, score)
+    assert race.verdict.difference < 0
+    assert race.winner == ARCHS[1]
+    race = Race.between(options, ARCHS[0], ARCHS[1:3], growing=True)
+    finish(race, lambda heat: -value(heat.arch) + 0.01 * heat.repeat)
+    assert race.winner == ARCHS[0]
+
+
 def test_a_margin_is_a_bound_of_its_own():
     for margin, winner in ((0.5, ARCHS[1]), (1.5, ARCHS[0])):
         race = Race.between(ConfirmConfig(rungs=(1,), repeats=1, margin=margin), ARCHS[0], ARCHS[1:2])
