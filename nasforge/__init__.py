@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, load_network, run
+    from nasforge.api import bench, compare, create_network, export, load_network, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -49,6 +49,7 @@ _HOMES = {
     "bench": "api",
     "compare": "api",
     "create_network": "api",
+    "export": "api",
     "hookimpl": "plugins",
     "load_network": "api",
     "run": "api",
@@ -79,6 +80,7 @@ __all__ = [
     "bench",
     "compare",
     "create_network",
+    "export",
     "hookimpl",
     "load_network",
     "run",

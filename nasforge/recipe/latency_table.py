@@ -1,0 +1,28 @@
+"""The ``[latency]`` table of a recipe: how networks are timed, for limits, objectives and tables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from nasforge.config import PluginConfig
+
+__all__ = ["ONNXRUNTIME", "TORCH", "LatencyConfig"]
+
+TORCH, ONNXRUNTIME = "torch", "onnxruntime"
+
+
+class LatencyConfig(PluginConfig):
+    """Options of the ``[latency]`` table: what runs the networks and modules that are timed."""
+
+    backend: Annotated[str, Field(min_length=1)] = TORCH
+    """What runs a network that is timed: "torch" on the run's device, "onnxruntime" on the exported file, or
+    a command with {file} in it, such as "ssh board ./bench {file}", that times an ONNX file elsewhere and
+    prints one line of JSON: {"latency_ms": 3.2}."""
+
+    runs: PositiveInt = 30
+    """Timed calls of each network or module; a command decides for itself."""
+
+    timeout: PositiveFloat = 300.0
+    """Seconds after which a command is stopped, which is an error."""
