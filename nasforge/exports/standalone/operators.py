@@ -1,0 +1,185 @@
+"""Recorded operators as expressions of Python that a person would write."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+__all__ = ["Text", "write_operator"]
+
+END = 2**63 - 1
+"""How a recorded slice says that it goes to the end."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """An expression.
+
+    Attributes:
+        code: As Python reads it.
+        binds: How tightly: 2 for a name, a call or an index, 1 for a product, 0 for a sum.
+        first: Whether it is the first of the results that the operator was recorded with.
+    """
+
+    code: str
+    binds: int = 2
+    first: bool = False
+
+    def inside(self, at_least: int) -> str:
+        """Return the code, in parentheses if it binds less tightly than its surroundings need."""
+        return self.code if self.binds >= at_least else f"({self.code})"
+
+
+Write = Callable[[Sequence[Any], dict[str, Any]], Text]
+
+
+def write_operator(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    """Write an operator as an expression.
+
+    Args:
+        target: The recorded operator.
+        args: Its arguments; what other operators compute is a `Text`.
+        kwargs: Its named arguments.
+    """
+    name = str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", "")
+    writer = _WRITERS.get(name)
+    if writer is not None:
+        try:
+            return writer(args, kwargs)
+        except _UnusualError:
+            pass
+    if target is operator.getitem:
+        # Where the expression is the first of several results already, there is nothing to pick.
+        if isinstance(args[0], Text) and args[0].first:
+            return Text(args[0].code)
+        return Text(f"{args[0].inside(2)}[{args[1]}]")
+    if not isinstance(target, torch._ops.OpOverload):
+        return Text(f"torch.sym_{name}({_list(args)})" if name.startswith("sym") else f"{name}({_list(args)})")
+    # Where a tensor says device and layout, numbers recorded on this one would only bind it to it.
+    kept = {k: v for k, v in kwargs.items() if k not in ("device", "pin_memory", "layout")}
+    named = [f"{k}={_shown(v)}" for k, v in kept.items()]
+    overload = "" if target._overloadname == "default" else f".{target._overloadname}"
+    return Text(f"torch.ops.{target.namespace}.{target._opname}{overload}({', '.join([*map(_shown, args), *named])})")
+
+
+class _UnusualError(Exception):
+    """An operator has arguments that its short form cannot take."""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Text):
+        return value.code
+    if isinstance(value, list | tuple):
+        inner = ", ".join(map(_shown, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+    return repr(value)
+
+
+def _list(args: Sequence[Any], start: int = 0) -> str:
+    return ", ".join(_shown(a) for a in args[start:])
+
+
+def _binary(sign: str, binds: int) -> Write:
+    def write(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+        if kwargs.get("alpha", 1) != 1:
+            raise _UnusualError
+        a, b = (v if isinstance(v, Text) else Text(repr(v)) for v in args[:2])
+        return Text(f"{a.inside(binds)} {sign} {b.inside(binds + 1)}", binds)
+
+    return write
+
+
+def _call(name: str, order: Sequence[int] | None = None) -> Write:
+    def write(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+        picked = args if order is None else [args[i] for i in order]
+        named = [f"{k}={_shown(v)}" for k, v in kwargs.items()]
+        return Text(f"{name}({', '.join([*map(_shown, picked), *named])})")
+
+    return write
+
+
+def _method(name: str, names: Sequence[str] = ()) -> Write:
+    """Write ``x.name(a, b)``; arguments behind the first are named as given."""
+
+    def write(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+        given = [tuple(a) if isinstance(a, list) else a for a in args[1:]]
+        words = [f"{names[i]}={_shown(a)}" if i < len(names) and names[i] else _shown(a) for i, a in enumerate(given)]
+        words += [f"{k}={_shown(v)}" for k, v in kwargs.items()]
+        return Text(f"{args[0].inside(2)}.{name}({', '.join(words)})")
+
+    return write
+
+
+def _slice(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    tensor, dim, start, end, step = (*args, *(0, 0, END, 1)[len(args) - 1 :])
+    if not isinstance(dim, int) or dim < 0:
+        raise _UnusualError
+    if start in (0, None) and end in (END, None) and step == 1:
+        return tensor  # type: ignore[no-any-return]
+    first = "" if start in (0, None) else _shown(start)
+    last = "" if end in (END, None) else _shown(end)
+    every = "" if step == 1 else f":{_shown(step)}"
+    return Text(f"{tensor.inside(2)}[{':, ' * dim}{first}:{last}{every}]")
+
+
+def _batch_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    x, weight, bias, mean, var, momentum, eps = args
+    return Text(f"F.batch_norm({_list([x, mean, var, weight, bias, False, momentum, eps])})", first=True)
+
+
+def _first(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    return args[0]  # type: ignore[no-any-return]
+
+
+_WRITERS: dict[str, Write] = {
+    "aten.add.Tensor": _binary("+", 0),
+    "aten.sub.Tensor": _binary("-", 0),
+    "aten.mul.Tensor": _binary("*", 1),
+    "aten.div.Tensor": _binary("/", 1),
+    "add": _binary("+", 0),
+    "sub": _binary("-", 0),
+    "mul": _binary("*", 1),
+    "floordiv": _binary("//", 1),
+    "aten.relu.default": _call("torch.relu"),
+    "aten.sigmoid.default": _call("torch.sigmoid"),
+    "aten.tanh.default": _call("torch.tanh"),
+    "aten.silu.default": _call("F.silu"),
+    "aten.gelu.default": _call("F.gelu"),
+    "aten.hardsigmoid.default": _call("F.hardsigmoid"),
+    "aten.hardswish.default": _call("F.hardswish"),
+    "aten.relu6.default": _call("F.relu6"),
+    "aten.hardtanh.default": _call("F.hardtanh"),
+    "aten.leaky_relu.default": _call("F.leaky_relu"),
+    "aten.softmax.int": _call("torch.softmax"),
+    "aten.conv2d.default": _call("F.conv2d"),
+    "aten.linear.default": _call("F.linear"),
+    "aten.matmul.default": _call("torch.matmul"),
+    "aten.max_pool2d.default": _call("F.max_pool2d"),
+    "aten.avg_pool2d.default": _call("F.avg_pool2d"),
+    "aten.adaptive_avg_pool2d.default": _call("F.adaptive_avg_pool2d"),
+    "aten.constant_pad_nd.default": lambda args, kwargs: Text(
+        f"F.pad({_list([args[0], tuple(args[1])])}{'' if len(args) < 3 or not args[2] else f', value={args[2]!r}'})"
+    ),
+    "aten.pad.default": _call("F.pad"),
+    "aten.cat.default": _call("torch.cat"),
+    "aten.stack.default": _call("torch.stack"),
+    "aten.mean.dim": _method("mean", ("", "keepdim")),
+    "aten.sum.dim_IntList": _method("sum", ("", "keepdim")),
+    "aten.flatten.using_ints": _method("flatten"),
+    "aten.reshape.default": _method("reshape"),
+    "aten.view.default": _method("reshape"),
+    "aten.permute.default": _method("permute"),
+    "aten.transpose.int": _method("transpose"),
+    "aten.unsqueeze.default": _method("unsqueeze"),
+    "aten.squeeze.dim": _method("squeeze"),
+    "aten.squeeze.dims": _method("squeeze"),
+    "aten.expand.default": _method("expand"),
+    "aten.slice.Tensor": _slice,
+    "aten.alias.default": _first,
+    "aten.detach.default": _first,
+    "aten._native_batch_norm_legit_no_training.default": _batch_norm,
+}
