@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -136,7 +137,9 @@ class Builder:
     def _member(self, region: Region) -> Member:
         module = self._module.get_submodule(region.path)
         single = len(self._recording.inputs(region)) == 1
-        if single and (layer := layer_of(module)) is not None:
+        # A view that is taken again after an operator in place can come to lie inside a layer.
+        alone = sum(node.target is not operator.getitem for node in region.nodes()) == 1
+        if single and alone and (layer := layer_of(module)) is not None:
             return Member(layer, region.path)
         if single and type(module) is nn.Sequential and (chain := self._chain(region)) is not None:
             return Member(chain, region.path)
@@ -160,17 +163,25 @@ class Builder:
         if not (region.path.startswith(prefix) and core.path.startswith(prefix)) or region.path == within:
             return False
         # What held the options of a choice is of no use where one is left.
-        if isinstance(self._module.get_submodule(core.path), ChoiceBlock | EdgeSum):
+        module = self._module.get_submodule(core.path)
+        if isinstance(module, ChoiceBlock | EdgeSum):
             return False
+        plain = not any(True for _ in module.children()) and not any(True for _ in module.parameters())
+        if plain and layer_of(module) is None:
+            return False  # a class of its own would hold nothing
         return len(self._recording.outputs(region)) == 1
 
-    def _items(self, region: Region, within: str) -> Iterator[Node | Region]:
-        """Yield operators and calls of members, with everything else written in place."""
+    def _items(self, region: Region, within: str, at: str = "") -> Iterator[tuple[Node | Region, str]]:
+        """Yield operators and calls of members; everything else is written in place.
+
+        With each comes the path of the module whose result it is, if that module is written in place.
+        """
+        results = self._recording.outputs(region) if at else []
         for item in region.items:
-            if isinstance(item, Node) or self._is_call(item, within):
-                yield item
+            if isinstance(item, Region) and not self._is_call(item, within):
+                yield from self._items(item, within, item.path)
             else:
-                yield from self._items(item, within)
+                yield item, at if item in results else ""
 
     def _block(self, region: Region, inputs: tuple[str, ...] = ()) -> Block:
         recording, path = self._recording, region.path
@@ -190,11 +201,10 @@ class Builder:
             within: Path of the module.
         """
         parts = path[len(within) + 1 if within else 0 :].split(".")
-        kept, at = [], within
+        kept = []
         owner: nn.Module = self._module.get_submodule(within)
         skip = 0
         for part in parts:
-            at = f"{at}.{part}" if at else part
             if isinstance(owner, ChoiceBlock):
                 skip = 2 if len(owner.options) == 1 else 1
             elif isinstance(owner, EdgeSum):
@@ -203,7 +213,8 @@ class Builder:
                 skip -= 1
             else:
                 kept.append(part)
-            owner = self._module.get_submodule(at) if at not in self._tensors else owner
+            inner = owner._modules.get(part)
+            owner = owner if inner is None else inner  # the last part may be a weight
         return tuple(kept or parts)
 
     def weight(self, node: Node) -> tuple[str, Weight]:
@@ -217,6 +228,10 @@ class Builder:
     def recording(self) -> Recording:
         """The recorded operators."""
         return self._recording
+
+    def is_sum(self, path: str) -> bool:
+        """Return whether a module adds the edges of a node: worth a line of its own."""
+        return isinstance(self._module.get_submodule(path), EdgeSum)
 
     member = _member
     core = _core
@@ -232,24 +247,26 @@ class _Body:
         self._attributes: dict[str, str] = {}
         self._pending: dict[Node, str] = {}
 
-    def write(self, items: list[Node | Region], results: list[Node]) -> None:
+    def write(self, placed: list[tuple[Node | Region, str]], results: list[Node]) -> None:
         """Write all statements, and what is returned."""
+        items = [item for item, _ in placed]
         recording = self._builder.recording
         outputs = [i if isinstance(i, Node) else recording.outputs(i)[0] for i in items]
         reads = [list(_tensors(i)) if isinstance(i, Node) else recording.inputs(i) for i in items]
         self._name(items, reads)
         uses = Counter(node for read in reads for node in read)
         uses.update(results)
-        for item, output, read in zip(items, outputs, reads, strict=True):
+        for (item, place), output, read in zip(placed, outputs, reads, strict=True):
             text = self._text(item, read)
             if len(text.code) > WIDTH:
                 for node in read:
                     self._assign(node)
                 text = self._text(item, read)
             self._texts[output] = text
-            self._pending[output] = self._wanted(item)
+            self._pending[output] = self._wanted(item, place)
             several = isinstance(output.meta["val"], tuple | list) and not text.first
-            if uses[output] > 1 or several:
+            is_sum = bool(place) and self._builder.is_sum(place) and output not in results
+            if uses[output] > 1 or several or is_sum:
                 self._assign(output)
         self._block.result = ", ".join(self._texts[node].code for node in results)
         self._block.shape = ", ".join(_shape(node) for node in results)
@@ -320,9 +337,12 @@ class _Body:
         self._block.statements.append(Statement(f"{name} = {text.code}", _shape(node)))
         self._texts[node] = Text(name, first=text.first)
 
-    def _wanted(self, item: Node | Region) -> str:
+    def _wanted(self, item: Node | Region, place: str) -> str:
         if isinstance(item, Region):
             return self._attributes[self._builder.core(item).path]
+        if place and place.startswith(self._path):
+            (name,) = short_names([self._builder.part_name(place, self._path)]).values()
+            return name
         name = getattr(item.target, "_opname", getattr(item.target, "__name__", "value"))
         return RESULTS.get(name, name)
 

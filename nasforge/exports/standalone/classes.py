@@ -126,6 +126,10 @@ def _form(members: list[Member], classes: dict[Any, Class]) -> Form:
 def _decide(one: Class, blocks: list[Block]) -> None:
     """Write what is equal in all instances as a literal, and what differs as an argument of the class."""
     names, chosen, values = Names(one.forms), {}, []
+    words: dict[tuple[str, ...], set[str]] = {}
+    for form in one.forms.values():
+        for column in form.all_columns():
+            words.setdefault(tuple(map(repr, column.values)), set()).add(column.word)
     for member, form in one.forms.items():
         for column in form.all_columns():
             different = tuple(map(repr, column.values))
@@ -133,8 +137,10 @@ def _decide(one: Class, blocks: list[Block]) -> None:
                 column.text = literal(column.values[0])
                 continue
             if different not in chosen:
-                clash = any(column.word == name for name in chosen.values())
-                chosen[different] = names.give(f"{member}_{column.word}" if clash else column.word)
+                # What goes in and comes out alike is a width.
+                same = {"in_channels", "out_channels"} <= words[different]
+                word = "channels" if same else column.word
+                chosen[different] = names.give(f"{member}_{word}" if word in chosen.values() else word)
                 values.append(column.values)
             column.text = chosen[different]
     one.arguments = tuple(chosen.values())

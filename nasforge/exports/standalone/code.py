@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from textwrap import dedent, fill, indent
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill, indent
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from nasforge.exports.standalone.blocks import Block, Builder, Chain, Member, Weight
@@ -18,7 +19,7 @@ __all__ = ["WIDTH", "write_model"]
 WIDTH = 100
 """Longest line that is written."""
 
-HEAD = '''
+HEAD = """
 from __future__ import annotations
 
 import json
@@ -27,13 +28,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-'''
+"""
 
 LOAD = '''
-def load(weights: str | Path = Path(__file__).with_name("weights.safetensors")) -> {name}:
-    """Return the trained network in evaluation mode, on the CPU."""
+def load(weights: str | Path | None = None) -> {name}:
+    """Return the trained network in evaluation mode, on the CPU; by default with the weights here."""
     model = {name}()
-    model.load_state_dict(read_safetensors(Path(weights)))
+    path = Path(weights or Path(__file__).with_name("weights.safetensors"))
+    model.load_state_dict(read_safetensors(path))
     return model.eval()
 
 
@@ -41,21 +43,22 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read a .safetensors file: the length of a header, the header as JSON, and the numbers."""
     content = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(content[:8], "little")
-    types = {{"F32": torch.float32, "F64": torch.float64, "F16": torch.float16, "BF16": torch.bfloat16,
-             "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool}}
+    types = {{"F32": torch.float32, "F64": torch.float64, "F16": torch.float16,
+             "BF16": torch.bfloat16, "I64": torch.int64, "I32": torch.int32,
+             "U8": torch.uint8, "BOOL": torch.bool}}
     tensors = {{}}
     for name, entry in json.loads(content[8:start]).items():
         if name != "__metadata__":
             begin, end = (start + offset for offset in entry["data_offsets"])
-            # A copy, because tensors must begin at addresses that their type can be read from.
-            numbers = torch.frombuffer(bytearray(content[begin:end]) or bytearray(8), dtype=torch.uint8)
-            numbers = numbers[: end - begin].view(types[entry["dtype"]])
-            tensors[name] = numbers.reshape(entry["shape"])
+            # A copy: tensors must begin at addresses that suit their type.
+            numbers = bytearray(content[begin:end])
+            tensor = torch.frombuffer(numbers, dtype=types[entry["dtype"]])
+            tensors[name] = tensor.reshape(entry["shape"])
     return tensors
 '''
 
 
-def write_model(program: ExportedProgram, module: nn.Module, about: str) -> tuple[str, dict[str, str]]:
+def write_model(program: ExportedProgram, module: nn.Module, about: str) -> tuple[str, dict[str, Tensor]]:
     """Write a recorded module as code.
 
     Args:
@@ -64,42 +67,41 @@ def write_model(program: ExportedProgram, module: nn.Module, about: str) -> tupl
         about: The docstring of the file.
 
     Returns:
-        The code, and the dotted name that every tensor of its state dict has in ``module``.
+        The code, and its state dict.
 
     Raises:
         NotImplementedError: A module is called twice and computes different things.
     """
-    root = Builder(Recording(program), module).build()
+    recording = Recording(program)
+    root = Builder(recording, module).build()
     classes = find_classes(root)
     parts = [f'"""{about}"""\n{HEAD.rstrip()}', *map(_class, classes)]
+    parts[-1] = _with_shapes(parts[-1], classes[-1].block)
     parts.append(LOAD.format(name=classes[-1].name).strip())
-    parts[-2] = _with_shapes(parts[-2], classes[-1].block)
-    return "\n\n\n".join(parts) + "\n", dict(_names(root, module))
+    known = {**recording.constants, **dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = {name: known[path].detach().contiguous().clone() for name, path in _names(root, module)}
+    return "\n\n\n".join(parts) + "\n", tensors
 
 
 def _class(one: Class) -> str:
     block = one.block
-    given = "".join(f", {name}" for name in one.arguments)
-    times = f" There are {one.count} of them." if one.count > 1 else ""
     lines = [f"class {one.name}(nn.Module):"]
-    if times:
-        lines.append(f'    """{_title(one)}.{times}"""\n')
-    lines += [f"    def __init__(self{given}) -> None:", "        super().__init__()"]
+    if one.count > 1:
+        lines.append(f'    """Used {one.count} times."""\n')
+    given = [f"{n}: {type(value).__name__}" for n, value in zip(one.arguments, _values(one), strict=True)]
+    lines.append(_wrapped("    def __init__(", ["self", *given], ") -> None:"))
+    lines.append("        super().__init__()")
     for name, form in one.forms.items():
         lines.append(indent(_member(name, form, block.members[name]), " " * 8))
     inputs = ", ".join(f"{name}: Tensor" for name in block.inputs)
     lines += ["", f"    def forward(self, {inputs}) -> Tensor:"]
     lines += [f"        {statement.code}" for statement in block.statements]
     lines.append(f"        return {block.result}")
-    return "\n".join(_folded(line) for line in lines)
+    return "\n".join(lines)
 
 
-def _title(one: Class) -> str:
-    if not one.arguments:
-        return f"A {one.block.kind}"
-    words = [name.replace("_", " ") for name in one.arguments]
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-    return f"A {one.block.kind}, by {listed}" if len(listed) < 60 else f"A {one.block.kind}"
+def _values(one: Class) -> tuple[Any, ...]:
+    return next(iter(one.values.values()))
 
 
 def _member(name: str, form: Form, member: Member) -> str:
@@ -122,15 +124,18 @@ def _constructor(form: Form, used: int) -> str:
         return f"{form.callee}(\n" + "".join(f"{indent(item, '    ')},\n" for item in items) + ")"
     first_named = len(form.columns) - form.named
     words = [c.text if i < first_named else f"{c.word}={c.text}" for i, c in enumerate(form.columns)]
-    return f"{form.callee}({', '.join(words)})"
+    return _wrapped(f"{form.callee}(", words, ")", used)
 
 
-def _folded(line: str) -> str:
-    """Break a signature that is too long after a comma."""
-    if len(line) <= WIDTH or "\n" in line or not line.lstrip().startswith(("def ", "return ")):
+def _wrapped(head: str, words: Sequence[str], tail: str, used: int = 0) -> str:
+    """Return a call or signature; its arguments stand on lines of their own if one line is too short."""
+    line = f"{head}{', '.join(words)}{tail}"
+    if used + len(line) <= WIDTH:
         return line
-    start = len(line) - len(line.lstrip())
-    return fill(line.strip(), WIDTH, initial_indent=" " * start, subsequent_indent=" " * (start + 8))
+    margin = " " * (len(head) - len(head.lstrip()))
+    inner = f"{margin}    "
+    body = fill(f"{', '.join(words)},", WIDTH - 12, initial_indent=inner, subsequent_indent=inner)
+    return f"{head}\n{body}\n{margin}{tail}"
 
 
 def _with_shapes(text: str, block: Block) -> str:
@@ -159,8 +164,3 @@ def _names(member: Member, module: nn.Module, at: str = "") -> Iterator[tuple[st
         inner = what.members
     for name, part in inner.items():
         yield from _names(part, module, f"{at}.{name}" if at else name)
-
-
-def paragraph(text: str) -> str:
-    """Return a text for a docstring: without common indentation and blank ends."""
-    return dedent(text).strip()

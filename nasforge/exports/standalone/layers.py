@@ -36,8 +36,8 @@ def layer_of(module: nn.Module) -> Layer | None:
     """Describe a layer, or return None if it is not one whose constructor can be written.
 
     Args:
-        module: Any module. Only classes of torch.nn itself count, and only if the described layer has the same
-            settings and the same weights by name and shape.
+        module: Any module. Only classes of torch.nn itself count, and only if the described layer has the
+            same settings and the same weights by name and shape.
     """
     kind = type(module)
     if getattr(nn, kind.__name__, None) is not kind or any(True for _ in module.children()):

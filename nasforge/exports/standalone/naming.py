@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 __all__ = ["Names", "short_names"]
 
-TAKEN = frozenset({"self", "torch", "nn", "F", "Tensor", "json", "Path", "load", "x"}) | frozenset(keyword.kwlist)
+TAKEN = frozenset({"self", "torch", "nn", "F", "Tensor", "json", "Path", "load", "x"}) | frozenset(
+    keyword.kwlist
+)
 
 
 class Names:
@@ -35,7 +37,8 @@ class Names:
 def short_names(paths: Iterable[tuple[str, ...]], taken: Iterable[str] = ()) -> dict[tuple[str, ...], str]:
     """Return a name for every path: its last part, with as many parts before it as make it valid and unique.
 
-    A number is joined to the name of its list: ``("cells", "3")`` becomes ``cell3``.
+    Paths of one length below one part have equally many. A number is joined to the name of its list:
+    ``("cells", "3")`` becomes ``cell3``.
 
     Args:
         paths: Different paths.
@@ -56,14 +59,17 @@ def short_names(paths: Iterable[tuple[str, ...]], taken: Iterable[str] = ()) -> 
         if not longer:
             break
         for path in longer:
-            depths[path] += 1
+            depth = depths[path] + 1
+            for other in paths:
+                if len(other) == len(path) and other[0] == path[0]:
+                    depths[other] = max(depths[other], depth)
     scope = Names(taken)
     return {path: scope.give(name) for path, name in names.items()}
 
 
 def _joined(parts: tuple[str, ...]) -> str:
     name = ""
-    for part in parts:
+    for part in (re.sub(r"\W+", "_", part).strip("_") for part in parts):
         if part.isdigit() and name:
             name = name.removesuffix("s") if not name.endswith("ss") else name
             name = f"{name}_{part}" if name[-1:].isdigit() else f"{name}{part}"

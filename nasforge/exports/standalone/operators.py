@@ -23,11 +23,15 @@ class Text:
         code: As Python reads it.
         binds: How tightly: 2 for a name, a call or an index, 1 for a product, 0 for a sum.
         first: Whether it is the first of the results that the operator was recorded with.
+        base: What is indexed, if it is an index.
+        ranges: The index of every dimension.
     """
 
     code: str
     binds: int = 2
     first: bool = False
+    base: str = ""
+    ranges: tuple[str, ...] = ()
 
     def inside(self, at_least: int) -> str:
         """Return the code, in parentheses if it binds less tightly than its surroundings need."""
@@ -58,12 +62,13 @@ def write_operator(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> 
             return Text(args[0].code)
         return Text(f"{args[0].inside(2)}[{args[1]}]")
     if not isinstance(target, torch._ops.OpOverload):
-        return Text(f"torch.sym_{name}({_list(args)})" if name.startswith("sym") else f"{name}({_list(args)})")
+        return Text(f"{name}({_list(args)})")
     # Where a tensor says device and layout, numbers recorded on this one would only bind it to it.
     kept = {k: v for k, v in kwargs.items() if k not in ("device", "pin_memory", "layout")}
     named = [f"{k}={_shown(v)}" for k, v in kept.items()]
     overload = "" if target._overloadname == "default" else f".{target._overloadname}"
-    return Text(f"torch.ops.{target.namespace}.{target._opname}{overload}({', '.join([*map(_shown, args), *named])})")
+    called = f"torch.ops.{target.namespace}.{target._opname}{overload}"
+    return Text(f"{called}({', '.join([*map(_shown, args), *named])})")
 
 
 class _UnusualError(Exception):
@@ -102,12 +107,27 @@ def _call(name: str, order: Sequence[int] | None = None) -> Write:
     return write
 
 
-def _method(name: str, names: Sequence[str] = ()) -> Write:
-    """Write ``x.name(a, b)``; arguments behind the first are named as given."""
+def _pool(name: str, names: Sequence[str]) -> Write:
+    """Write a pooling: one number for equal ones, and names for what comes behind the padding."""
+
+    def write(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+        given = [a[0] if isinstance(a, list) and a and len(set(a)) == 1 else a for a in args]
+        words = [_shown(a) for a in given[:4]]
+        words += [f"{name}={_shown(a)}" for name, a in zip(names, given[4:], strict=False)]
+        return Text(f"{name}({', '.join(words)})")
+
+    return write
+
+
+def _method(name: str, names: Sequence[str] = (), *, spread: bool = False) -> Write:
+    """Write ``x.name(a, b)``; arguments are named as given, and one list is spread over them."""
 
     def write(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
         given = [tuple(a) if isinstance(a, list) else a for a in args[1:]]
-        words = [f"{names[i]}={_shown(a)}" if i < len(names) and names[i] else _shown(a) for i, a in enumerate(given)]
+        if spread and len(given) == 1 and isinstance(given[0], tuple):
+            given = list(given[0])
+        padded = [*names, *[""] * len(given)]
+        words = [f"{word}={_shown(a)}" if word else _shown(a) for word, a in zip(padded, given, strict=False)]
         words += [f"{k}={_shown(v)}" for k, v in kwargs.items()]
         return Text(f"{args[0].inside(2)}.{name}({', '.join(words)})")
 
@@ -123,12 +143,22 @@ def _slice(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
     first = "" if start in (0, None) else _shown(start)
     last = "" if end in (END, None) else _shown(end)
     every = "" if step == 1 else f":{_shown(step)}"
-    return Text(f"{tensor.inside(2)}[{':, ' * dim}{first}:{last}{every}]")
+    ranges, base = list(tensor.ranges), tensor.base
+    if not base or (dim < len(ranges) and ranges[dim] != ":"):
+        ranges, base = [], tensor.inside(2)
+    ranges += [":"] * (dim + 1 - len(ranges))
+    ranges[dim] = f"{first}:{last}{every}"
+    return Text(f"{base}[{', '.join(ranges)}]", base=base, ranges=tuple(ranges))
 
 
 def _batch_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
     x, weight, bias, mean, var, momentum, eps = args
     return Text(f"F.batch_norm({_list([x, mean, var, weight, bias, False, momentum, eps])})", first=True)
+
+
+def _pad(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    value = f", value={args[2]!r}" if len(args) > 2 and args[2] else ""
+    return Text(f"F.pad({_list([args[0], tuple(args[1])])}{value})")
 
 
 def _first(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
@@ -158,26 +188,24 @@ _WRITERS: dict[str, Write] = {
     "aten.conv2d.default": _call("F.conv2d"),
     "aten.linear.default": _call("F.linear"),
     "aten.matmul.default": _call("torch.matmul"),
-    "aten.max_pool2d.default": _call("F.max_pool2d"),
-    "aten.avg_pool2d.default": _call("F.avg_pool2d"),
+    "aten.max_pool2d.default": _pool("F.max_pool2d", ("dilation", "ceil_mode")),
+    "aten.avg_pool2d.default": _pool("F.avg_pool2d", ("ceil_mode", "count_include_pad", "divisor_override")),
     "aten.adaptive_avg_pool2d.default": _call("F.adaptive_avg_pool2d"),
-    "aten.constant_pad_nd.default": lambda args, kwargs: Text(
-        f"F.pad({_list([args[0], tuple(args[1])])}{'' if len(args) < 3 or not args[2] else f', value={args[2]!r}'})"
-    ),
+    "aten.constant_pad_nd.default": _pad,
     "aten.pad.default": _call("F.pad"),
     "aten.cat.default": _call("torch.cat"),
     "aten.stack.default": _call("torch.stack"),
     "aten.mean.dim": _method("mean", ("", "keepdim")),
     "aten.sum.dim_IntList": _method("sum", ("", "keepdim")),
     "aten.flatten.using_ints": _method("flatten"),
-    "aten.reshape.default": _method("reshape"),
-    "aten.view.default": _method("reshape"),
-    "aten.permute.default": _method("permute"),
+    "aten.reshape.default": _method("reshape", spread=True),
+    "aten.view.default": _method("reshape", spread=True),
+    "aten.permute.default": _method("permute", spread=True),
     "aten.transpose.int": _method("transpose"),
     "aten.unsqueeze.default": _method("unsqueeze"),
     "aten.squeeze.dim": _method("squeeze"),
     "aten.squeeze.dims": _method("squeeze"),
-    "aten.expand.default": _method("expand"),
+    "aten.expand.default": _method("expand", spread=True),
     "aten.slice.Tensor": _slice,
     "aten.alias.default": _first,
     "aten.detach.default": _first,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -44,6 +45,7 @@ class Recording:
 
     Attributes:
         root: The outermost call.
+        constants: Tensors that are neither parameters nor buffers, by dotted name.
         weights: Dotted name of the parameter, buffer or constant behind a placeholder, by its node name.
         image: The placeholder of the input.
         result: The node that is returned.
@@ -52,6 +54,9 @@ class Recording:
     def __init__(self, program: ExportedProgram) -> None:
         # Without operators that change their input; layers of torch.nn stay whole.
         program = program.run_decompositions({})
+        self.constants: dict[str, Tensor] = {
+            name: value for name, value in program.constants.items() if isinstance(value, Tensor)
+        }
         signature = program.graph_signature
         self.weights: dict[str, str] = {
             **signature.inputs_to_parameters,
@@ -115,8 +120,10 @@ class Recording:
 
 def is_size(node: Node) -> bool:
     """Return whether a node is a number: the size of a tensor, or computed from sizes."""
-    return node.op == "call_function" and not hasattr(node.meta.get("val"), "shape") and not isinstance(
-        node.meta.get("val"), tuple | list
+    return (
+        node.op == "call_function"
+        and not hasattr(node.meta.get("val"), "shape")
+        and not isinstance(node.meta.get("val"), tuple | list)
     )
 
 
