@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 LOAD = '''
 def load(weights: str | Path | None = None) -> {name}:
-    """Return the trained network in evaluation mode, on the CPU; by default with the weights here."""
+    """Return the trained network in evaluation mode, by default with the weights here."""
     model = {name}()
     path = Path(weights or Path(__file__).with_name("weights.safetensors"))
     model.load_state_dict(read_safetensors(path))
