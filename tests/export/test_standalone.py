@@ -167,7 +167,7 @@ def test_unusual_networks(tmp_path):
     assert found.get("failed") is None
     assert found["max_difference"] <= TOLERANCE
     text = (tmp_path / "standalone" / "model.py").read_text()
-    assert "self.shared(self.shared(" in text
+    assert text.count("self.shared(") == 2
     assert "self.scale = nn.Parameter(torch.empty((1, 4, 1, 1)))" in text
 
 

@@ -20,8 +20,8 @@ from nasforge.nn import ChoiceBlock, EdgeSum
 
 __all__ = ["Block", "Builder", "Chain", "Member", "Statement", "Weight"]
 
-WIDTH = 76
-"""Longest expression that other expressions are written into."""
+WIDTH = 84
+"""Longest statement that other expressions are written into."""
 
 RESULTS = {"add": "total", "cat": "joined", "mean": "pooled", "mul": "scaled", "relu": "positive"}
 """What the result of an operator is called."""
@@ -258,7 +258,7 @@ class _Body:
         uses.update(results)
         for (item, place), output, read in zip(placed, outputs, reads, strict=True):
             text = self._text(item, read)
-            if len(text.code) > WIDTH:
+            if len(text.code) + len(self._wanted(item, place)) > WIDTH:
                 for node in read:
                     self._assign(node)
                 text = self._text(item, read)

@@ -134,7 +134,7 @@ def _wrapped(head: str, words: Sequence[str], tail: str, used: int = 0) -> str:
         return line
     margin = " " * (len(head) - len(head.lstrip()))
     inner = f"{margin}    "
-    body = fill(f"{', '.join(words)},", WIDTH - 12, initial_indent=inner, subsequent_indent=inner)
+    body = fill(f"{', '.join(words)},", WIDTH - 16, initial_indent=inner, subsequent_indent=inner)
     return f"{head}\n{body}\n{margin}{tail}"
 
 

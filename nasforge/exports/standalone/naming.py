@@ -58,8 +58,8 @@ def short_names(paths: Iterable[tuple[str, ...]], taken: Iterable[str] = ()) -> 
         ]
         if not longer:
             break
-        for path in longer:
-            depth = depths[path] + 1
+        wanted = {path: depths[path] + 1 for path in longer}
+        for path, depth in wanted.items():
             for other in paths:
                 if len(other) == len(path) and other[0] == path[0]:
                     depths[other] = max(depths[other], depth)
