@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, export, load_network, load_predictor, run
+    from nasforge.api import bench, compare, create_network, load_network, load_predictor, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nasforge.plugins import Plugin, Registry, hookimpl
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
+    from nasforge.stages.finished import export
 
 __version__ = "0.1.0.dev0"
 
@@ -49,7 +50,7 @@ _HOMES = {
     "bench": "api",
     "compare": "api",
     "create_network": "api",
-    "export": "api",
+    "export": "stages.finished",
     "hookimpl": "plugins",
     "load_network": "api",
     "load_predictor": "api",

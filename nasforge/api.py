@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
 from nasforge.component import Stage
-from nasforge.errors import RunError
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, Recipe, check, load, parse_options
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from nasforge.benches.compare import Comparison
     from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
-    from nasforge.recipe.export_table import FormatName
     from nasforge.runs.predictor import ImagePredictor
 
 __all__ = [
@@ -37,7 +35,6 @@ __all__ = [
     "bench",
     "compare",
     "create_network",
-    "export",
     "load_network",
     "load_predictor",
     "run",
@@ -212,39 +209,6 @@ def run(
         results = run_stages(started)
         watched.run_end(list(results.values())[-1])
     return RunResult(folder.path, results, frozenset(started.skipped))
-
-
-def export(
-    folder: str | Path, formats: Sequence[FormatName] | None = None, *, images: int | None = None
-) -> Mapping[str, Any]:
-    """Write the network of a finished run as files that work without nasforge, into its folder ``export``.
-
-    The local modules of its recipe are executed: export only folders from people whose programs you would
-    run.
-
-    Args:
-        folder: The run folder.
-        formats: Names of formats; None for those of the recipe, or the default of the ``[export]`` table.
-        images: Over ``export.images``.
-
-    Returns:
-        What ``export/result.json`` holds of these formats: ``formats`` by name, each with ``file``,
-        ``bytes``, differences from the network, accuracy, latency and throughput, or with ``failed``; and
-        ``source``, the network itself.
-
-    Raises:
-        RunError: The folder is no finished run with a trained network, or a file disagrees with the network.
-        RecipeError: The folder was made by another version of nasforge, whose recipes differ.
-    """
-    overrides = [] if images is None else [f"export.images={images}"]
-    loaded, run_folder = _load(folder, overrides, None, Path(), Registry.discover())
-    if run_folder.resolved is None:
-        raise RunError(f"{folder}: is not a run folder (no resolved.json). Give the folder that a run made.")
-
-    from nasforge.stages.export import export_finished
-
-    with run_folder.locked():
-        return export_finished(loaded, run_folder, formats)
 
 
 def bench(

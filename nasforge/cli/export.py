@@ -36,9 +36,9 @@ def export(
 
     names = [check_format(name) for name in formats or ()]
 
-    from nasforge import api
+    from nasforge.stages import finished
 
-    result = api.export(run, names or None, images=images)
+    result = finished.export(run, names or None, images)
     if as_json:
         print_json(dict(result))
     else:

@@ -8,6 +8,8 @@
 | `executorch_file` | a program for phones and boards (.pte) |
 | `standalone` | a folder with a readable module of torch alone, its weights, labels and a model card |
 
-Every module has a `Format`. `writing.write_formats` writes several, and compares each with the network that
-it was made from. `catalogue.FORMATS` lists them.
+`latency` times such files, for limits on networks that have not been trained.
+
+Every other module has a `Format`. `writing.write_formats` writes several, and compares each with the
+network that it was made from. `catalogue.FORMATS` lists them.
 """

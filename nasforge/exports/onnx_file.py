@@ -19,14 +19,17 @@ MODULES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "images", "logits"
 
 
-def write_onnx(module: nn.Module, example: Tensor, path: Path, about: Mapping[str, str]) -> int:
+def write_onnx(
+    module: nn.Module, example: Tensor, path: Path, about: Mapping[str, str], *, any_batch: bool = True
+) -> int:
     """Write a module with one input and one output, check the file, and return its opset.
 
     Args:
         module: In evaluation mode.
-        example: An input with a batch of two or more; the file takes any batch size.
+        example: An input, of a batch of two or more if the file takes any.
         path: The file.
         about: Entries of the file's metadata.
+        any_batch: Whether the file takes any batch size; else that of the example.
 
     Raises:
         onnx.checker.ValidationError: The file is not valid in its opset.
@@ -44,7 +47,7 @@ def write_onnx(module: nn.Module, example: Tensor, path: Path, about: Mapping[st
             external_data=False,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) if any_batch else None,
         )
     model = onnx.load(path)
     for key, text in about.items():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from nasforge.config import PluginConfig
+from nasforge.errors import suggest
 
 __all__ = ["ONNXRUNTIME", "TORCH", "LatencyConfig"]
 
@@ -26,3 +27,13 @@ class LatencyConfig(PluginConfig):
 
     timeout: PositiveFloat = 300.0
     """Seconds after which a command is stopped, which is an error."""
+
+    @field_validator("backend")
+    @classmethod
+    def _backend_is_known(cls, backend: str) -> str:
+        if backend not in (TORCH, ONNXRUNTIME) and "{file}" not in backend:
+            raise ValueError(
+                f"{backend!r} is neither a backend nor a command with {{file}} in it."
+                f"{suggest(backend, (TORCH, ONNXRUNTIME))}"
+            )
+        return backend

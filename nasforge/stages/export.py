@@ -6,22 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasforge.errors import RunError
-from nasforge.files import read_json
 from nasforge.recipe.export_table import ExportConfig, FormatName
 from nasforge.runs.clock import StageClock
-from nasforge.runs.folder import RunFolder, fingerprint, inputs_of
+from nasforge.runs.folder import inputs_of
 from nasforge.runs.network import WEIGHTS
 from nasforge.runs.scope import DERIVE, TEST, TRAIN, Scope
 from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.exports.source import Samples, Source
-    from nasforge.recipe import Recipe
     from nasforge.stages.runner import Run
 
-__all__ = ["EXPORT", "Export", "export_finished", "export_run"]
+__all__ = ["EXPORT", "Export", "export_run"]
 
-TABLE, RESULT = "export", "result.json"
+TABLE = "export"
 
 EXPORT = Scope(TABLE, frozenset({"weights", "select"}) | TEST.reads)
 """Images for calibration; and those of the test stage, which is over: nothing is chosen by them any more."""
@@ -84,59 +82,6 @@ def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
         run.folder.store_file(TABLE, "rejected.json", result)
         raise RunError(f"{TABLE}: " + "; ".join(written.rejected) + ". Please report it.")
     return result
-
-
-def export_finished(
-    recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | None = None
-) -> dict[str, Any]:
-    """Export the network of a finished run, and store the result beside that of earlier exports.
-
-    Args:
-        recipe: The recipe of the folder.
-        folder: The folder.
-        formats: Their names; None: those of the recipe.
-
-    Raises:
-        RunError: The run is not finished, has no trained network, or a file disagrees with it.
-    """
-    from nasforge.observer import Observers
-    from nasforge.runtime import Runtime
-    from nasforge.stages.runner import Run
-
-    run = Run(recipe, folder, Runtime.create("cpu"), Observers(()))
-    if TRAIN.stage not in recipe.parts:
-        raise RunError(
-            f"{folder.path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could "
-            "be exported. Add one, and go on with --update."
-        )
-    for scope in (DERIVE, TRAIN, TEST):
-        found = folder.stage(scope.stage) / RESULT
-        if not found.exists():
-            raise RunError(
-                f"{folder.path}: is not finished, the {scope.stage} stage is missing. Finish it: "
-                f"nasforge run {folder.path}"
-            )
-        run.results[scope.stage] = read_json(found)
-    stage = Export()
-    stage.check(run)
-    result = export_run(run, formats or (recipe.export or ExportConfig()).formats)
-    _store(run, result)
-    return result
-
-
-def _store(run: Run, result: Mapping[str, Any]) -> None:
-    folder = run.folder
-    known = folder.stage(TABLE) / RESULT
-    trained = run.results[TRAIN.stage]["fingerprint"]
-    earlier = read_json(known) if known.exists() else {}
-    formats = dict(earlier.get("formats", {})) if earlier.get(TRAIN.stage) == trained else {}
-    formats |= result["formats"]
-    asked = run.recipe.export.formats if run.recipe.export else ()
-    complete = asked and all("failed" not in formats.get(name, {"failed": ""}) for name in asked)
-    mark = fingerprint(Export().inputs(run)) if complete else "by command"
-    stored = {"stage": TABLE, **result, "formats": formats, TRAIN.stage: trained, "fingerprint": mark}
-    folder.store_file(TABLE, "inputs.json", {"fingerprint": mark})
-    folder.store(TABLE, stored)
 
 
 def _source(run: Run) -> Source:

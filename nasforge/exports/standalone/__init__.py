@@ -11,7 +11,7 @@ layer again, other modules become classes, and modules of equal shape share one 
 | `layers` | writes the constructor of a layer of `torch.nn` |
 | `operators` | writes an operator as an expression |
 | `naming` | short names for attributes and values |
-| `blocks` | turns a region into attributes and statements |
+| `blocks`, `building`, `statements` | turn a region into members and statements |
 | `classes` | finds blocks of equal shape, and the arguments in which they differ |
 | `code` | writes ``model.py`` |
 | `card` | writes the model card |

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from nasforge.exports.standalone.blocks import Block, Builder, Chain, Member, Weight
+from nasforge.exports.standalone.blocks import Block, Chain, Member, Weight
+from nasforge.exports.standalone.building import Builder
 from nasforge.exports.standalone.classes import Class, Form, find_classes
 from nasforge.exports.standalone.layers import Layer
 from nasforge.exports.standalone.regions import Recording
