@@ -40,7 +40,11 @@ class Export(Stage):
         return {TRAIN.stage: trained, **inputs_of(run.resolved, TABLE)}
 
     def check(self, run: Run) -> None:
-        """Refuse a training that has kept no network."""
+        """Refuse a training that has kept no network.
+
+        Raises:
+            RunError: There are no weights.
+        """
         if not (run.folder.stage(TRAIN.stage) / WEIGHTS).exists():
             raise RunError(
                 f"{TABLE}: the trainer {run.resolved[TRAIN.stage]['use']!r} keeps no trained network, so "

@@ -91,9 +91,7 @@ def test_a_run_without_training_cannot_be_exported(tmp_path):
 
 def test_an_unfinished_run(copied):
     (copied / "test" / "result.json").unlink()
-    with pytest.raises(
-        RunError, match=r"is not finished, the test stage is missing. Finish it: nasforge run"
-    ):
+    with pytest.raises(RunError, match=r"is not finished, the test stage is missing. Finish it: nasfo"):
         nasforge.export(copied)
 
 
