@@ -31,7 +31,7 @@ class OnnxInt8(Format):
 
         batches = iter(source.calibration.images.split(source.batch_size))
 
-        class Images(CalibrationDataReader):
+        class Images(CalibrationDataReader):  # type: ignore[misc] # it has no types
             def get_next(self) -> dict[str, Any] | None:
                 batch = next(batches, None)
                 return None if batch is None else {INPUT: batch.contiguous().numpy()}

@@ -68,7 +68,7 @@ def is_exporting() -> bool:
 
     Custom operators are unknown outside this process, so an exported program must not contain them.
     """
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return True
     # torch before 2.7 reports an export as a compilation.
     exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)

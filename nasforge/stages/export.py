@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nasforge.data import Split
 from nasforge.errors import RunError
 from nasforge.recipe.export_table import ExportConfig, FormatName
 from nasforge.runs.clock import StageClock
@@ -21,7 +22,9 @@ __all__ = ["EXPORT", "Export", "export_run"]
 
 TABLE = "export"
 
-EXPORT = Scope(TABLE, frozenset({"weights", "select"}) | TEST.reads)
+_CALIBRATION: frozenset[Split] = frozenset({"weights", "select"})
+
+EXPORT = Scope(TABLE, _CALIBRATION | TEST.reads)
 """Images for calibration; and those of the test stage, which is over: nothing is chosen by them any more."""
 
 

@@ -82,7 +82,8 @@ def find_classes(root: Member) -> list[Class]:
     for member in _walk(root):
         if isinstance(member.what, Block):
             instances.setdefault(member.key(), []).append(member.what)
-    names, found = Names(), {}
+    names = Names()
+    found: dict[Any, Class] = {}
     for key, blocks in instances.items():  # inner blocks come first
         one = Class(names.give(blocks[0].kind), blocks[0], count=len(blocks))
         for name in blocks[0].members:
@@ -125,7 +126,8 @@ def _form(members: list[Member], classes: dict[Any, Class]) -> Form:
 
 def _decide(one: Class, blocks: list[Block]) -> None:
     """Write what is equal in all instances as a literal, and what differs as an argument of the class."""
-    names, chosen, values = Names(one.forms), {}, []
+    names, values = Names(one.forms), []
+    chosen: dict[tuple[str, ...], str] = {}
     words: dict[tuple[str, ...], set[str]] = {}
     for form in one.forms.values():
         for column in form.all_columns():

@@ -135,11 +135,13 @@ def _method(name: str, names: Sequence[str] = (), *, spread: bool = False) -> Wr
 
 
 def _slice(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
-    tensor, dim, start, end, step = (*args, *(0, 0, END, 1)[len(args) - 1 :])
+    defaults: list[Any] = [0, 0, END, 1]
+    tensor, dim, start, end, step = [*args, *defaults[len(args) - 1 :]]
     if not isinstance(dim, int) or dim < 0:
         raise _UnusualError
+    assert isinstance(tensor, Text), "what is sliced is a tensor"
     if start in (0, None) and end in (END, None) and step == 1:
-        return tensor  # type: ignore[no-any-return]
+        return tensor
     first = "" if start in (0, None) else _shown(start)
     last = "" if end in (END, None) else _shown(end)
     every = "" if step == 1 else f":{_shown(step)}"
@@ -162,7 +164,8 @@ def _pad(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
 
 
 def _first(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
-    return args[0]  # type: ignore[no-any-return]
+    assert isinstance(args[0], Text), "what has another name is a tensor"
+    return args[0]
 
 
 _WRITERS: dict[str, Write] = {
