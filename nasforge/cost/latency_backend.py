@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from nasforge.cost.latency import Clock, Timing, time_in_turns
 from nasforge.runtime import Runtime
 
-__all__ = ["Backend", "Job", "TorchBackend"]
+__all__ = ["Backend", "ForwardPass", "TorchBackend"]
 
 
 @dataclass(frozen=True)
-class Job:
+class ForwardPass:
     """A forward pass that is timed.
 
     Attributes:
@@ -44,7 +44,7 @@ class Backend(ABC):
     @abstractmethod
     def time(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ForwardPass],
         *,
         runs: int,
         warmup: int,
@@ -83,7 +83,7 @@ class TorchBackend(Backend):
 
     def time(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ForwardPass],
         *,
         runs: int,
         warmup: int,

@@ -20,7 +20,7 @@ from nasforge.cost import plainly_computed
 from nasforge.cost.additive import AdditiveCost, Term
 from nasforge.cost.itemize import Item, itemize, signature
 from nasforge.cost.latency import Clock, Timing, limit_threads, random_input
-from nasforge.cost.latency_backend import Backend, Job, TorchBackend
+from nasforge.cost.latency_backend import Backend, ForwardPass, TorchBackend
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.errors import RunError
 from nasforge.nn import ChoiceBlock, EdgeSum
@@ -58,7 +58,9 @@ class Settings:
     networks: int = 20
     seed: int = 0
 
-    def time(self, jobs: Sequence[Job], backend: Backend, report: Callable[[float], None]) -> list[Timing]:
+    def time(
+        self, jobs: Sequence[ForwardPass], backend: Backend, report: Callable[[float], None]
+    ) -> list[Timing]:
         """Time forward passes; see `nasforge.cost.latency_backend.Backend.time`."""
         return backend.time(jobs, runs=self.runs, warmup=self.warmup, clock=self.clock, report=report)
 
@@ -209,7 +211,7 @@ def _measure_units(
     network = plainly_computed(space).build(task).eval()
     around = {item.around for item in items}
     units: list[dict[str, Any]] = []
-    jobs: list[Job] = []
+    jobs: list[ForwardPass] = []
     known: dict[tuple[str, tuple[int, ...]], int] = {}
     unit_of: dict[str, list[int]] = {}
     for item in items:
@@ -224,7 +226,7 @@ def _measure_units(
                 given = random_input((settings.batch, *shape[1:]), runtime)
                 # Of what lies inside, the first options run, whose time is then taken off.
                 inner = ({c.name: 0 for c in _choices(module)},) if item.name in around else ()
-                jobs.append(Job(module, given, inner))
+                jobs.append(ForwardPass(module, given, inner))
                 units.append({"option": item.picks[-1][1], "shape": list(shape), "places": 0})
             index = known[kind, shape]
             units[index]["places"] += 1
@@ -262,4 +264,4 @@ def _measure_networks(
 ) -> list[Timing]:
     networks = [runtime.prepare(space.build(task, arch)).eval() for arch in drawn]
     images = random_input((settings.batch, task.in_channels, task.image_size, task.image_size), runtime)
-    return settings.time([Job(network, images) for network in networks], backend, report)
+    return settings.time([ForwardPass(network, images) for network in networks], backend, report)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasforge.exports.format import Call, Format
 from nasforge.exports.program import record
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 
 __all__ = ["ExecuTorch"]
 
@@ -24,7 +24,7 @@ class ExecuTorch(Format):
     modules = ("executorch",)
     extra = "executorch"
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Record the network for one image, lower it to XNNPACK, and write the program."""
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from nasforge.errors import RunError
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 from nasforge.recipe.export_table import FormatName
 
 __all__ = ["Call", "Format"]
@@ -55,7 +55,7 @@ class Format(ABC):
             )
 
     @abstractmethod
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Write the file.
 
         Args:

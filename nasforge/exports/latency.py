@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasforge.cost.latency import Clock, Timing, time_in_turns
-from nasforge.cost.latency_backend import Backend, Job, TorchBackend
+from nasforge.cost.latency_backend import Backend, ForwardPass, TorchBackend
 from nasforge.errors import RunError
 from nasforge.exports.onnx_file import Onnx, open_session, write_onnx
 from nasforge.nn import Output
@@ -50,7 +50,7 @@ class OnnxBackend(Backend):
 
     def time(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ForwardPass],
         *,
         runs: int,
         warmup: int,
@@ -93,7 +93,7 @@ class CommandBackend(Backend):
 
     def time(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ForwardPass],
         *,
         runs: int,
         warmup: int,
@@ -152,7 +152,7 @@ class CommandBackend(Backend):
 class _Single(nn.Module):
     """A module with one input and one output."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ForwardPass) -> None:
         super().__init__()
         self.module, self._arguments = job.module, job.arguments
 
@@ -161,7 +161,7 @@ class _Single(nn.Module):
         return found.logits if isinstance(found, Output) else found
 
 
-def _write(job: Job, path: Path) -> None:
+def _write(job: ForwardPass, path: Path) -> None:
     module = _Single(job).eval()
     try:
         write_onnx(module, job.given.contiguous(), path, {}, any_batch=False)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.exports.format import Call, Format
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
+from nasforge.nn import Output
 
 __all__ = ["MODULES", "Onnx", "OnnxUint8", "open_session", "write_onnx"]
 
 MODULES = ("onnx", "onnxscript", "onnxruntime")
-INPUT, OUTPUT = "images", "logits"
+INPUT, OUTPUT = "images", Output._fields[0]
+"""Names of the input and of the output of a file."""
 
 
 def write_onnx(
@@ -87,7 +89,7 @@ class Onnx(Format):
     modules = MODULES
     extra = "export"
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Write and check the file."""
         return {"opset": write_onnx(source.classifier, source.example(), path, source.describe())}
 
@@ -105,7 +107,7 @@ class OnnxUint8(Format):
     extra = "export"
     reads_pixels = True
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Write and check the file."""
         module = nn.Sequential(source.normalization, source.classifier).eval()
         example = source.normalization.inverse(source.example())

@@ -9,12 +9,12 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from nasforge.exports.format import Call, Format
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 
 __all__ = ["Program", "record"]
 
 
-def record(source: Source, batch: int | None = None) -> ExportedProgram:
+def record(source: ExportSource, batch: int | None = None) -> ExportedProgram:
     """Record the forward pass of a network as operators of torch.
 
     Args:
@@ -32,7 +32,7 @@ class Program(Format):
     name = "pt2"
     file = "network.pt2"
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Record and save the program, with labels and preprocessing as extra files."""
         torch.export.save(record(source), path, extra_files=source.describe())
         return {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from nasforge.exports.format import Call, Format
 from nasforge.exports.onnx_file import INPUT, MODULES, open_session, write_onnx
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 
 __all__ = ["OnnxInt8"]
 
@@ -24,7 +24,7 @@ class OnnxInt8(Format):
     extra = "export"
     exact = False
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Write the float file, fold its norms, and quantise it with the calibration images."""
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -16,7 +16,7 @@ from nasforge.images import Preprocessing
 from nasforge.nn import Network
 from nasforge.space import Task
 
-__all__ = ["Classifier", "Normalization", "Samples", "Source"]
+__all__ = ["Classifier", "ExportSource", "Normalization", "Samples"]
 
 
 class Classifier(nn.Module):
@@ -77,7 +77,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """The network that is exported.
 
     Attributes:

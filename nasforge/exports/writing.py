@@ -14,7 +14,7 @@ from nasforge.errors import RunError
 from nasforge.exports.catalogue import FORMATS
 from nasforge.exports.comparison import agreement, logits_of, time_call
 from nasforge.exports.format import Format
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 from nasforge.recipe.export_table import FormatName
 
 __all__ = ["REJECTED", "Written", "write_formats"]
@@ -39,7 +39,7 @@ class Written:
 
 
 def write_formats(
-    source: Source,
+    source: ExportSource,
     folder: Path,
     names: Sequence[FormatName],
     report: Callable[[str], None] = lambda name: None,
@@ -71,7 +71,7 @@ def write_formats(
 
 
 def _write(
-    kind: Format, source: Source, folder: Path, expected: torch.Tensor, written: Written
+    kind: Format, source: ExportSource, folder: Path, expected: torch.Tensor, written: Written
 ) -> dict[str, Any]:
     kind.check_installed()
     path = folder / kind.file

@@ -17,7 +17,7 @@ from nasforge.cost.additive import AdditiveCost
 from nasforge.cost.feasible import check_feasible
 from nasforge.cost.itemize import count_options, itemize
 from nasforge.cost.latency import Timing, measure_latency
-from nasforge.cost.latency_backend import Job
+from nasforge.cost.latency_backend import ForwardPass
 from nasforge.cost.latency_build import structure
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.cost.memory import memory_of
@@ -252,7 +252,7 @@ class _Stopwatch:
         task = self._task
         images = torch.zeros(1, task.in_channels, task.image_size, task.image_size)
         backend = make_backend(self._config, self._runtime)
-        return backend.time([Job(network.eval(), images)], runs=self._config.runs, warmup=WARMUP)[0]
+        return backend.time([ForwardPass(network.eval(), images)], runs=self._config.runs, warmup=WARMUP)[0]
 
 
 def _check_backend(table: LatencyTable, config: LatencyConfig) -> None:

@@ -15,7 +15,7 @@ from nasforge.runs.scope import DERIVE, TEST, TRAIN, Scope
 from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from nasforge.exports.source import Samples, Source
+    from nasforge.exports.source import ExportSource, Samples
     from nasforge.stages.runner import Run
 
 __all__ = ["EXPORT", "Export", "export_run"]
@@ -91,9 +91,9 @@ def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
     return result
 
 
-def _source(run: Run) -> Source:
+def _source(run: Run) -> ExportSource:
     from nasforge.arch import Arch
-    from nasforge.exports.source import Source
+    from nasforge.exports.source import ExportSource
     from nasforge.images import Preprocessing
     from nasforge.runs.network import load_network
     from nasforge.runtime import checkpoint
@@ -105,7 +105,7 @@ def _source(run: Run) -> Source:
     known = Preprocessing.from_json(described) if described else run.data.preprocessing
     split = "select" if run.data.sizes().get("select") else "weights"
     arch = Arch(derived["architecture"])
-    return Source(
+    return ExportSource(
         network=load_network(run.folder.path),
         task=run.task,
         samples=_samples(run, "test", options.images, options.batch_size),

@@ -12,7 +12,7 @@ from nasforge.config import PluginConfig
 from nasforge.constraints import ConstraintsConfig
 from nasforge.cost import latency_table
 from nasforge.cost.latency import Timing
-from nasforge.cost.latency_backend import Backend, Job
+from nasforge.cost.latency_backend import Backend, ForwardPass
 from nasforge.cost.latency_build import Settings, build_table
 from nasforge.errors import RecipeError, RunError
 from nasforge.exports.latency import CommandBackend, OnnxBackend, make_backend
@@ -54,7 +54,7 @@ def command(tmp_path):
 
 
 def job():
-    return Job(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(1, 3, 8, 8))
+    return ForwardPass(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(1, 3, 8, 8))
 
 
 def test_onnxruntime_times_exported_modules():
@@ -100,7 +100,7 @@ def test_a_module_that_cannot_be_exported():
             raise NotImplementedError("not for exports")
 
     with pytest.raises(RunError, match=r"Odd cannot be written as ONNX"):
-        OnnxBackend().time([Job(Odd(), torch.zeros(1, 2))], runs=1, warmup=0)
+        OnnxBackend().time([ForwardPass(Odd(), torch.zeros(1, 2))], runs=1, warmup=0)
 
 
 def test_the_backend_of_a_recipe(command):

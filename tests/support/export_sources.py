@@ -2,7 +2,7 @@
 
 import torch
 
-from nasforge.exports.source import Samples, Source
+from nasforge.exports.source import ExportSource, Samples
 from nasforge.images import Preprocessing
 from support.exported_spaces import TASK, network_of
 
@@ -10,7 +10,7 @@ PREPROCESSING = Preprocessing(size=(16, 16), channels="rgb", mean=(0.5, 0.4, 0.3
 NAMES = ("cat", "dog", "fox", "owl")
 
 
-def source_of(space: str, *, network=None, images: int = 40, seed: int = 1, **fields) -> Source:
+def source_of(space: str, *, network=None, images: int = 40, seed: int = 1, **fields) -> ExportSource:
     """Return a small network of a space, with images whose labels are its own answers.
 
     Args:
@@ -27,4 +27,4 @@ def source_of(space: str, *, network=None, images: int = 40, seed: int = 1, **fi
         labels = network(normalised).logits.argmax(1)
     samples = Samples(normalised, labels)
     given = {"class_names": NAMES, "preprocessing": PREPROCESSING, "batch_size": 8, **fields}
-    return Source(network, TASK, samples, samples, **given)
+    return ExportSource(network, TASK, samples, samples, **given)

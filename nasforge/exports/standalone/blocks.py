@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from nasforge.exports.standalone.layers import Layer
+from nasforge.exports.standalone.layers import TorchLayer
 
 __all__ = ["Block", "Chain", "Member", "Statement", "Weight"]
 
@@ -75,13 +75,13 @@ class Member:
         path: Dotted path of the module or weight it stands for.
     """
 
-    what: Layer | Weight | Chain | Block
+    what: TorchLayer | Weight | Chain | Block
     path: str
 
     def key(self) -> Any:
         """Return a value that is equal for parts that may differ in the arguments of layers only."""
         what = self.what
-        if isinstance(what, Layer):
+        if isinstance(what, TorchLayer):
             return ("layer", what.kind)
         if isinstance(what, Weight):
             return ("weight", what.dtype, what.trained, len(what.shape))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from nasforge.drawing import draw
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 
 __all__ = ["PICTURE", "write_card", "write_picture"]
 
 PICTURE = "architecture.svg"
 
 
-def write_card(source: Source, size: int) -> str:
+def write_card(source: ExportSource, size: int) -> str:
     """Return the README of a standalone folder.
 
     Args:
@@ -55,12 +55,12 @@ def write_card(source: Source, size: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_picture(source: Source) -> str | None:
+def write_picture(source: ExportSource) -> str | None:
     """Return the drawing of the cells as SVG, or None if the space draws none."""
     return draw(source.graphs) if source.graphs else None
 
 
-def _numbers(source: Source) -> list[tuple[str, str]]:
+def _numbers(source: ExportSource) -> list[tuple[str, str]]:
     words = {"params": "parameters", "macs": "multiply-adds per image"}
     about = source.about
     rows = [(text, f"{about[key]:,.0f}") for key, text in words.items() if key in about]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasforge.exports.standalone.blocks import Block, Chain, Member, Weight
-from nasforge.exports.standalone.layers import Layer, Value, default_of, literal
+from nasforge.exports.standalone.layers import TorchLayer, Value, default_of, literal
 from nasforge.exports.standalone.naming import Names
 
 __all__ = ["Class", "Column", "Form", "find_classes"]
@@ -109,7 +109,7 @@ def _form(members: list[Member], classes: dict[Any, Class]) -> Form:
     """Return the common form of members at the same place of all instances."""
     parts: list[Any] = [member.what for member in members]
     first = parts[0]
-    if isinstance(first, Layer):
+    if isinstance(first, TorchLayer):
         required = [Column(w, [dict(p.required)[w] for p in parts]) for w, _ in first.required]
         options = [Column(w, [dict(p.optional)[w] for p in parts]) for w, _ in first.optional]
         options = [c for c in options if any(v != default_of(first.kind, c.word) for v in c.values)]

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from nasforge.exports.standalone.blocks import Block, Chain, Member, Weight
 from nasforge.exports.standalone.building import Builder
 from nasforge.exports.standalone.classes import Class, Form, find_classes
-from nasforge.exports.standalone.layers import Layer
+from nasforge.exports.standalone.layers import TorchLayer
 from nasforge.exports.standalone.regions import Recording
 
 __all__ = ["WIDTH", "write_model"]
@@ -156,7 +156,7 @@ def _names(member: Member, module: nn.Module, at: str = "") -> Iterator[tuple[st
     inner: Mapping[str, Member] = {}
     if isinstance(what, Weight):
         yield at, member.path
-    elif isinstance(what, Layer):
+    elif isinstance(what, TorchLayer):
         for name in module.get_submodule(member.path).state_dict():
             yield f"{at}.{name}", f"{member.path}.{name}"
     elif isinstance(what, Chain):

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from nasforge.exports.format import Call, Format
 from nasforge.exports.program import record
-from nasforge.exports.source import Source
+from nasforge.exports.source import ExportSource
 from nasforge.exports.standalone.card import PICTURE, write_card, write_picture
 from nasforge.exports.standalone.code import write_model
 from nasforge.exports.standalone.preprocessing import write_images, write_predict
@@ -34,7 +34,7 @@ class Standalone(Format):
     name = "standalone"
     file = "standalone"
 
-    def write(self, source: Source, path: Path) -> dict[str, Any]:
+    def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
         """Write all files of the folder."""
         task = source.task
         about = ABOUT.format(channels=task.in_channels, side=task.image_size, classes=task.num_classes)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Layer", "Value", "layer_of", "literal"]
+__all__ = ["TorchLayer", "Value", "layer_of", "literal"]
 
 Value = int | float | bool | str | tuple[Any, ...] | None
 """An argument that can be written as a literal."""
@@ -18,7 +18,7 @@ _NOT_WRITTEN = frozenset({"self", "device", "dtype", "inplace", "_weight", "_fre
 
 
 @dataclass(frozen=True)
-class Layer:
+class TorchLayer:
     """A layer of torch.nn.
 
     Attributes:
@@ -32,7 +32,7 @@ class Layer:
     optional: tuple[tuple[str, Value], ...]
 
 
-def layer_of(module: nn.Module) -> Layer | None:
+def layer_of(module: nn.Module) -> TorchLayer | None:
     """Describe a layer, or return None if it is not one whose constructor can be written.
 
     Args:
@@ -59,7 +59,7 @@ def layer_of(module: nn.Module) -> Layer | None:
             required.append((name, value))
         else:
             optional.append((name, value))
-    found = Layer(kind.__name__, tuple(required), tuple(optional))
+    found = TorchLayer(kind.__name__, tuple(required), tuple(optional))
     return found if _same(module, found) else None
 
 
@@ -87,7 +87,7 @@ def _is_literal(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _same(module: nn.Module, layer: Layer) -> bool:
+def _same(module: nn.Module, layer: TorchLayer) -> bool:
     try:
         with torch.device("meta"):
             rebuilt = getattr(nn, layer.kind)(**dict(layer.required), **dict(layer.optional))
