@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,15 @@ class Export(Stage):
             RunError: A file disagrees with the network.
         """
         assert run.recipe.export is not None, "the stage is not needed without"
-        return export_run(run, run.recipe.export.formats)
+        result = export_run(run, run.recipe.export.formats)
+        for name, found in result["formats"].items():
+            if "failed" in found:
+                warnings.warn(
+                    f"{TABLE}: {name} was not written: {found['failed']} Then: nasforge {TABLE} "
+                    f"{run.folder.path} --format {name}",
+                    stacklevel=2,
+                )
+        return result
 
 
 def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
