@@ -27,6 +27,7 @@ class Builder:
 
     def __init__(self, recording: Recording, module: nn.Module) -> None:
         self._recording, self._module = recording, module
+        self._members: dict[int, Member] = {}
         self._tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
     def build(self) -> Member:
@@ -43,6 +44,11 @@ class Builder:
         return region
 
     def _member(self, region: Region) -> Member:
+        if id(region) not in self._members:
+            self._members[id(region)] = self._made(region)
+        return self._members[id(region)]
+
+    def _made(self, region: Region) -> Member:
         module = self._module.get_submodule(region.path)
         single = len(self._recording.inputs(region)) == 1
         # A view that is taken again after an operator in place can come to lie inside a layer.

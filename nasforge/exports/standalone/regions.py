@@ -69,6 +69,8 @@ class Recording:
         (output,) = (n for n in graph.nodes if n.op == "output")
         self.result: Node = output.args[0][0]
         self.root = Region("")
+        self._inputs: dict[int, list[Node]] = {}
+        self._outputs: dict[int, list[Node]] = {}
         self._sort([n for n in graph.nodes if n.op == "call_function"])
 
     def is_weight(self, node: Node) -> bool:
@@ -80,6 +82,8 @@ class Recording:
 
         Weights of the module itself and sizes, which can be read off any tensor, are left out.
         """
+        if (known := self._inputs.get(id(region))) is not None:
+            return known
         inside = set(region.nodes())
         prefix = f"{region.path}." if region.path else ""
         found: dict[Node, None] = {}
@@ -88,12 +92,17 @@ class Recording:
                 own = self.is_weight(source) and self.weights[source.name].startswith(prefix)
                 if source not in inside and not own:
                     found[source] = None
-        return list(found)
+        self._inputs[id(region)] = list(found)
+        return self._inputs[id(region)]
 
     def outputs(self, region: Region) -> list[Node]:
         """Return the nodes of a region that are read outside of it, in order."""
-        inside = set(region.nodes())
-        return [n for n in region.nodes() if n is self.result or any(u not in inside for u in _users(n))]
+        if (known := self._outputs.get(id(region))) is None:
+            nodes = list(region.nodes())
+            inside = set(nodes)
+            known = [n for n in nodes if n is self.result or any(u not in inside for u in _users(n))]
+            self._outputs[id(region)] = known
+        return known
 
     def _sort(self, nodes: list[Node]) -> None:
         open_regions = [self.root]
