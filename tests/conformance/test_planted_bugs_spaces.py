@@ -3,7 +3,6 @@
 import random
 
 import pytest
-import torch
 from torch import nn
 
 from nasforge.arch import Arch, Choice
@@ -235,29 +234,6 @@ class FreesNothing(Blocks):
     parameter_free = frozenset({"identity"})
 
 
-class DependsOnNumbers(Blocks):
-    def mix(self, block, x, weights):
-        return block(x, weights) if float(x.abs().max()) > 0 else x
-
-
-class OwnOperator(Blocks):
-    def mix(self, block, x, weights):
-        return torch.ops.planted.twice(block(x, weights)) / 2
-
-
-@torch.library.custom_op("planted::twice", mutates_args=())
-def twice(x: torch.Tensor) -> torch.Tensor:
-    return 2 * x
-
-
-@twice.register_fake
-def _(x):
-    return torch.empty_like(x)
-
-
-twice.register_autograd(lambda ctx, grad: 2 * grad)
-
-
 class RunsAllOptions(Blocks):
     def mix(self, block, x, weights):
         for option in block.options.values():
@@ -280,8 +256,6 @@ class RunsAllOptions(Blocks):
         (ColourOnly, "networks_fit_the_task", "channels"),
         (TenClasses, "networks_fit_the_task", "classes"),
         (StartsAnyhow, "building_is_seeded", "'stem.weight'"),
-        (DependsOnNumbers, "networks_can_be_exported", "cannot record"),
-        (OwnOperator, "networks_can_be_exported", "planted.twice"),
         (TiesNothing, "tied_modules_exist", "'stem0'"),
         (FreesNothing, "parameter_free_options_exist", "identity"),
         (RunsAllOptions, "path_costs_what_its_network_costs", "MACs"),
