@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="changes", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("short_trainings.jsonl"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     budgets, settings = sorted(options.budgets), {"seed": options.seed, "changes": sorted(options.changes)}
     known = (
         [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
