@@ -115,6 +115,7 @@ ROOMS = (
     ("stages",),
     ("parallel", "testing"),
     ("runs",),
+    ("exports",),
     ("confirm", "cost", "images", "recipe", "training"),
     ("contracts", "runtime"),
     ("nn", "plugins"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nasforge.plugins import Plugin, Registry, hookimpl
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
+    from nasforge.stages.finished import export
 
 __version__ = "0.1.0.dev0"
 
@@ -49,6 +50,7 @@ _HOMES = {
     "bench": "api",
     "compare": "api",
     "create_network": "api",
+    "export": "stages.finished",
     "hookimpl": "plugins",
     "load_network": "api",
     "load_predictor": "api",
@@ -80,6 +82,7 @@ __all__ = [
     "bench",
     "compare",
     "create_network",
+    "export",
     "hookimpl",
     "load_network",
     "load_predictor",

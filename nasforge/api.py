@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from nasforge.nn.output import Network, Output
     from nasforge.runs.predictor import ImagePredictor
 
-__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "load_predictor", "run"]
+__all__ = [
+    "RunResult",
+    "bench",
+    "compare",
+    "create_network",
+    "load_network",
+    "load_predictor",
+    "run",
+]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class DataModule(Component[C], ABC):
 
     ``weights`` trains the weights of a supernet or candidate, ``arch`` trains or scores architectures,
     ``select`` (may be empty) picks among candidates, ``full`` is all three together for the final training,
-    ``test`` is read by the test stage alone. ``weights``, ``arch``, ``select`` and ``test`` are disjoint.
+    ``test`` is read by the test stage, and by the export after it. ``weights``, ``arch``, ``select`` and
+    ``test`` are disjoint.
     """
 
     @property

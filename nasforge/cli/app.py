@@ -10,6 +10,7 @@ from nasforge.cli import (
     bench,
     check,
     compare,
+    export,
     init,
     inspect,
     latency,
@@ -37,6 +38,7 @@ app.command("inspect")(inspect.inspect)
 app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.add_typer(new.app, name="new")

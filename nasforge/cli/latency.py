@@ -72,6 +72,7 @@ def build_table(
     where = device or run.device
 
     from nasforge.cost.latency_build import Settings, build_table
+    from nasforge.exports.latency import make_backend
     from nasforge.runtime import Runtime
 
     runtime = Runtime.create(where, run.precision, run.channels_last)
@@ -91,7 +92,10 @@ def build_table(
         seed=seed,
     )
     described = loaded.resolved()["space"]
-    table = build_table(space, task, runtime, described, settings=settings, report=_show_share).write(path)
+    backend = make_backend(loaded.latency, runtime)
+    table = build_table(
+        space, task, runtime, described, settings=settings, report=_show_share, backend=backend
+    ).write(path)
     if as_json:
         print_json(table.to_json())
         return
@@ -150,9 +154,10 @@ def _space_of(recipe: Any) -> tuple[NetworkSpace[Any], Task]:
 def _where(table: LatencyTable) -> str:
     about = table.about
     counted = "" if about["clock"] == "wall" else " (CPU time)"
+    with_what = "" if about.get("backend", "torch") == "torch" else f" with {about['backend']}"
     return (
-        f"{about['device']}, {about['hardware']}, {about['threads']} thread(s), batch {about['batch']}, "
-        f"{about['precision']}{counted}"
+        f"{about['device']}{with_what}, {about['hardware']}, {about['threads']} thread(s), "
+        f"batch {about['batch']}, {about['precision']}{counted}"
     )
 
 

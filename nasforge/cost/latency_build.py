@@ -19,7 +19,8 @@ from nasforge.arch import Arch
 from nasforge.cost import plainly_computed
 from nasforge.cost.additive import AdditiveCost, Term
 from nasforge.cost.itemize import Item, itemize, signature
-from nasforge.cost.latency import Clock, Timing, limit_threads, random_input, time_in_turns
+from nasforge.cost.latency import Clock, Timing, limit_threads, random_input
+from nasforge.cost.latency_backend import Backend, ForwardPass, TorchBackend
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.errors import RunError
 from nasforge.nn import ChoiceBlock, EdgeSum
@@ -58,12 +59,10 @@ class Settings:
     seed: int = 0
 
     def time(
-        self, calls: Sequence[Callable[[], object]], runtime: Runtime, report: Callable[[float], None]
+        self, jobs: Sequence[ForwardPass], backend: Backend, report: Callable[[float], None]
     ) -> list[Timing]:
-        """Time calls in turns; see `nasforge.cost.latency.time_in_turns`."""
-        return time_in_turns(
-            calls, runtime, runs=self.runs, warmup=self.warmup, clock=self.clock, report=report
-        )
+        """Time forward passes; see `nasforge.cost.latency_backend.Backend.time`."""
+        return backend.time(jobs, runs=self.runs, warmup=self.warmup, clock=self.clock, report=report)
 
 
 def build_table(
@@ -74,6 +73,7 @@ def build_table(
     *,
     settings: Settings | None = None,
     report: Callable[[str, float], None] = lambda what, share: None,
+    backend: Backend | None = None,
 ) -> LatencyTable:
     """Measure what every option of the final networks of a space takes.
 
@@ -90,19 +90,22 @@ def build_table(
         described: Name and options of the space, to be stored.
         settings: How to measure.
         report: Told what is being measured, and the share of it that is done.
+        backend: What runs the modules; None: torch on the runtime's device.
 
     Raises:
         RunError: See `nasforge.cost.itemize.itemize`.
     """
-    settings = settings or Settings()
+    settings, backend = settings or Settings(), backend or TorchBackend(runtime)
     references = settings.references
     _, items = itemize(space, task)
     rng = Random(derive_seed(settings.seed, "latency"))
     drawn = _draw(space, rng, references + settings.networks)
     with limit_threads(settings.threads):
-        units, unit_of = _measure_units(space, task, items, runtime, settings, partial(report, "options"))
+        units, unit_of = _measure_units(
+            space, task, items, runtime, settings, backend, partial(report, "options")
+        )
         terms = _terms(items, units, unit_of)
-        times = _measure_networks(space, task, drawn, runtime, settings, partial(report, "networks"))
+        times = _measure_networks(space, task, drawn, runtime, settings, backend, partial(report, "networks"))
         environment = describe_environment(runtime, (), settings.seed)
     sums = AdditiveCost(space.choices, {COST: 0.0}, terms)
     measured = [t.median_ms for t in times]
@@ -129,6 +132,8 @@ def build_table(
         "factor": factor,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "torch": torch.__version__,
+        "backend": backend.name,
+        **backend.describe(),
     }
     return LatencyTable(about, space.choices, cost, tuple(units), {**error, "measured": rows})
 
@@ -199,13 +204,14 @@ def _measure_units(
     items: Sequence[Item],
     runtime: Runtime,
     settings: Settings,
+    backend: Backend,
     report: Callable[[float], None],
 ) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
     """Return the timing of every distinct module and shape, and which of them each item consists of."""
     network = plainly_computed(space).build(task).eval()
     around = {item.around for item in items}
     units: list[dict[str, Any]] = []
-    calls: list[Callable[[], object]] = []
+    jobs: list[ForwardPass] = []
     known: dict[tuple[str, tuple[int, ...]], int] = {}
     unit_of: dict[str, list[int]] = {}
     for item in items:
@@ -219,13 +225,13 @@ def _measure_units(
                 module = runtime.prepare(network.get_submodule(item.name))
                 given = random_input((settings.batch, *shape[1:]), runtime)
                 # Of what lies inside, the first options run, whose time is then taken off.
-                inner = [{c.name: 0 for c in _choices(module)}] if item.name in around else []
-                calls.append(partial(module, given, *inner))
+                inner = ({c.name: 0 for c in _choices(module)},) if item.name in around else ()
+                jobs.append(ForwardPass(module, given, inner))
                 units.append({"option": item.picks[-1][1], "shape": list(shape), "places": 0})
             index = known[kind, shape]
             units[index]["places"] += 1
             unit_of[item.name].append(index)
-    timings = settings.time(calls, runtime, report)
+    timings = settings.time(jobs, backend, report)
     return [{**unit, **t.to_json()} for unit, t in zip(units, timings, strict=True)], unit_of
 
 
@@ -253,9 +259,9 @@ def _measure_networks(
     drawn: Sequence[Arch],
     runtime: Runtime,
     settings: Settings,
+    backend: Backend,
     report: Callable[[float], None],
 ) -> list[Timing]:
     networks = [runtime.prepare(space.build(task, arch)).eval() for arch in drawn]
     images = random_input((settings.batch, task.in_channels, task.image_size, task.image_size), runtime)
-    calls = [partial(network, images) for network in networks]
-    return settings.time(calls, runtime, report)
+    return settings.time([ForwardPass(network, images) for network in networks], backend, report)

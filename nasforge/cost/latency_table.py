@@ -27,7 +27,8 @@ class LatencyTable:
     Attributes:
         about: Of which networks: ``space`` (its name and options), ``task``, and ``structure``, a hash of
             every option's module and input shape; where: ``device``, ``hardware``, ``threads``,
-            ``precision``, ``channels_last``, ``batch``; when and with what: ``created``, ``torch``; ``runs``.
+            ``precision``, ``channels_last``, ``batch``, ``backend``; when and with what: ``created``,
+            ``torch``; ``runs``.
         choices: The choices of the space.
         cost: ``latency_ms`` by option; see `nasforge.cost.additive.AdditiveCost`.
         units: Each distinct module and input shape: ``module``, ``shape``, ``places``, and its timing.

@@ -2,7 +2,7 @@
 
 from nasforge.nn.choice import ChoiceBlock, EdgeSum
 from nasforge.nn.droppath import DropPath, set_drop_path
-from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked
+from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked, is_exporting
 from nasforge.nn.partial import bypass, part_of
 from nasforge.nn.relax import (
     ArchParameters,
@@ -32,6 +32,7 @@ __all__ = [
     "Softmax",
     "bypass",
     "copy_shared",
+    "is_exporting",
     "one_hot",
     "part_of",
     "set_drop_path",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasforge.nn.recompute import recomputed
 
-__all__ = ["FeatureInfo", "Network", "OptionWeights", "Output", "Picked"]
+__all__ = ["FeatureInfo", "Network", "OptionWeights", "Output", "Picked", "is_exporting"]
 
 OptionWeights = Mapping[str, Tensor | int]
 """Per choice name: one weight per option, shape ``(options,)``, or the index of the only option to run; an
@@ -63,6 +63,18 @@ class Output(NamedTuple):
     features: tuple[Tensor, ...] = ()
 
 
+def is_exporting() -> bool:
+    """Return whether the forward pass is being recorded by torch.export, ONNX export or jit.trace.
+
+    Custom operators are unknown outside this process, so an exported program must not contain them.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return True
+    # torch before 2.7 reports an export as a compilation.
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return bool(exporting())
+
+
 class Network(nn.Module):
     """A network or supernet of a space.
 
@@ -70,8 +82,8 @@ class Network(nn.Module):
         feature_info: Describes each entry of ``Output.features``.
         has_blocks: Whether `forward` runs its large parts with `run_block`. Set it in the class.
         recompute: Keep only the inputs of these parts for the gradient, and compute them twice.
-        plain: Compute every operation by its own module, out of torch's own functions, for those who watch,
-            replace or compile them. Whoever writes a faster way heeds it.
+        plain: Compute every operation by its own module, out of torch's own functions, so that hooks,
+            replaced modules and torch.compile see every operation. A faster way checks `runs_plainly`.
         compiles: Compile these parts with `torch.compile` when they first run, and parts that differ in
             nothing but their weights once.
     """
@@ -82,6 +94,11 @@ class Network(nn.Module):
     plain: bool = False
     compiles: bool = False
 
+    @property
+    def runs_plainly(self) -> bool:
+        """Whether to compute with modules alone: because ``plain`` is set, or during an export."""
+        return self.plain or is_exporting()
+
     def run_block(self, block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """Return ``run(*inputs)``; see ``recompute`` and ``compiles``.
 
@@ -90,6 +107,8 @@ class Network(nn.Module):
             run: Computes it, usually the block itself.
             inputs: Feature maps. Option weights and what else takes part belongs into ``run``.
         """
+        if is_exporting():
+            return run(*inputs)
         if self.compiles:
             run = torch.compile(run, dynamic=False)
         return recomputed(block, run, *inputs) if self.recompute else run(*inputs)

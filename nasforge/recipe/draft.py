@@ -13,7 +13,7 @@ from nasforge.plugins.kinds import GROUPS, TABLES, table_kind
 __all__ = ["TOP_TABLES", "Draft", "Keys", "Layer", "Shares"]
 
 TOP_TABLES = (
-    *("run", "plugins", "constraints", "bench"),
+    *("run", "plugins", "constraints", "latency", "export", "bench"),
     *(table for table in TABLES if "." not in table),
     *GROUPS,
 )

@@ -17,6 +17,8 @@ from nasforge.recipe.bench_table import Bench, read_bench
 from nasforge.recipe.confirm import check_confirm
 from nasforge.recipe.conventions import follow_conventions
 from nasforge.recipe.draft import TOP_TABLES, Draft
+from nasforge.recipe.export_table import ExportConfig
+from nasforge.recipe.latency_table import LatencyConfig
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
 from nasforge.recipe.needs import REQUIRED, check_needs, check_option_needs
@@ -47,6 +49,8 @@ class Recipe:
         modules: The local modules it names.
         constraints: The ``[constraints]`` table.
         bench: The ``[bench]`` table; what it compares is no part of the run itself.
+        latency: The ``[latency]`` table: how networks are timed.
+        export: The ``[export]`` table; None if the run writes no files for others.
     """
 
     source: str = field(compare=False)
@@ -57,6 +61,8 @@ class Recipe:
     modules: tuple[LocalModule, ...] = field(default=(), compare=False)
     constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
     bench: Bench | None = field(default=None, compare=False)
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
+    export: ExportConfig | None = None
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole recipe as plain JSON data, defaults included; `check` accepts it.
@@ -69,6 +75,10 @@ class Recipe:
             tables["plugins"] = {"modules": [m.place for m in self.modules], "checksums": checksums}
         if limits := self.constraints.to_json():
             tables["constraints"] = limits
+        if self.latency != LatencyConfig():
+            tables["latency"] = self.latency.to_json()
+        if self.export is not None:
+            tables["export"] = self.export.to_json()
         for name in TABLES:
             if name in self.parts:
                 part = self.parts[name]
@@ -172,6 +182,8 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
             draft.say((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
     run = _plain(draft, "run", RunConfig)
     constraints = _plain(draft, "constraints", ConstraintsConfig)
+    latency = _plain(draft, "latency", LatencyConfig)
+    export = _plain(draft, "export", ExportConfig) if draft.table("export") is not None else None
     modules = _modules(draft)
     registry = registry.extended(plugin for module in modules for plugin in module.plugins)
     plugins: dict[str, Plugin] = {}
@@ -200,15 +212,28 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         and not plugins["space"].provides & {KnownCost, NetworkSpace}
     ):
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
+    if export is not None and "train" not in plugins:
+        draft.say(("export",), "needs a [train] table: only a trained network is exported. Add one.")
     searcher = draft.table("searcher") if "searcher" in parts else {}
     bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
     check_objectives(draft, parts, constraints if isinstance(constraints, ConstraintsConfig) else None, bench)
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
+    assert isinstance(latency, LatencyConfig), "no problem was noted"
+    assert isinstance(export, ExportConfig | None), "no problem was noted"
     parts = follow_conventions(parts)
     return Recipe(
-        draft.source, draft.text, run, MappingProxyType(parts), draft.profiles, modules, constraints, bench
+        draft.source,
+        draft.text,
+        run,
+        MappingProxyType(parts),
+        draft.profiles,
+        modules,
+        constraints,
+        bench,
+        latency,
+        export,
     )
 
 

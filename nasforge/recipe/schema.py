@@ -15,6 +15,8 @@ from nasforge.plugins.kinds import GROUPS, KINDS, TABLES, inner_tables, table_ab
 from nasforge.recipe import RunConfig
 from nasforge.recipe.bench_table import BenchConfig
 from nasforge.recipe.draft import TOP_TABLES
+from nasforge.recipe.export_table import ExportConfig
+from nasforge.recipe.latency_table import LatencyConfig
 from nasforge.recipe.local_modules import LocalModulesConfig
 
 __all__ = ["TITLE", "recipe_schema"]
@@ -25,6 +27,8 @@ _PLAIN: Mapping[str, type[PluginConfig]] = {
     "run": RunConfig,
     "plugins": LocalModulesConfig,
     "constraints": ConstraintsConfig,
+    "latency": LatencyConfig,
+    "export": ExportConfig,
     "bench": BenchConfig,
 }
 """Tables that are no plugin's."""

@@ -68,7 +68,9 @@ class Assembly:
     def constraints(self) -> Constraints:
         """The limits of the recipe, and the costs of its architectures."""
         config, space = self.recipe.constraints, self.resolved["space"]
-        return make_constraints(config, self.space, self.task, self.runtime, space, self.folder.path)
+        return make_constraints(
+            config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency
+        )
 
     def assemble(
         self, wrap: Callable[[Evaluator[Any]], Evaluator[Any]] = lambda evaluator: evaluator

@@ -188,6 +188,7 @@ def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
     # Where a local module lies does not matter, and what it says does.
     local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
     limits = {"constraints": resolved["constraints"]} if "constraints" in resolved else {}
+    limits |= {"latency": resolved["latency"]} if "latency" in resolved else {}
     return {"run": run, **local, **limits, **{table: resolved.get(table) for table in tables}}
 
 

@@ -8,18 +8,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nasforge.arch import Arch
 from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
 from nasforge.cost import latency_table, measure_arch
 from nasforge.cost.additive import AdditiveCost
 from nasforge.cost.feasible import check_feasible
 from nasforge.cost.itemize import count_options, itemize
-from nasforge.cost.latency import measure_latency
+from nasforge.cost.latency import Timing, measure_latency
+from nasforge.cost.latency_backend import ForwardPass
 from nasforge.cost.latency_build import structure
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.cost.memory import memory_of
 from nasforge.errors import RecipeError, RunError
 from nasforge.recipe import Recipe
+from nasforge.recipe.latency_table import TORCH, LatencyConfig
 from nasforge.runs.build import build
 from nasforge.runs.folder import MetricsLog
 from nasforge.runs.inputs import expected_task
@@ -36,6 +40,10 @@ __all__ = [
 ]
 
 
+WARMUP = 10
+"""Calls of a network before it is timed."""
+
+
 def make_constraints(
     config: ConstraintsConfig,
     space: SearchSpace[Any],
@@ -43,6 +51,7 @@ def make_constraints(
     runtime: Runtime,
     described: Mapping[str, Any],
     folder: Path | None = None,
+    latency: LatencyConfig | None = None,
 ) -> Constraints:
     """Return the limits of a recipe, and what tells the costs of its architectures.
 
@@ -53,10 +62,12 @@ def make_constraints(
         runtime: Where networks are timed, if the table says ``latency = "measured"``.
         described: Name and options of the space.
         folder: Keeps what was timed, so that a run that goes on does not time a network again.
+        latency: The ``[latency]`` table: what runs the networks that are timed.
 
     Raises:
         RunError: There is no latency table of that name, or it is about other networks.
     """
+    latency = latency or LatencyConfig()
     more: dict[str, Callable[[Arch], float]] = {}
     table = None
     if isinstance(space, NetworkSpace):
@@ -64,11 +75,12 @@ def make_constraints(
     if config.latency == MEASURED:
         if not isinstance(space, NetworkSpace):
             raise RunError(f"constraints.latency: {type(space).__name__} builds no networks to measure.")
-        more["latency_ms"] = _Stopwatch(space, task, runtime, folder)
+        more["latency_ms"] = _Stopwatch(space, task, runtime, folder, latency)
     elif config.latency is not None:
         table = table_for(config.latency, space, task, described)
-        latency = table.cost
-        more["latency_ms"] = lambda arch: latency.of(arch)["latency_ms"]
+        _check_backend(table, latency)
+        costs = table.cost
+        more["latency_ms"] = lambda arch: costs.of(arch)["latency_ms"]
 
     @cache
     def counted() -> AdditiveCost:
@@ -138,7 +150,9 @@ def check_limits(recipe: Recipe) -> Task | None:
         return None
     runtime = Runtime.create(recipe.run.device, recipe.run.precision, recipe.run.channels_last)
     described = recipe.resolved()["space"]
-    constraints = make_constraints(recipe.constraints, space, task, runtime, described)
+    constraints = make_constraints(
+        recipe.constraints, space, task, runtime, described, latency=recipe.latency
+    )
     refuse_impossible(recipe, constraints, space, task)
     return task
 
@@ -201,23 +215,54 @@ class _Stopwatch:
         task: Input and output sizes.
         runtime: Where they are timed.
         folder: Holds the file; None keeps nothing.
+        config: What runs them.
     """
 
-    def __init__(self, space: NetworkSpace[Any], task: Task, runtime: Runtime, folder: Path | None) -> None:
-        self._space, self._task, self._runtime = space, task, runtime
+    def __init__(
+        self,
+        space: NetworkSpace[Any],
+        task: Task,
+        runtime: Runtime,
+        folder: Path | None,
+        config: LatencyConfig,
+    ) -> None:
+        self._space, self._task, self._runtime, self._config = space, task, runtime, config
         self._log = None if folder is None else MetricsLog(folder / "latency.jsonl")
         rows = self._log.rows() if self._log else []
         self._known = {(row["key"], row["device"]): row["median_ms"] for row in rows}
 
     def __call__(self, arch: Arch) -> float:
-        place = (arch.key, f"{self._runtime.device} {self._runtime.precision}")
+        backend = self._config.backend
+        device = f"{self._runtime.device} {self._runtime.precision}" if backend == TORCH else backend
+        place = (arch.key, device)
         if place not in self._known:
-            timing = measure_latency(self._space.build(self._task, arch), self._task, self._runtime)
+            timing = self._time(arch)
             self._known[place] = timing.median_ms
             if self._log:
                 row = {"key": place[0], "device": place[1], "notation": self._space.notation(arch)}
                 self._log.append({**row, **timing.to_json()})
         return self._known[place]
+
+    def _time(self, arch: Arch) -> Timing:
+        network = self._space.build(self._task, arch)
+        if self._config.backend == TORCH:
+            return measure_latency(network, self._task, self._runtime, runs=self._config.runs)
+        from nasforge.exports.latency import make_backend
+
+        task = self._task
+        images = torch.zeros(1, task.in_channels, task.image_size, task.image_size)
+        backend = make_backend(self._config, self._runtime)
+        return backend.time([ForwardPass(network.eval(), images)], runs=self._config.runs, warmup=WARMUP)[0]
+
+
+def _check_backend(table: LatencyTable, config: LatencyConfig) -> None:
+    measured = table.about.get("backend", TORCH)
+    if config.backend != measured:
+        raise RunError(
+            f"constraints.latency: {table.path} was measured with latency.backend = {measured!r}, and the "
+            f"recipe says {config.backend!r}. Write the same, or measure a table for this one: "
+            "nasforge latency build RECIPE"
+        )
 
 
 def _differing(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

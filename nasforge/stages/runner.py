@@ -48,7 +48,7 @@ def run_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str
         The results by name of the stage.
     """
     for stage in stages:
-        if stage.needed(run.recipe.parts):
+        if stage.needed({*run.recipe.parts, *run.resolved}):
             run.results[stage.name] = _result(stage, run)
     return run.results
 

@@ -13,7 +13,7 @@ from nasforge.arch import Arch
 from nasforge.cost import measure, measure_arch
 from nasforge.nn import Network, Output, Picked, copy_shared, one_hot
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge.testing.common import Rule, Subject, require
+from nasforge.testing.common import ConformanceError, Rule, Subject, require
 
 __all__ = ["CHECKS"]
 
@@ -142,6 +142,36 @@ def building_is_seeded(subject: Subject) -> None:
             )
 
 
+def networks_can_be_exported(subject: Subject) -> None:
+    """torch.export records a final network for any batch size, in operators of torch alone."""
+    space, task = subject.make(), subject.partners.task
+    torch.manual_seed(0)
+    network = space.build(task, space.sample(Random(0)))
+    x = _images(subject).float()
+    with torch.no_grad():
+        network(x)  # running statistics that differ from the initial ones
+        network.eval()
+        try:
+            shapes = {"x": {0: torch.export.Dim("batch")}, "weights": None}
+            program = torch.export.export(network, (x[:2], None), dynamic_shapes=shapes)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConformanceError(
+                f"torch.export cannot record a final network: {reason} Its forward pass must not depend on "
+                "the numbers in its images, nor on how many there are."
+            ) from error
+        called = {n.target for n in program.graph.nodes if n.op == "call_function"}
+        own = sorted({str(t) for t in called if getattr(t, "namespace", "aten") not in ("aten", "prims")})
+        require(
+            not own,
+            f"an exported network calls {', '.join(own)}, which no other program knows. Run plain modules "
+            "where `self.runs_plainly` is true.",
+        )
+        found, expected = program.module()(x, None)[0], network(x).logits
+    off = ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
+    require(off < 1e-5, f"an exported network gives other logits (off by {off:.2g} of the largest value).")
+
+
 def tied_modules_exist(subject: Subject) -> None:
     """What ``tied`` names exists in networks and supernets of every scale."""
     space = subject.make()
@@ -200,6 +230,7 @@ CHECKS: tuple[Rule, ...] = (
     feature_info_is_true,
     networks_fit_the_task,
     building_is_seeded,
+    networks_can_be_exported,
     tied_modules_exist,
     parameter_free_options_exist,
     path_costs_what_its_network_costs,

@@ -22,6 +22,7 @@ from nasforge.runs.network import ARCHITECTURE, WEIGHTS
 from nasforge.runs.scope import DERIVE, SEARCH, TEST, TRAIN, Scope
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES, Stage
+from nasforge.stages.export import EXPORT
 from nasforge.stages.runner import Run, run_stages
 from nasforge_plugins.observers.progress.display import Bars, Lines
 from support.tiny_recipe import tiny
@@ -156,10 +157,11 @@ def test_a_refused_stage_writes_nothing(tmp_path):
 
 
 def test_the_table_of_stages():
-    assert [stage.name for stage in STAGES] == ["search", "derive", "train", "test"]
-    assert [stage.scope for stage in STAGES] == [SEARCH, DERIVE, TRAIN, TEST]
+    assert [stage.name for stage in STAGES] == ["search", "derive", "train", "test", "export"]
+    assert [stage.scope for stage in STAGES] == [SEARCH, DERIVE, TRAIN, TEST, EXPORT]
     assert [stage.name for stage in STAGES if stage.needed({"space", "searcher"})] == ["search", "derive"]
-    assert all(stage.needed({"space", "searcher", "train"}) for stage in STAGES)
+    assert all(stage.needed({"space", "searcher", "train", "export"}) for stage in STAGES)
+    assert not STAGES[-1].needed({"space", "searcher", "train"})
     assert [stage.name for stage in STAGES if stage.compared] == ["search", "derive", "test"]
 
 
@@ -174,6 +176,7 @@ def test_splits_of_the_stages():
         "derive": set(),
         "train": {"weights", "arch", "select", "full"},
         "test": {"test"},
+        "export": {"weights", "select", "test"},
     }
 
 
@@ -198,10 +201,12 @@ def test_no_other_module_names_a_stage():
         "images/in_memory.py": {"test"},
         "images/splits.py": {"test"},
         "plugins/kinds.py": {"train"},  # a table
+        "recipe/recipe.py": {"train"},
         "recipe/schema.py": {"train"},
         "runs/assembly.py": {"train"},
         "runs/scope.py": {"search", "derive", "train", "test"},
         "space.py": {"search"},
+        "stages/export.py": {"test"},  # a split
         "stages/test.py": {"train", "test"},
         "stages/train.py": {"train"},
         "testing/data.py": {"test"},

@@ -6,6 +6,7 @@ ROWS = (
     ("nn", "plugins"),
     ("contracts", "runtime"),
     ("confirm", "cost", "images", "recipe", "training"),
+    ("exports",),
     ("runs",),
     ("parallel", "testing"),
     ("stages",),

@@ -13,8 +13,8 @@ implementations: kernels in C, and one fallback in torch.
 A fused fallback is in the module of its operator. Plain modules are those of the caller.
 
 `door.find_kernel` is the only way to the kernels in C. The folder ``c`` with their sources can be deleted:
-everything still imports, and the fallbacks compute. Where `door.computes_plainly` returns true, as in
-`torch.export`, networks run their plain modules instead of operators.
+everything still imports, and the fallbacks compute. Where ``runs_plainly`` of a network is true, as in
+`torch.export`, it runs its plain modules instead of operators.
 
 `depthwise`, `interleaving` and `folding` are steps that implementations share.
 """

@@ -1,4 +1,4 @@
-"""The only way to the kernels in C, and the conditions under which networks compute without operators."""
+"""The only way to the kernels in C."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
-import torch
-
-from nasforge.nn import Network
-
-__all__ = ["Kernel", "computes_plainly", "find_kernel"]
+__all__ = ["Kernel", "find_kernel"]
 
 FOLDER = f"{__package__}.c"
 REGISTRATION = f"{FOLDER}.registration"
@@ -44,16 +40,6 @@ def find_kernel(operator: str, *given: Any) -> Callable[..., Any] | None:
         return None
     kernel = _kernels().get(operator)
     return kernel.run if kernel is not None and kernel.fits(*given) else None
-
-
-def computes_plainly(network: Network) -> bool:
-    """Return whether a network must run its plain modules: on request, or while it is being exported.
-
-    Custom operators have no meaning outside this process, so an exported program must not contain them.
-    """
-    # Older versions of torch report an export as a compilation.
-    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return network.plain or exporting()
 
 
 @cache

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, part_of
 from nasforge.space import Scale, Task
-from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.spaces.chain.blocks import MBConv, SeparableBlock, round_channels
 from nasforge_plugins.spaces.chain.config import ChainConfig
 from nasforge_plugins.spaces.chain.mixture import MixedBlock
@@ -81,7 +80,7 @@ class ChainNetwork(Network):
         for name, stage in self.stages.items():
             assert isinstance(stage, nn.ModuleDict)
             for block in stage.values():
-                how = {"plain": computes_plainly(self)} if isinstance(block, MixedBlock) else {}
+                how = {"plain": self.runs_plainly} if isinstance(block, MixedBlock) else {}
                 x = self.run_block(block, partial(block, weights=weights, **how), x)
             features[name] = x
         pooled = self.head(x).mean((2, 3), keepdim=True)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
 from nasforge.space import Scale, Task
-from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import EDGES, NODES
@@ -184,7 +183,7 @@ class DartsNetwork(Network):
         exact = x.dtype in {torch.float32, torch.float64} and (
             x.is_meta or not torch.is_autocast_enabled(x.device.type)  # autocast does not know "meta"
         )
-        if self.execution == "reference" or computes_plainly(self) or x.is_meta or not exact:
+        if self.execution == "reference" or self.runs_plainly or x.is_meta or not exact:
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
         if self.mixes and not any(isinstance(w, int) for w in (weights or {}).values()):
             return MixedCells(self.operations[EDGES[0]], weights), F.relu

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from nasforge.arch import Arch
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, Picked, part_of
 from nasforge.space import Task
-from nasforge_plugins.kernels.door import computes_plainly
 from nasforge_plugins.kernels.sum_cell import CellOperation, OperationKind, sum_cell
 from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
 from nasforge_plugins.spaces.nasbench201.operations import (
@@ -172,7 +171,7 @@ class NasBench201Network(Network):
                 x = self.reductions[stage - 1](x)
                 features.append(x)
             for cell in cast("nn.ModuleList", cells):
-                x = self.run_block(cell, partial(cell, weights=weights, plain=computes_plainly(self)), x)
+                x = self.run_block(cell, partial(cell, weights=weights, plain=self.runs_plainly), x)
         if self.norm is not None:
             x = self.norm(x).relu()
         features.append(x)

@@ -1,0 +1,96 @@
+"""Do the export stage of a finished run by itself, in formats that its recipe need not name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nasforge.errors import RunError
+from nasforge.files import read_json
+from nasforge.observer import Observers
+from nasforge.plugins import Registry
+from nasforge.recipe import Recipe, check
+from nasforge.recipe.export_table import ExportConfig, FormatName
+from nasforge.runs.folder import RunFolder
+from nasforge.runs.scope import DERIVE, TEST, TRAIN
+from nasforge.stages.export import EXPORT, Export, export_run
+
+__all__ = ["export"]
+
+RESULT = "result.json"
+
+
+def export(
+    folder: str | Path, formats: Sequence[FormatName] | None = None, images: int | None = None
+) -> dict[str, Any]:
+    """Write the network of a finished run as files that work without nasforge, into its folder ``export``.
+
+    The result is stored beside that of earlier exports. The local modules of the recipe are executed, as by
+    `nasforge.load_network`.
+
+    Example:
+        >>> result = export("runs/flowers", ["onnx", "standalone"])
+        >>> result["formats"]["onnx"]["max_difference"]
+
+    Args:
+        folder: The run folder.
+        formats: Their names; None: those of the recipe.
+        images: Over ``export.images``.
+
+    Returns:
+        ``formats`` by name, each with ``file``, ``bytes``, differences from the network, accuracy, latency
+        and throughput, or with ``failed``; and ``source``, the network itself.
+
+    Raises:
+        RunError: The run is not finished, has no trained network, or a file disagrees with it.
+        RecipeError: The folder was made by another version of nasforge, whose recipes differ.
+    """
+    path = Path(folder)
+    run_folder = RunFolder(path)
+    if (resolved := run_folder.resolved) is None:
+        raise RunError(f"{path}: is not a run folder (no resolved.json). Give the folder that a run made.")
+    if TRAIN.stage not in resolved:
+        raise RunError(
+            f"{path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could be "
+            "exported. Add one, and go on with --update."
+        )
+    overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
+    source = str(path / "resolved.json")
+    recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)
+    written = path / "recipe.toml"
+    text = written.read_text(encoding="utf8") if written.exists() else ""
+    with run_folder.locked():
+        return _export(replace(recipe, text=text), run_folder, formats)
+
+
+def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | None) -> dict[str, Any]:
+    from nasforge.runtime import Runtime
+    from nasforge.stages.runner import Run  # imports torch
+
+    run = Run(recipe, folder, Runtime.create("cpu"), Observers(()))
+    for scope in (DERIVE, TRAIN, TEST):
+        found = folder.stage(scope.stage) / RESULT
+        if not found.exists():
+            raise RunError(
+                f"{folder.path}: is not finished, the {scope.stage} stage is missing. Finish it: "
+                f"nasforge run {folder.path}"
+            )
+        run.results[scope.stage] = read_json(found)
+    stage = Export()
+    stage.check(run)
+    known = folder.stage(EXPORT.stage) / RESULT
+    earlier = read_json(known) if known.exists() else {}
+    mark = f"by command, of {run.results[TRAIN.stage]['fingerprint']}"
+    if earlier.get(TRAIN.stage) != run.results[TRAIN.stage]["fingerprint"]:
+        folder.begin(EXPORT.stage, mark)  # sets files of another training aside
+        earlier = {}
+    result = export_run(run, formats or (recipe.export or ExportConfig()).formats)
+    # A stage that the recipe has stays done; another one is not done by this.
+    mark = earlier.get("fingerprint", mark)
+    formats_so_far = {**earlier.get("formats", {}), **result["formats"]}
+    folder.store(
+        EXPORT.stage, {"stage": EXPORT.stage, **result, "formats": formats_so_far, "fingerprint": mark}
+    )
+    return result
