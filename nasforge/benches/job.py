@@ -132,6 +132,7 @@ def search_once(job: Job) -> dict[str, Any]:
         "seconds": meter.seconds if meter and job.budget.unit != "cpu seconds" else round(clock.seconds, 3),
         "steps": search.steps,
         "stopped": search.stopped,
+        "curve": search.curve if meter is None or job.metric != "score" else meter.curve,
         "own_seconds": round(time.monotonic() - started, 3),
     }
 
@@ -172,6 +173,10 @@ class _MeteredSearch:
         searcher: The searcher, set up.
         meter: Its evaluator, if there is one.
         clock: Its processor time.
+
+    Attributes:
+        curve: What the searcher's answer was worth by the metric of the bench, where a table knows it,
+            whenever that changed: evaluations (steps, without an evaluator), processor seconds, value.
     """
 
     def __init__(self, job: Job, searcher: Searcher[Any], meter: BudgetMeter | None, clock: CpuClock) -> None:
@@ -179,6 +184,7 @@ class _MeteredSearch:
         self.path = job.work / "checkpoint.safetensors"
         self.steps = self.idle = 0
         self.stopped = ""
+        self.curve: list[list[float]] = []
 
     def run(self, state: Mapping[str, Any] | None) -> None:
         """Search until the end.
@@ -216,6 +222,7 @@ class _MeteredSearch:
             except BudgetSpent:
                 break
             self.steps += 1
+            self._note_value()
             if self.job.budget.unit != "cpu seconds" and self.meter:
                 self.idle = 0 if self.meter.calls > calls else self.idle + 1
             if self.idle == STALLED:
@@ -224,6 +231,14 @@ class _MeteredSearch:
                 self._save()
                 saved = time.monotonic()
         return "budget"
+
+    def _note_value(self) -> None:
+        if self.job.metric == "score":
+            return
+        value = self.searcher.ctx.space.lookup(self.searcher.best()).get(self.job.metric)
+        if value is not None and (not self.curve or self.curve[-1][2] != value):
+            count = self.meter.evaluations if self.meter else self.steps
+            self.curve.append([count, round(self.clock.seconds, 3), float(value)])
 
     def _spent(self) -> bool:
         if self.job.budget.unit == "cpu seconds":
@@ -238,12 +253,14 @@ class _MeteredSearch:
             "steps": self.steps,
             "idle": self.idle,
             "cpu": self.clock.seconds,
+            "curve": self.curve,
             "random": random_state(self.searcher.ctx.runtime.device),
         }
         checkpoint.save(self.path, state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.steps, self.idle = state["steps"], state["idle"]
+        self.curve = list(state.get("curve", []))
         if self.meter:
             self.meter.load_state_dict(state["meter"])
         self.searcher.load_state_dict(state["searcher"])
