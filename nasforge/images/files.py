@@ -1,4 +1,4 @@
-"""Image files in folders named after their classes: list and decode them."""
+"""Image files in folders named after their classes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from nasforge.errors import DataError
 
-__all__ = ["SUFFIXES", "Folder", "compare_classes", "decode", "list_folder"]
+__all__ = ["SUFFIXES", "Folder", "compare_classes", "list_folder"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
@@ -80,28 +77,6 @@ def compare_classes(train: Folder, test: Folder, where: str) -> None:
     ]
     if problems:
         raise DataError(f"{where}: {' '.join(problems)} Training and test images need the same classes.")
-
-
-def decode(path: Path, where: str) -> np.ndarray:
-    """Read one image file as RGB.
-
-    Args:
-        path: The file.
-        where: Name of the option that points there, for the message.
-
-    Returns:
-        uint8 ``(H, W, 3)``, a copy that may be written to.
-
-    Raises:
-        DataError: The file is missing, truncated or no image; names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where}: image '{path}' cannot be read ({error}). Replace it or remove it."
-        ) from None
 
 
 def _images_below(path: Path, name: str) -> list[str]:

@@ -13,6 +13,8 @@ from nasforge.space import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nasforge.images.preprocessing import Preprocessing
+
 __all__ = ["GuardedData"]
 
 
@@ -37,6 +39,16 @@ class GuardedData(DataModule[Any]):
     def task(self) -> Task:
         """Input and output sizes."""
         return self._data.task
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self._data.class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preparation of an image file."""
+        return self._data.preprocessing
 
     def sizes(self) -> Mapping[Split, int]:
         """Number of images per split."""

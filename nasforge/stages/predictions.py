@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasforge.images.preprocessing import Preprocessing
 from nasforge.runtime import Runtime
 
 __all__ = ["describe_predictions"]
@@ -34,7 +35,10 @@ class _Mistake(NamedTuple):
 
 @torch.no_grad()
 def describe_predictions(
-    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    runtime: Runtime,
+    preprocessing: Preprocessing | None = None,
 ) -> dict[str, Any]:
     """Return what a network gets wrong, as JSON data.
 
@@ -42,6 +46,8 @@ def describe_predictions(
         network: Returns an `Output`; in `eval` mode.
         batches: Normalised images ``(B, C, S, S)`` and labels ``(B,)`` in stored order.
         runtime: Where and how the network computes.
+        preprocessing: Its normalisation is undone in thumbnails; None: the range of each channel over all
+            images is taken for that of bytes.
 
     Returns:
         ``images``, their number; ``confusion``, rows of label, prediction and count, without zeros; and
@@ -68,6 +74,9 @@ def describe_predictions(
         low = torch.minimum(low, least) if seen else least
         high = torch.maximum(high, most) if seen else most
         seen += len(truth)
+    if preprocessing is not None:
+        mean, deviation = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.deviation)
+        low, high = -mean / deviation, (1 - mean) / deviation
     return {
         "images": seen,
         "confusion": [[*pair, count] for pair, count in sorted(counts.items())],
@@ -78,12 +87,10 @@ def describe_predictions(
 def _thumbnail(image: Tensor, low: Tensor, high: Tensor) -> str:
     """Return an image as a data URI.
 
-    Normalisation is undone by the range of each channel over all images.
-
     Args:
         image: ``(C, H, W)``.
-        low: Smallest value of each channel, ``(C,)``.
-        high: Largest value of each channel, ``(C,)``.
+        low: The value of each channel that is shown as black, ``(C,)``.
+        high: The value that is shown as full colour, ``(C,)``.
     """
     span = (high - low).clamp_min(1e-6)
     pixels = (255 * (image - low[:, None, None]) / span[:, None, None]).clamp(0, 255).byte()

@@ -42,6 +42,8 @@ class Test(Stage):
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
         """Measure the network, and sum up the whole run."""
+        from nasforge.runs.inputs import describe_images
+
         derived = run.results[DERIVE.stage]
         evaluator, arch = run.trainer(self.scope, clock), Arch(derived["architecture"])
         metrics = evaluator.test(arch)
@@ -50,7 +52,8 @@ class Test(Stage):
         described = {k: v for k, v in derived.items() if k not in ("fingerprint", "seconds", "stage")}
         seconds = {stage: result["seconds"] for stage, result in run.results.items()}
         seconds[self.name] = round(clock.seconds(), 3)
-        return {**described, **metrics, "seconds_per_stage": seconds}
+        images = describe_images(run.data) if "data" in run.recipe.parts else {}
+        return {**described, **metrics, **images, "seconds_per_stage": seconds}
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the measured accuracies, and the costs of the network."""
@@ -66,7 +69,7 @@ def _record_predictions(run: Run, network: nn.Module, data: DataModule[Any] | No
     try:
         size = min(BATCH, data.sizes()["test"])
         batches = data.batches("test", augment=False, batch_size=size)
-        found = describe_predictions(network, batches, run.runtime)
+        found = describe_predictions(network, batches, run.runtime, data.preprocessing)
     except Exception as error:
         warnings.warn(f"{TEST.stage}: the predictions were not recorded: {error!r}", stacklevel=2)
         return

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import nasforge
+from nasforge.images.preprocessing import Preprocessing
 from nasforge.nn import Output
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.stages.predictions import SIDE, WORST, describe_predictions
@@ -99,9 +100,9 @@ class Fixed(nn.Module):
         return Output(images[:, 0, 0, :3].float(), ())
 
 
-def described(images, labels):
+def described(images, labels, preprocessing=None):
     batches = [(images[:4], labels[:4]), (images[4:], labels[4:])]
-    return describe_predictions(Fixed().eval(), batches, Runtime.create("cpu"))
+    return describe_predictions(Fixed().eval(), batches, Runtime.create("cpu"), preprocessing)
 
 
 def picture_of(row):
@@ -122,12 +123,15 @@ def test_the_worst_come_first_and_keep_their_place():
     assert first["probability"] == pytest.approx(float(logits[wrong[0]].softmax(0).max()))
 
 
-def test_thumbnails_undo_the_normalisation():
-    pixels = torch.randint(0, 256, (6, 3, 8, 8))
-    pixels[0, :, 0, 0], pixels[0, :, 0, 1] = 0, 255
-    mean, deviation = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.1])
-    images = (pixels / 255 - mean[:, None, None]) / deviation[:, None, None]
-    found = described(images, (images[:, 0, 0, :3].argmax(1) + 1) % 3)
+@pytest.mark.parametrize("known", [True, False])
+def test_thumbnails_undo_the_normalisation(known):
+    pixels = torch.randint(20, 200, (6, 3, 8, 8))
+    if not known:  # the whole range of bytes is there
+        pixels[0, :, 0, 0], pixels[0, :, 0, 1] = 0, 255
+    mean, deviation = (0.5, 0.4, 0.3), (0.2, 0.3, 0.1)
+    images = (pixels / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
+    about = Preprocessing(size=(8, 8), channels="rgb", mean=mean, deviation=deviation) if known else None
+    found = described(images, (images[:, 0, 0, :3].argmax(1) + 1) % 3, about)
     assert len(found["worst"]) == 6
     for row in found["worst"]:
         kind, picture = picture_of(row)
