@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, load_network, run
+    from nasforge.api import bench, compare, create_network, load_network, run, write_report
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -52,6 +52,7 @@ _HOMES = {
     "hookimpl": "plugins",
     "load_network": "api",
     "run": "api",
+    "write_report": "api",
 }
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "hookimpl",
     "load_network",
     "run",
+    "write_report",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
 
-__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
+__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ def run(
         started = Run(loaded, folder, runtime, watched)
         results = run_stages(started)
         watched.run_end(list(results.values())[-1])
+        if options.report:
+            _write_report(folder.path)
     return RunResult(folder.path, results, frozenset(started.skipped))
 
 
@@ -226,7 +229,33 @@ def bench(
     from nasforge.benches.run import run_bench
 
     with observing(loaded, registry, observers, default_observers) as watched:
-        return run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
+        found = run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
+    if loaded.run.report:
+        _write_report(found.folder)
+    return found
+
+
+def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write a report on runs and benches: one HTML file that loads nothing.
+
+    Example:
+        >>> path = write_report(["runs/a", "runs/b"], "a-and-b.html")  # doctest: +SKIP
+
+    Args:
+        folders: Folders of runs and benches, finished or not; several runs are shown side by side.
+        out: The file; None for ``report.html`` in the folder of a single run or bench, else here.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: A folder is neither a run nor a bench, or the file cannot be written.
+    """
+    from nasforge.report.write import REPORT, write
+
+    paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
+    default = paths[0] / REPORT if len(paths) == 1 else Path(REPORT)
+    return write(paths, default if out is None else Path(out))
 
 
 def compare(
@@ -252,6 +281,16 @@ def compare(
     from nasforge.benches.compare import compare_folders
 
     return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
+
+
+def _write_report(folder: Path) -> None:
+    """Write the report of a run or bench that is over. Whatever fails is a warning."""
+    try:
+        from nasforge.report.write import write_after
+    except ImportError as error:
+        warnings.warn(f"report: could not be written: {error}", stacklevel=3)
+        return
+    write_after(folder)
 
 
 def _load(

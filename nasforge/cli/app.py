@@ -16,6 +16,7 @@ from nasforge.cli import (
     new,
     plugins,
     recipes,
+    report,
     run,
     schema,
     tables,
@@ -35,6 +36,7 @@ app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.add_typer(new.app, name="new")

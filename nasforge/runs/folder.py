@@ -38,7 +38,7 @@ GRAPHS = "graphs.json"
 PREDICTIONS = "predictions.json"
 """File with the confusions and the worst images, in the folder of the test stage."""
 
-HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers"})
+HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers", "report"})
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
 

@@ -46,7 +46,7 @@ def test_a_recipe_with_observers_has_no_others(here, capsys, names):
     assert run_command(["run", "small.toml", "--set", f"run.observers={names}"]) == 0
     out = capsys.readouterr().out
     assert "search: " not in out
-    assert "architecture  " in out
+    assert "normal cell" in out
     assert (here / "runs/small/events.jsonl").exists() == ("jsonl" in names)
     # A folder goes on as it was, unless it is told otherwise.
     assert run_command(["run", "runs/small"]) == 0

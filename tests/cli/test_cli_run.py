@@ -56,8 +56,11 @@ def test_a_run_reaches_its_end_and_prints_a_summary(here, capsys):
     assert run_command(["run", "small.toml", "--out", "out", "--seed", "3", "--device", "cpu"]) == 0
     text = capsys.readouterr().out
     assert "search: done in " in text
-    assert "architecture  Genotype(normal=" in text
-    assert "folder        out/small" in text
+    assert "\nnormal cell\n  0   = sep_conv_3x3(in0) + sep_conv_3x3(in1)\n" in text
+    assert "\nreduce cell\n" in text
+    assert "Genotype" not in text[text.index("normal cell") :]
+    assert "folder      out/small" in text
+    assert "  nasforge report out/small  written: out/small/report.html\n" in text
     resolved = json.loads((here / "out/small/resolved.json").read_text())
     assert (resolved["run"]["seed"], resolved["run"]["device"]) == (3, "cpu")
     assert run_command(["run", "out/small"]) == 0

@@ -10,6 +10,7 @@ ROWS = (
     ("parallel", "testing"),
     ("stages",),
     ("benches",),
+    ("report",),
     ("api",),
     ("cli",),
 )
