@@ -102,13 +102,15 @@ def pair(folders: Sequence[Path]) -> Pairing:
     """
     problem = ""
     try:
-        found = compare_folders(folders)
-    except NasforgeError as error:
-        problem = str(error).removeprefix("compare: ")
         try:
+            found = compare_folders(folders)
+        except NasforgeError as error:
+            problem = str(error).removeprefix("compare: ")
             found = compare_folders(folders, allow=TABLES)
-        except NasforgeError as other:
-            return Pairing(problem=str(other).removeprefix("compare: "))
+    except NasforgeError as error:
+        return Pairing(problem=str(error).removeprefix("compare: "))
+    except (AttributeError, KeyError, TypeError, ValueError):  # what other versions or people wrote
+        return Pairing(problem="A result has another form than expected, so these runs cannot be paired.")
     rows = tuple(cells(standing) for standing in found.standings)
     notes = tuple(note for note in found.notes if not note.startswith("differs: "))
     # What advises how to compare all the same is for the other command.

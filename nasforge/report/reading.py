@@ -12,6 +12,13 @@ from typing import Any
 from nasforge.benches.folder import BenchFolder
 from nasforge.errors import CheckpointError, RunError
 from nasforge.files import read_json
+from nasforge.report.shapes import (
+    is_number,
+    shaped_choices,
+    shaped_result,
+    shaped_rows,
+    shaped_trajectory,
+)
 from nasforge.runs.folder import CHOICES, GRAPHS, PREDICTIONS, TRAJECTORY, RunFolder
 from nasforge.runs.scope import DERIVE, SEARCH, TEST
 from nasforge.stages import STAGES
@@ -62,7 +69,7 @@ class RunRecord:
 
     def rows(self, stage: str) -> list[Row]:
         """Return the metrics of a stage."""
-        return [row for row in self.metrics if row.get("stage") == stage and _is_number(row.get("step"))]
+        return [row for row in self.metrics if row["stage"] == stage]
 
     def first(self, key: str) -> Any:
         """Return the value of the first stage that reports a key; None if no stage does."""
@@ -171,9 +178,8 @@ def read_run(path: Path) -> RunRecord:
     if not isinstance(resolved.get("run"), Mapping):
         raise RunError(f"{path / 'resolved.json'}: cannot be read, so it is not known what was run.")
     needed = [stage.name for stage in STAGES if stage.needed(resolved)]
-    results = {name: reader.object(name, "result.json") for name in needed}
-    results = {name: result for name, result in results.items() if result}
-    choices = reader.object(SEARCH.stage, CHOICES).get("choices", [])
+    stored = {name: reader.object(name, "result.json") for name in needed}
+    results = {name: shaped_result(result) for name, result in stored.items() if result}
     return RunRecord(
         folder=path,
         name=path.resolve().name,
@@ -181,9 +187,9 @@ def read_run(path: Path) -> RunRecord:
         recipe=reader.text("recipe.toml"),
         results=results,
         missing=tuple(name for name in needed if name not in results),
-        metrics=reader.lines(RunFolder(path).metrics.path.name),
-        trajectory=reader.lines(SEARCH.stage, TRAJECTORY),
-        choices=choices if isinstance(choices, list) else [],
+        metrics=shaped_rows(reader.lines(RunFolder(path).metrics.path.name)),
+        trajectory=shaped_trajectory(reader.lines(SEARCH.stage, TRAJECTORY)),
+        choices=shaped_choices(reader.object(SEARCH.stage, CHOICES).get("choices")),
         graphs=reader.object(DERIVE.stage, GRAPHS),
         predictions=reader.object(TEST.stage, PREDICTIONS),
         export=reader.object(EXPORT, "result.json"),
@@ -206,7 +212,7 @@ def read_bench(path: Path) -> BenchRecord:
     for label in inputs["searchers"]:
         files = sorted((path / "runs" / label).glob("[0-9]*.json"), key=lambda file: int(file.stem))
         rows = [reader.object("runs", label, file.name) for file in files]
-        runs[label] = [row for row in rows if _is_number(row.get("score")) and "seed" in row]
+        runs[label] = [row for row in rows if is_number(row.get("score")) and "seed" in row]
     return BenchRecord(
         folder=path,
         name=BenchFolder(path).path.resolve().name,
@@ -216,10 +222,6 @@ def read_bench(path: Path) -> BenchRecord:
         environment=reader.object("environment.json"),
         problems=tuple(reader.problems),
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_record(path: Path) -> bool:

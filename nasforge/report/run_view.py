@@ -243,11 +243,7 @@ def _subtitle(record: RunRecord) -> str:
 
 
 def _seconds(record: RunRecord) -> dict[str, float]:
-    return {
-        name: float(result["seconds"])
-        for name, result in record.results.items()
-        if isinstance(result.get("seconds"), int | float)
-    }
+    return {name: float(result["seconds"]) for name, result in record.results.items() if "seconds" in result}
 
 
 def _phases(record: RunRecord) -> list[Phase]:
@@ -257,11 +253,9 @@ def _phases(record: RunRecord) -> list[Phase]:
 
 
 def _answers(architecture: Any) -> list[tuple[str, str]]:
-    if not isinstance(architecture, Mapping):
-        return []
     return [
         (str(name), ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer))
-        for name, answer in architecture.items()
+        for name, answer in (architecture or {}).items()
     ]
 
 

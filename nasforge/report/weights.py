@@ -73,7 +73,7 @@ def decision_panel(record: RunRecord) -> Panel | None:
 def choice_groups(record: RunRecord) -> list[ChoiceGroup]:
     """Draw the weights of every choice that was learned."""
     rows = _rows(record)
-    known = {choice["name"]: choice for choice in record.choices if _is_choice(choice)}
+    known = {choice["name"]: choice for choice in record.choices}
     learned = [name for name in known if any(name in row["weights"] for row in rows)][:MOST]
     if not learned:
         return []
@@ -99,7 +99,7 @@ def choice_groups(record: RunRecord) -> list[ChoiceGroup]:
 def option_legend(record: RunRecord) -> list[Legend]:
     """Return the colours of the options whose weights were learned."""
     learned = {name for row in _rows(record) for name in row["weights"]}
-    shown = {str(o) for c in record.choices if _is_choice(c) and c["name"] in learned for o in c["options"]}
+    shown = {o for c in record.choices if c["name"] in learned for o in c["options"]}
     return [Legend(option, tint(colour)) for option, colour in _colours(record).items() if option in shown]
 
 
@@ -134,7 +134,7 @@ def _rows(record: RunRecord) -> list[Mapping[str, Any]]:
     found, weights = [], None
     for row in record.trajectory:
         weights = row.get("weights") or weights
-        if isinstance(weights, Mapping) and isinstance(row.get("step"), int):
+        if weights:
             found.append({"step": row["step"], "weights": weights})
     return found
 
@@ -143,18 +143,8 @@ def _colours(record: RunRecord) -> dict[str, int]:
     """Give every option of operations a colour; those of edges, which are many, share them in order."""
     options: dict[str, int] = {}
     for kind in ("op", "edge"):
-        names = [
-            o for c in record.choices if _is_choice(c) and c.get("kind", "op") == kind for o in c["options"]
-        ]
-        new = [name for name in dict.fromkeys(map(str, names)) if name not in options]
+        names = [o for c in record.choices if c.get("kind", "op") == kind for o in c["options"]]
+        new = [name for name in dict.fromkeys(names) if name not in options]
         start = len(options) if kind == "op" else 0
         options |= {name: start + i for i, name in enumerate(new)}
     return options
-
-
-def _is_choice(choice: object) -> bool:
-    return (
-        isinstance(choice, Mapping)
-        and isinstance(choice.get("name"), str)
-        and isinstance(choice.get("options"), list)
-    )
