@@ -185,7 +185,7 @@ def box_plot(boxes: Sequence[Box], *, label: str, x_name: str) -> Markup:
         x_name: Name of the axis.
     """
     longest = max(len(box.name) for box in boxes)
-    left = min(190.0, 14 + 6.6 * longest)
+    left = min(230.0, 18 + 9.0 * longest)  # room for the larger letters of a phone
     values = [value for box in boxes for value in box.values]
     row = 30.0
     height = TOP + BOTTOM + row * len(boxes)
@@ -279,5 +279,5 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _shorten(name: str, most: int = 26) -> str:
+def _shorten(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -21,8 +21,8 @@ from nasforge.runs.scope import SEARCH, TRAIN
 
 __all__ = ["CompareView", "Pairing", "compare_view", "pair"]
 
-AS_NAMED = ("run.name",)
-"""Options whose difference says nothing: every run has a name of its own."""
+AS_NAMED = ("run.name", "run.report")
+"""Options whose difference says nothing about a run."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
         records: The runs, in the order of their colours.
     """
     names = _names(records)
-    search = overlaid_panels({n: r.rows(SEARCH.stage) for n, r in zip(names, records, strict=True)}, "step")
     decided = panel("entropy of the option weights, 1 is undecided", _entropies(names, records), "step")
+    shown = ("entropy", "confidence") if decided else ()
+    rows = {n: r.rows(SEARCH.stage) for n, r in zip(names, records, strict=True)}
+    search = overlaid_panels(rows, "step", skip=shown)
     differences = differing([record.resolved for record in records])
     findings = [
         replace(finding, run=name)

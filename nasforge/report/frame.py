@@ -14,7 +14,7 @@ from nasforge.report.numbers import log_ticks, plain, tick_text, ticks
 __all__ = ["BOTTOM", "TOP", "Frame", "ends", "log_ends", "sturdy_low"]
 
 WIDTH, HEIGHT = 330.0, 190.0
-LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 10.0, 32.0
+LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 10.0, 36.0
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Frame:
             x = self.at_x(value)
             anchor = ' class="end"' if x > right - 10 else ' class="mid"'
             text = plain(value, 2) if self.log_x else tick_text(value, levels)
-            place = f'x="{min(x, right):.1f}" y="{bottom + 14:g}"'
+            place = f'x="{min(x, right):.1f}" y="{bottom + 15:g}"'
             self.shapes.append(f"<text {place}{anchor}>{text}</text>")
         if self.x_name:
             place = f'x="{(left + right) / 2:g}" y="{self.height - 3:g}" class="mid name"'

@@ -184,23 +184,28 @@ def _score_panel(title: str, series: Sequence[Series], x_name: str) -> Panel | N
     return replace(found, note=f"{below} lower ones are not shown") if found and below else found
 
 
-def overlaid_panels(rows: Mapping[str, Sequence[Row]], x_name: str) -> list[Panel]:
+def overlaid_panels(
+    rows: Mapping[str, Sequence[Row]], x_name: str, skip: tuple[str, ...] = ()
+) -> list[Panel]:
     """Draw a chart per metric with a line per run.
 
     Args:
         rows: Rows of one stage by run.
         x_name: Name of a step.
+        skip: Last words of metrics that are shown elsewhere.
     """
     own_names = [metric_names(own) for own in rows.values()]
     counts = Counter(name for own in own_names for name in own)
     shared = [name for name, count in counts.items() if count > 1]
-    names = shared or list(counts)
+    names = [name for name in shared or counts if not (skip and name.endswith(skip))]
     panels = []
     for name in names:
         series = [
             Series(run, series_of(own, name), colour, step=name == BEST, dots=name == SCORE)
             for colour, (run, own) in enumerate(rows.items())
         ]
+        if len({value for one in series for _, value in one.points}) < 2:
+            continue
         log = not name.endswith(("accuracy", "score", "entropy", "confidence"))
         panels.append(panel(_words(name), series, x_name, log=log))
     return [one for one in panels if one is not None]
