@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,6 +151,7 @@ def run(
     import torch
 
     from nasforge.parallel.start import describe_workers
+    from nasforge.report.write import write_after
     from nasforge.runtime import Runtime
     from nasforge.runtime.environment import describe_environment
     from nasforge.stages.runner import Run, run_stages
@@ -174,7 +174,7 @@ def run(
         results = run_stages(started)
         watched.run_end(list(results.values())[-1])
         if options.report:
-            _write_report(folder.path)
+            write_after(folder.path)
     return RunResult(folder.path, results, frozenset(started.skipped))
 
 
@@ -227,11 +227,12 @@ def bench(
         loaded = load(recipe, registry, overrides=texts, profile=profile)
 
     from nasforge.benches.run import run_bench
+    from nasforge.report.write import write_after
 
     with observing(loaded, registry, observers, default_observers) as watched:
         found = run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
     if loaded.run.report:
-        _write_report(found.folder)
+        write_after(found.folder)
     return found
 
 
@@ -251,11 +252,10 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
     Raises:
         RunError: A folder is neither a run nor a bench, or the file cannot be written.
     """
-    from nasforge.report.write import REPORT, write
+    from nasforge.report.write import write
 
-    paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
-    default = paths[0] / REPORT if len(paths) == 1 else Path(REPORT)
-    return write(paths, default if out is None else Path(out))
+    paths = [folders] if isinstance(folders, str | Path) else folders
+    return write([Path(path) for path in paths], None if out is None else Path(out))
 
 
 def compare(
@@ -281,16 +281,6 @@ def compare(
     from nasforge.benches.compare import compare_folders
 
     return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
-
-
-def _write_report(folder: Path) -> None:
-    """Write the report of a run or bench that is over. Whatever fails is a warning."""
-    try:
-        from nasforge.report.write import write_after
-    except ImportError as error:
-        warnings.warn(f"report: could not be written: {error}", stacklevel=3)
-        return
-    write_after(folder)
 
 
 def _load(

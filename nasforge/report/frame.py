@@ -110,6 +110,7 @@ def ends(values: Sequence[float], margin: float = 0.0) -> tuple[float, float]:
 
 
 def log_ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis: a margin around the values."""
     return min(values) / 1.15, max(values) * 1.15
 
 

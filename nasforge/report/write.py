@@ -21,12 +21,12 @@ REPORT = "report.html"
 """Name of the report in the folder of a run or a bench."""
 
 
-def write(folders: Sequence[Path], out: Path) -> Path:
+def write(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Write a report on runs and benches.
 
     Args:
         folders: Of runs and benches, finished or not; runs are shown side by side.
-        out: The HTML file.
+        out: The HTML file; None for ``report.html`` in the folder of a single run or bench, else here.
 
     Returns:
         The file.
@@ -35,6 +35,8 @@ def write(folders: Sequence[Path], out: Path) -> Path:
         RunError: A folder is neither a run nor a bench, or the file cannot be written.
     """
     html = make_report(folders)
+    if out is None:
+        out = folders[0] / REPORT if len(folders) == 1 else Path(REPORT)
     try:
         write_text(out, html)
     except OSError as error:
