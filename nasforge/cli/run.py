@@ -16,6 +16,7 @@ __all__ = ["run"]
 
 
 def run(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Argument(
@@ -67,7 +68,7 @@ def run(
     except KeyboardInterrupt:
         print_error("interrupted. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
-    findings = print_summary(result)
+    findings = print_summary(result, getattr(context.find_root().command, "commands", ()))
     if result.was_finished:
         print("This run is finished: nothing was left to do. Another one needs another run.name or --out.")
     if strict and any(finding.misses_limit for finding in findings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ WIDTH = 100
 """Columns of a drawn cell, where it can be broken."""
 
 
-def print_summary(result: RunResult) -> list[Finding]:
+def print_summary(result: RunResult, commands: Collection[str] = ()) -> list[Finding]:
     """Print the architecture, its measurements, what makes it doubtful, and the next commands.
 
     Args:
         result: The run.
+        commands: Names of the commands that there are.
 
     Returns:
         What makes the result doubtful, and what else to know.
@@ -38,9 +39,9 @@ def print_summary(result: RunResult) -> list[Finding]:
     findings = [] if record is None else find(record)
     for finding in findings:
         print(f"\n{finding.kind}: {finding.title}: {finding.text}")
-    if record is not None:
+    if record is not None and (following := _next(result, record, commands)):
         print("\nnext:")
-        print_table(_next(result, record), indent="  ")
+        print_table(following, indent="  ")
     return findings
 
 
@@ -117,9 +118,8 @@ def _accuracies(found: Mapping[str, Any]) -> dict[str, float]:
     return {**(_accuracies(metrics) if isinstance(metrics, Mapping) else {}), **measured}
 
 
-def _next(result: RunResult, record: RunRecord) -> list[tuple[str, str]]:
+def _next(result: RunResult, record: RunRecord, known: Collection[str]) -> list[tuple[str, str]]:
     """Return the commands that make use of the run, of those that there are."""
-    from nasforge.cli.app import app
     from nasforge.report.write import REPORT
     from nasforge.runs.network import WEIGHTS
     from nasforge.runs.scope import TRAIN
@@ -127,14 +127,13 @@ def _next(result: RunResult, record: RunRecord) -> list[tuple[str, str]]:
     folder = shlex.quote(str(result.folder))
     trained = (record.folder / TRAIN.stage / WEIGHTS).exists()
     page = record.folder / REPORT
-    commands = {
+    following = {
         "predict": (f"{folder} IMAGE…", "classify images", trained),
         "report": (folder, f"written: {page}" if page.exists() else "all of this as a page", True),
         "export": (folder, "files for other programs", trained),
     }
-    known = {command.name for command in app.registered_commands}
     return [
         (f"nasforge {name} {arguments}", about)
-        for name, (arguments, about, possible) in commands.items()
+        for name, (arguments, about, possible) in following.items()
         if possible and name in known
     ]
