@@ -66,7 +66,7 @@ def shaped_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def shaped_trajectory(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows of a trajectory that have a step; weights and evaluations are sound, or not there."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for row in rows:
         if not is_number(row.get("step")):
             continue
