@@ -8,6 +8,7 @@ from typing import Any
 
 from nasforge.report.numbers import NOTHING, plain
 from nasforge.report.reading import RunRecord
+from nasforge.report.shapes import is_number
 
 __all__ = ["Deployment", "deployment_of"]
 
@@ -15,7 +16,7 @@ COLUMNS = {
     "file": "file",
     "bytes": "size",
     "max_difference": "max. difference",
-    "same_top1": "same top-1",
+    "same_top1": "same best class",
     "accuracy": "accuracy, %",
     "latency_ms": "latency, ms",
     "throughput": "images per second",
@@ -39,39 +40,33 @@ class Deployment:
 
 
 def deployment_of(record: RunRecord) -> Deployment | None:
-    """Return the table of exported formats; None if there are none."""
+    """Return the table of exported formats, with the network itself above them; None if there are none."""
     formats = record.export.get("formats")
-    entries = _entries(formats)
+    entries = [
+        (str(name), entry)
+        for name, entry in (formats.items() if isinstance(formats, Mapping) else ())
+        if isinstance(entry, Mapping)
+    ]
     if not entries:
         return None
-    failed = [
-        (name, str(e.get("error") or e.get("reason") or e.get("failed"))) for name, e in entries if _failed(e)
-    ]
-    works = [(name, entry) for name, entry in entries if not _failed(entry)]
+    failed = [(name, str(entry["failed"])) for name, entry in entries if entry.get("failed")]
+    works = [(name, entry) for name, entry in entries if not entry.get("failed")]
     keys = [key for key in COLUMNS if any(entry.get(key) is not None for _, entry in works)]
-    rows = [(name, *(_text(key, entry.get(key)) for key in keys)) for name, entry in works]
+    source = record.export.get("source")
+    above = [("the network in torch", source)] if isinstance(source, Mapping) and works else []
+    rows = [(name, *(_text(key, entry.get(key)) for key in keys)) for name, entry in [*above, *works]]
     return Deployment(("format", *(COLUMNS[key] for key in keys)), tuple(rows), tuple(failed))
-
-
-def _entries(formats: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    if isinstance(formats, Mapping):
-        return [(str(name), entry) for name, entry in formats.items() if isinstance(entry, Mapping)]
-    if isinstance(formats, list):
-        return [(str(e.get("format", "")), e) for e in formats if isinstance(e, Mapping)]
-    return []
-
-
-def _failed(entry: Mapping[str, Any]) -> bool:
-    return any(entry.get(key) for key in ("error", "reason", "failed"))
 
 
 def _text(key: str, value: Any) -> str:
     if value is None:
         return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        if key == "bytes":
-            return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
-        return f"{value:.2g}" if key == "max_difference" else plain(float(value))
-    return str(value)
+    if not is_number(value):
+        return str(value)
+    if key == "bytes":
+        return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
+    if key == "same_top1":
+        return f"{100 * value:.1f} %"
+    if key == "max_difference":
+        return f"{value:.2g}"
+    return f"{value:.2f}" if key == "accuracy" else plain(float(value))

@@ -270,3 +270,29 @@ def test_after_a_run_a_failure_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr("nasforge.report.write.run_view", broken)
     with pytest.warns(UserWarning, match=r"report: could not be written: ZeroDivisionError\('planted'\)"):
         write_after(folder)
+
+
+def test_exported_formats(tmp_path):
+    folder = write_run(tmp_path / "x")
+    onnx = {
+        "file": "model.onnx",
+        "bytes": 312_000,
+        "max_difference": 2.4e-6,
+        "same_top1": 1.0,
+        "accuracy": 90.0,
+    }
+    formats = {
+        "onnx": {**onnx, "latency_ms": 1.25, "throughput": 2345.6, "latency": {"runs": 3}},
+        "pt2": {"failed": "ImportError: <no library>"},
+    }
+    source = {"accuracy": 90.0, "latency_ms": 2.5, "throughput": 1000.0}
+    write_json(folder / "export/result.json", {"formats": formats, "source": source})
+    page = Page(make_report([folder]))
+    assert "Deployment" in page.headings
+    dash = "\u2013"
+    assert (
+        f"the network in torch {dash} {dash} {dash} {dash} 90.00 2.5 1,000 onnx model.onnx 312.0 kB"
+        in page.text
+    )
+    assert "2.4e-06 100.0 % 90.00 1.25 2,346" in page.text
+    assert "pt2 failed: ImportError: <no library>" in page.text
