@@ -92,7 +92,10 @@ def _rows(result: RunResult, *, with_notation: bool) -> Iterator[tuple[str, str]
 
 def _looked_up(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return a table's entries for the architecture, which the search has not seen."""
-    return [(f"{name.replace('_', ' ')} (looked up)", str(value)) for name, value in (found or {}).items()]
+    return [
+        (f"{name.replace('_', ' ')} (looked up)", f"{value:.2f}" if isinstance(value, float) else str(value))
+        for name, value in (found or {}).items()
+    ]
 
 
 def _texts(summary: Mapping[str, Any] | None) -> list[tuple[str, str]]:

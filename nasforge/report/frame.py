@@ -31,6 +31,7 @@ class Frame:
         width: Of the picture, in pixels at its natural size.
         height: Of the picture.
         left: Where the vertical axis is.
+        bottom: Height of what is below the horizontal axis.
         shapes: The elements so far.
     """
 
@@ -43,6 +44,7 @@ class Frame:
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
+    bottom: float = BOTTOM
     shapes: list[str] = field(default_factory=list)
 
     def at_x(self, value: float) -> float:
@@ -51,7 +53,9 @@ class Frame:
 
     def at_y(self, value: float) -> float:
         """Return the pixel of a vertical value."""
-        return self.height - BOTTOM - (self.height - TOP - BOTTOM) * _share(value, self.y, self.log_y)
+        return (
+            self.height - self.bottom - (self.height - TOP - self.bottom) * _share(value, self.y, self.log_y)
+        )
 
     def axes(self, *, whole: bool = False, rows: bool = True) -> None:
         """Draw grid lines and labels.
@@ -60,7 +64,7 @@ class Frame:
             whole: Whether the horizontal axis counts, so that it has no fractions.
             rows: Whether the vertical axis has ticks.
         """
-        left, right, bottom = self.left, self.width - RIGHT, self.height - BOTTOM
+        left, right, bottom = self.left, self.width - RIGHT, self.height - self.bottom
         if rows:
             levels = log_ticks(*self.y) if self.log_y else ticks(*self.y)
             for value in levels:
@@ -89,7 +93,7 @@ class Frame:
         """
         x, y = (f"{a:.6g} {b:.6g}" for a, b in (self.x, self.y))
         logs = f"{'x' * self.log_x}{'y' * self.log_y}"
-        inner = f"{self.left:g} {TOP:g} {self.width - RIGHT:g} {self.height - BOTTOM:g}"
+        inner = f"{self.left:g} {TOP:g} {self.width - RIGHT:g} {self.height - self.bottom:g}"
         head = (
             f'<svg class="{kind}" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
             f'aria-label="{escape(self.label)}" data-x="{x}" data-y="{y}" data-log="{logs}" '

@@ -98,7 +98,7 @@ def panel(
     legend = tuple(
         Legend(one.name, tint(one.colour), "" if one.last is None else plain(one.last)) for one in drawn
     )
-    notes = ["logarithmic scale"] if 'data-log="y"' in svg else []
+    notes = ["log scale"] if 'data-log="y"' in svg else []
     if len(legend) == 1 and legend[0].name.lower() in title.lower():
         notes.insert(0, f"{legend[0].last} at last")
         legend = ()

@@ -123,7 +123,7 @@ def _chart(
             last[option] = points[-1][1]
         series.append(Series(option, points, colours.get(option, 0), faint=option not in picked))
     series.sort(key=lambda one: not one.faint)  # the picked ones cover the others
-    frame = Frame((0, 1), (0, 1), "", width=172, height=112, left=30)
+    frame = Frame((0, 1), (0, 1), "", width=172, height=104, left=30, bottom=21)
     svg = line_chart(series, label=f"Option weights of {name}", y=y, x=x, frame=frame)
     text = ", ".join(f"{option} {plain(last[option], 2)}" if option in last else option for option in picked)
     return svg, text, tint(colours.get(picked[0], 0)) if picked else ""
