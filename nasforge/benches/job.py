@@ -176,7 +176,8 @@ class _MeteredSearch:
 
     Attributes:
         curve: What the searcher's answer was worth by the metric of the bench, where a table knows it,
-            whenever that changed: evaluations (steps, without an evaluator), processor seconds, value.
+            whenever that changed: evaluations (steps, without an evaluator), seconds as the budget counts
+            them, value.
     """
 
     def __init__(self, job: Job, searcher: Searcher[Any], meter: BudgetMeter | None, clock: CpuClock) -> None:
@@ -222,7 +223,6 @@ class _MeteredSearch:
             except BudgetSpent:
                 break
             self.steps += 1
-            self._note_value()
             if self.job.budget.unit != "cpu seconds" and self.meter:
                 self.idle = 0 if self.meter.calls > calls else self.idle + 1
             if self.idle == STALLED:
@@ -232,18 +232,23 @@ class _MeteredSearch:
                 saved = time.monotonic()
         return "budget"
 
-    def _note_value(self) -> None:
-        if self.job.metric == "score":
+    def _note_value(self, seconds: float) -> None:
+        """Add what the searcher's answer is worth to the curve, if a table knows it and it changed."""
+        if self.job.metric == "score" or not self.steps:
             return
         value = self.searcher.ctx.space.lookup(self.searcher.best()).get(self.job.metric)
         if value is not None and (not self.curve or self.curve[-1][2] != value):
             count = self.meter.evaluations if self.meter else self.steps
-            self.curve.append([count, round(self.clock.seconds, 3), float(value)])
+            self.curve.append([count, round(seconds, 3), float(value)])
 
     def _spent(self) -> bool:
         if self.job.budget.unit == "cpu seconds":
-            return self.clock.seconds >= self.job.budget.amount
+            seconds = self.clock.seconds
+            self._note_value(seconds)
+            return seconds >= self.job.budget.amount
         assert self.meter is not None, "the recipe check requires an [evaluator] table"
+        if self.job.metric != "score":
+            self._note_value(self.meter.seconds)
         return self.meter.spent
 
     def _save(self) -> None:
