@@ -9,7 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, load_network, run, write_report
+    from nasforge.api import (
+        bench,
+        compare,
+        create_network,
+        load_network,
+        load_predictor,
+        run,
+        write_report,
+    )
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -51,6 +59,7 @@ _HOMES = {
     "create_network": "api",
     "hookimpl": "plugins",
     "load_network": "api",
+    "load_predictor": "api",
     "run": "api",
     "write_report": "api",
 }
@@ -82,6 +91,7 @@ __all__ = [
     "create_network",
     "hookimpl",
     "load_network",
+    "load_predictor",
     "run",
     "write_report",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,14 @@ from nasforge.arch import Arch
 from nasforge.component import Stage
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
-from nasforge.recipe import Part, Recipe, check, load, parse_options
+from nasforge.recipe import Part, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
 from nasforge.runs.environment import note_environment
-from nasforge.runs.folder import RunFolder
 from nasforge.runs.network import load_network as load_trained
 from nasforge.runs.network import network_space
 from nasforge.runs.observers import observing
+from nasforge.runs.opening import open_run, override_texts
 from nasforge.space import Scale, Task
 
 if TYPE_CHECKING:
@@ -28,8 +27,18 @@ if TYPE_CHECKING:
     from nasforge.benches.compare import Comparison
     from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
+    from nasforge.runs.predictor import ImagePredictor
 
-__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run", "write_report"]
+__all__ = [
+    "RunResult",
+    "bench",
+    "compare",
+    "create_network",
+    "load_network",
+    "load_predictor",
+    "run",
+    "write_report",
+]
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,33 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     return network if features else _logits_only(network)
 
 
+def load_predictor(folder: str | Path, *, device: str | None = None) -> ImagePredictor:
+    """Load the trained network of a finished run with the preprocessing and class names of its images.
+
+    The local modules of its recipe are executed: load only folders from people whose programs you would run.
+
+    Example:
+        >>> predictor = nasforge.load_predictor("runs/photos")
+        >>> for found in predictor(["cat.jpg", "dog.png"]):
+        ...     print(found.class_name, found.probability)
+
+    Args:
+        folder: The run folder.
+        device: Device to compute on; None takes that of the recipe.
+
+    Returns:
+        A function from files, Pillow images or uint8 tensors ``(C, H, W)`` to a list of predictions.
+
+    Raises:
+        RunError: The folder is not a run, its network has not been trained, or it lacks the description of
+            its images.
+        CheckpointError: The weights cannot be read or do not fit.
+    """
+    from nasforge.runs.predictor import load_predictor as load
+
+    return load(folder, device)
+
+
 def run(
     recipe: str | Path | Mapping[str, Any],
     overrides: Sequence[str] | Mapping[str, Any] = (),
@@ -146,7 +182,8 @@ def run(
         RunError: The run failed; what was finished is kept.
     """
     registry = Registry.discover()
-    loaded, folder = _load(recipe, _with_arguments(overrides, device, seed), profile, Path(out), registry)
+    texts = override_texts(overrides, device, seed)
+    loaded, folder = open_run(recipe, texts, profile, Path(out), registry)
 
     import torch
 
@@ -216,7 +253,7 @@ def bench(
         RunError: A run failed; what was finished is kept.
     """
     asked = {"searchers": searchers, "seeds": seeds, "budget": budget}
-    texts = ["bench={}", *_with_arguments(overrides, None, None)]
+    texts = ["bench={}", *override_texts(overrides)]
     texts += [f"bench.{key}={to_toml(value)}" for key, value in asked.items() if value is not None]
     for label, values in (options or {}).items():
         texts += [f"bench.options.{label}.{key}={to_toml(value)}" for key, value in values.items()]
@@ -281,36 +318,6 @@ def compare(
     from nasforge.benches.compare import compare_folders
 
     return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
-
-
-def _load(
-    recipe: str | Path | Mapping[str, Any],
-    overrides: list[str],
-    profile: str | None,
-    out: Path,
-    registry: Registry,
-) -> tuple[Recipe, RunFolder]:
-    if isinstance(recipe, Mapping):
-        loaded = check(recipe, registry, overrides=overrides, profile=profile)
-        return loaded, RunFolder(out / (loaded.run.name or "run"))
-    folder = RunFolder(Path(recipe))
-    if (resolved := folder.resolved) is not None:
-        source = str(folder.path / "resolved.json")
-        loaded = check(resolved, registry, source=source, overrides=overrides, folder=folder.path)
-        written = folder.path / "recipe.toml"
-        text = written.read_text(encoding="utf8") if written.exists() else ""
-        return replace(loaded, text=text), folder
-    loaded = load(recipe, registry, profile=profile, overrides=overrides)
-    return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
-
-
-def _with_arguments(
-    overrides: Sequence[str] | Mapping[str, Any], device: str | None, seed: int | None
-) -> list[str]:
-    if isinstance(overrides, Mapping):
-        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    extra = [] if device is None else [f'run.device="{device}"']
-    return [*overrides, *extra, *([] if seed is None else [f"run.seed={seed}"])]
 
 
 def _logits_only(network: Network) -> nn.Module:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
-from nasforge.errors import DataError
+from nasforge.errors import ImageError
 
 __all__ = ["Channels", "convert", "decode"]
 
@@ -19,6 +19,20 @@ Channels = Literal["rgb", "gray"]
 WHITE = (255, 255, 255)
 DEEP = ("I", "F")
 """Pillow's modes of more than 8 bits start with these."""
+
+ORIENTATION = 0x0112
+"""Tag of EXIF: which way is up."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Turns that make an image upright, by its EXIF orientation."""
 
 
 def decode(
@@ -42,15 +56,15 @@ def decode(
         uint8 ``(H, W, C)``, a copy that may be written to.
 
     Raises:
-        DataError: The file is missing, truncated or not an image; names it.
+        ImageError: The file is missing, truncated or not an image.
     """
     try:
         with Image.open(path) as image:
-            return convert(image, channels, background, upright=upright)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where}: image '{path}' cannot be read ({error}). Replace it or remove it."
-        ) from None
+            return _converted(image, channels, background, upright)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen types for damaged files
+        raise ImageError(where, str(path), _reason(error)) from None
 
 
 def convert(
@@ -62,10 +76,11 @@ def convert(
 ) -> np.ndarray:
     """Convert a Pillow image of any mode to bytes.
 
-    Grayscale images keep their values: with ``"rgb"`` all three channels are equal to them.
+    Of an animation, the first frame is read. Grayscale images keep their values: with ``"rgb"``, all three
+    channels have them.
 
     Args:
-        image: The image. Of an animation, the first frame.
+        image: The image.
         channels: ``"rgb"``, or ``"gray"``, the luma of ITU-R BT.601.
         background: Colour that transparent pixels are composed on: one value per channel, 0 to 255.
         upright: Whether the image is turned and mirrored as its EXIF orientation says, as viewers do.
@@ -74,19 +89,43 @@ def convert(
         uint8 ``(H, W, C)``, a copy that may be written to.
 
     Raises:
-        OSError: The image is truncated.
+        ImageError: The image is truncated, or has pixels of an unknown range.
     """
-    if upright:
-        image = ImageOps.exif_transpose(image)
+    try:
+        return _converted(image, channels, background, upright)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageError("images", getattr(image, "filename", "") or "?", _reason(error)) from None
+
+
+def _converted(
+    image: Image.Image, channels: Channels, background: Sequence[int], upright: bool
+) -> np.ndarray:
+    if upright and (turn := TURNS.get(_orientation(image))) is not None:
+        image = image.transpose(turn)
     if image.mode.startswith(DEEP):
         image = _eight_bits(image)
     mode = "RGB" if channels == "rgb" else "L"
-    if image.has_transparency_data:
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         colour = tuple(background) if channels == "rgb" else (background[0],) * 3
         canvas = Image.new("RGBA", image.size, (*colour, 255))
         image = Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
     pixels = np.array(image.convert(mode))
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image of a known format"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block does not make the pixels unreadable
+        return 1
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

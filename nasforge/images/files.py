@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nasforge.errors import DataError
 
-__all__ = ["SUFFIXES", "Folder", "compare_classes", "list_folder"]
+__all__ = ["SUFFIXES", "Folder", "compare_classes", "images_below", "list_folder"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
@@ -28,6 +29,16 @@ class Folder:
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: tuple[int, ...]
+
+    def without(self, broken: Collection[str]) -> Folder:
+        """Return the folder without some of its files.
+
+        Args:
+            broken: Paths as in ``files``.
+        """
+        kept = [i for i, file in enumerate(self.files) if file not in broken]
+        files, labels = tuple(self.files[i] for i in kept), tuple(self.labels[i] for i in kept)
+        return replace(self, files=files, labels=labels)
 
 
 def list_folder(path: Path, where: str) -> Folder:
@@ -53,7 +64,7 @@ def list_folder(path: Path, where: str) -> Folder:
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _images_below(path, name)
+        found = [f"{name}/{file}" for file in images_below(path / name)]
         if not found:
             raise DataError(
                 f"{where}: class folder '{path / name}' has no image. Put images "
@@ -79,13 +90,21 @@ def compare_classes(train: Folder, test: Folder, where: str) -> None:
         raise DataError(f"{where}: {' '.join(problems)} Training and test images need the same classes.")
 
 
-def _images_below(path: Path, name: str) -> list[str]:
+def images_below(folder: Path) -> list[str]:
+    """List the image files in a folder and its sub-folders, without the hidden ones.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Sorted paths relative to it, with slashes.
+    """
     found = []
-    for folder, below, files in os.walk(path / name):
+    for place, below, files in os.walk(folder):
         below[:] = [n for n in below if not n.startswith(".")]
-        place = Path(folder).relative_to(path).as_posix()
+        relative = Path(place).relative_to(folder)
         found += [
-            f"{place}/{file}"
+            (relative / file).as_posix()
             for file in files
             if not file.startswith(".") and file.lower().endswith(SUFFIXES)
         ]

@@ -59,8 +59,9 @@ class Preprocessing:
         counts = {len(self.mean), len(self.deviation), len(self.background)}
         if len(counts) > 1 or counts != {CHANNELS[self.channels] or len(self.mean)}:
             raise DataError(
-                f"preprocessing: {len(self.mean)} means, {len(self.deviation)} deviations and a background of "
-                f"{len(self.background)} values for channels {self.channels!r}. Write one of each per channel."
+                f"preprocessing: {len(self.mean)} means, {len(self.deviation)} deviations and a background "
+                f"of {len(self.background)} values for channels {self.channels!r}. Write one of each per "
+                "channel."
             )
 
     def to_json(self) -> dict[str, Any]:

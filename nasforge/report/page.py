@@ -60,7 +60,7 @@ def run_sections(view: RunView) -> list[Section]:
     parts = (
         ("summary", "Summary", "", True),
         ("architecture", "Architecture", "", view.drawings or view.answers or view.notation),
-        ("search", "Search", "", view.search),
+        ("searching", "Search", "", view.search),
         ("weights", "Option weights", "Weights", view.choice_groups),
         (
             "pareto",
@@ -68,9 +68,9 @@ def run_sections(view: RunView) -> list[Section]:
             "",
             view.pareto,
         ),
-        ("train", "Training", "", view.train),
+        ("training", "Training", "", view.train),
         (
-            "test",
+            "mistakes",
             "Accuracy and mistakes" if view.mistakes else "Accuracy",
             "Accuracy",
             view.numbers or view.mistakes,
@@ -92,8 +92,8 @@ def compare_sections(view: CompareView) -> list[Section]:
         ("results", "Results", True),
         ("pairing", "Paired comparison", True),
         ("differences", "Differences of the recipes", True),
-        ("search", "Search", view.search),
-        ("train", "Training", view.train),
+        ("searching", "Search", view.search),
+        ("training", "Training", view.train),
         ("architectures", "Architectures", True),
         ("environment", "Environment", True),
     )

@@ -23,10 +23,7 @@ from nasforge.runs.folder import CHOICES, GRAPHS, PREDICTIONS, TRAJECTORY, RunFo
 from nasforge.runs.scope import DERIVE, SEARCH, TEST
 from nasforge.stages import STAGES
 
-__all__ = ["EXPORT", "BenchRecord", "Row", "RunRecord", "read_bench", "read_folder", "read_run"]
-
-EXPORT = "export"
-"""Folder of exported networks, with a ``result.json`` as every stage."""
+__all__ = ["BenchRecord", "Row", "RunRecord", "read_bench", "read_folder", "read_run"]
 
 Row = Mapping[str, Any]
 
@@ -192,10 +189,18 @@ def read_run(path: Path) -> RunRecord:
         choices=shaped_choices(reader.object(SEARCH.stage, CHOICES).get("choices")),
         graphs=reader.object(DERIVE.stage, GRAPHS),
         predictions=reader.object(TEST.stage, PREDICTIONS),
-        export=reader.object(EXPORT, "result.json"),
+        export=_exported(reader, stored),
         environment=reader.object("environment.json"),
         problems=tuple(reader.problems),
     )
+
+
+def _exported(reader: _Reader, stored: Mapping[str, Row]) -> Row:
+    """Return the result that lists exported formats; a command may have made it for a recipe without."""
+    others = sorted(path.parent.name for path in reader.folder.glob("*/result.json"))
+    # A name with a dot is that of a stage that was set aside.
+    more = (reader.object(name, "result.json") for name in others if name not in stored and "." not in name)
+    return next((result for result in (*stored.values(), *more) if "formats" in result), {})
 
 
 def read_bench(path: Path) -> BenchRecord:

@@ -21,6 +21,9 @@ __all__ = ["GuardedData"]
 class GuardedData(DataModule[Any]):
     """A view of a data module for one reader in one stage.
 
+    Attributes:
+        batch_sizes: Batch size that each split was last read with; None is the data's own.
+
     Args:
         data: The images, already set up.
         scope: Splits that may be read, and the stage.
@@ -34,6 +37,7 @@ class GuardedData(DataModule[Any]):
         super().__init__(data.config)
         self._data, self._scope, self._reader, self._log = data, scope, reader, log
         self._seen: set[Split] = set()
+        self.batch_sizes: dict[Split, int | None] = {}
 
     @property
     def task(self) -> Task:
@@ -75,4 +79,5 @@ class GuardedData(DataModule[Any]):
         if split not in self._seen:
             self._seen.add(split)
             self._log(split)
+        self.batch_sizes[split] = batch_size
         return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)

@@ -26,7 +26,7 @@ SIDE = 96
 
 class _Mistake(NamedTuple):
     loss: float
-    index: int
+    place: int
     label: int
     predicted: int
     probability: float
@@ -69,7 +69,7 @@ def describe_predictions(
         for at in (predicted != truth).nonzero().flatten().tolist():
             found = (float(losses[at]), seen + at, int(truth[at]), int(predicted[at]), float(shares[at]))
             worst.append(_Mistake(*found, images[at].float().cpu()))
-        worst = sorted(worst, key=lambda mistake: (-mistake.loss, mistake.index))[:WORST]
+        worst = sorted(worst, key=lambda mistake: (-mistake.loss, mistake.place))[:WORST]
         least, most = (values.float().cpu() for values in (images.amin((0, 2, 3)), images.amax((0, 2, 3))))
         low = torch.minimum(low, least) if seen else least
         high = torch.maximum(high, most) if seen else most
@@ -80,7 +80,18 @@ def describe_predictions(
     return {
         "images": seen,
         "confusion": [[*pair, count] for pair, count in sorted(counts.items())],
-        "worst": [{**mistake._asdict(), "image": _thumbnail(mistake.image, low, high)} for mistake in worst],
+        "worst": [_described(mistake, low, high) for mistake in worst],
+    }
+
+
+def _described(mistake: _Mistake, low: Tensor, high: Tensor) -> dict[str, Any]:
+    return {
+        "index": mistake.place,
+        "label": mistake.label,
+        "predicted": mistake.predicted,
+        "probability": mistake.probability,
+        "loss": mistake.loss,
+        "image": _thumbnail(mistake.image, low, high),
     }
 
 

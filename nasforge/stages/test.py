@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Test"]
 
 BATCH = 256
-"""Images per batch of the predictions that are recorded."""
+"""Images per batch of the predictions that are recorded, where the trainer leaves that to the data."""
 
 
 class Test(Stage):
@@ -42,17 +42,22 @@ class Test(Stage):
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
         """Measure the network, and sum up the whole run."""
+        from nasforge.runs.guard import GuardedData
         from nasforge.runs.inputs import describe_images
 
         derived = run.results[DERIVE.stage]
-        evaluator, arch = run.trainer(self.scope, clock), Arch(derived["architecture"])
-        metrics = evaluator.test(arch)
-        if isinstance(evaluator, KeepsNetwork):
-            _record_predictions(run, evaluator.network(arch), evaluator.ctx.data)
+        trainer, arch = run.trainer(self.scope, clock), Arch(derived["architecture"])
+        metrics = trainer.test(arch)
         described = {k: v for k, v in derived.items() if k not in ("fingerprint", "seconds", "stage")}
         seconds = {stage: result["seconds"] for stage, result in run.results.items()}
         seconds[self.name] = round(clock.seconds(), 3)
         images = describe_images(run.data) if "data" in run.recipe.parts else {}
+        if isinstance(trainer.ctx.data, GuardedData) and (size := trainer.ctx.data.batch_sizes.get("test")):
+            images["test_batch_size"] = size  # with the same batches, a prediction has the same bits
+        if isinstance(trainer, KeepsNetwork):
+            _record_predictions(
+                run, trainer.network(arch), trainer.ctx.data, images.get("test_batch_size", BATCH)
+            )
         return {**described, **metrics, **images, "seconds_per_stage": seconds}
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -60,15 +65,17 @@ class Test(Stage):
         return result
 
 
-def _record_predictions(run: Run, network: nn.Module, data: DataModule[Any] | None) -> None:
-    """Write what the network gets wrong. It is for reports: a failure is a warning."""
+def _record_predictions(run: Run, network: nn.Module, data: DataModule[Any] | None, size: int) -> None:
+    """Write what the network gets wrong. It is for reports: a failure is a warning.
+
+    With the batches of the measurement, the confusions add up to its accuracy to the last image.
+    """
     from nasforge.stages.predictions import describe_predictions
 
     if data is None:
         return
     try:
-        size = min(BATCH, data.sizes()["test"])
-        batches = data.batches("test", augment=False, batch_size=size)
+        batches = data.batches("test", augment=False, batch_size=min(size, data.sizes()["test"]))
         found = describe_predictions(network, batches, run.runtime, data.preprocessing)
     except Exception as error:
         warnings.warn(f"{TEST.stage}: the predictions were not recorded: {error!r}", stacklevel=2)

@@ -116,7 +116,8 @@ def test_a_check_finds_an_observer_whose_code_is_gone(here, capsys, monkeypatch)
 def test_observers_are_listed_shown_and_offered(capsys):
     assert run_command(["plugins", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["plugins"]
-    assert [p["name"] for p in listed if p["kind"] == "observer"] == ["jsonl", "progress"]
+    names = ["csv", "jsonl", "progress", "tensorboard"]
+    assert [p["name"] for p in listed if p["kind"] == "observer"] == names
     assert run_command(["plugins", "show", "jsonl"]) == 0
     shown = capsys.readouterr().out
     assert '# In [run]: observers = ["jsonl"]\n[observers.jsonl]\n' in shown

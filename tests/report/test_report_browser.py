@@ -146,7 +146,7 @@ def test_another_script_does_not_run_and_nothing_can_be_sent(open_report):
 
 def test_a_line_tells_its_values_under_the_pointer(open_report):
     page, noise = open_report("run")
-    plot = page.locator("#train svg.plot").nth(1)
+    plot = page.locator("#training svg.plot").nth(1)
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     page.mouse.move(box["x"] + box["width"] - 12, box["y"] + box["height"] / 2)
