@@ -131,7 +131,8 @@ def _chart(
 
 def _rows(record: RunRecord) -> list[Mapping[str, Any]]:
     """Return the rows with weights; a row without them has those of the row before."""
-    found, weights = [], None
+    found: list[Mapping[str, Any]] = []
+    weights = None
     for row in record.trajectory:
         weights = row.get("weights") or weights
         if weights:
