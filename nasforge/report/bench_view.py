@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 
 from markupsafe import Markup
@@ -130,9 +131,14 @@ def _value(curve: Sequence[tuple[float, float]], x: float) -> float:
 def _half_width(values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
+    return _t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+
+
+@cache
+def _t_quantile(freedom: int) -> float:
     from scipy.stats import t
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _findings(record: BenchRecord) -> list[Finding]:
