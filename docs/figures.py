@@ -111,6 +111,7 @@ def parts(width: int, columns: int) -> str:
 ROOMS = (
     ("cli",),
     ("api",),
+    ("report",),
     ("benches",),
     ("stages",),
     ("parallel", "testing"),

@@ -58,8 +58,8 @@ def cli_page() -> str:
         "# Command line",
         "Errors go to standard error as one paragraph, without a traceback; `--debug` shows it. The exit "
         "status is 0 if all went well, 1 for a run or a check that failed, 2 for a wrong recipe or "
-        "argument, and 130 if the command was interrupted. Commands with `--json` print data for "
-        "programs.",
+        "argument, 3 for a limit that `run --strict` finds missed, and 130 if the command was interrupted. "
+        "Commands with `--json` print data for programs.",
     ]
     for name, command in commands():
         about = inspect.cleandoc(command.help or "")

@@ -9,7 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, load_network, load_predictor, run
+    from nasforge.api import (
+        bench,
+        compare,
+        create_network,
+        load_network,
+        load_predictor,
+        run,
+        write_report,
+    )
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -55,6 +63,7 @@ _HOMES = {
     "load_network": "api",
     "load_predictor": "api",
     "run": "api",
+    "write_report": "api",
 }
 
 __all__ = [
@@ -87,6 +96,7 @@ __all__ = [
     "load_network",
     "load_predictor",
     "run",
+    "write_report",
 ]
 
 

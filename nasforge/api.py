@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,14 @@ from nasforge.arch import Arch
 from nasforge.component import Stage
 from nasforge.observer import Observer
 from nasforge.plugins import Registry
-from nasforge.recipe import Part, Recipe, check, load, parse_options
+from nasforge.recipe import Part, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
 from nasforge.runs.environment import note_environment
-from nasforge.runs.folder import RunFolder
 from nasforge.runs.network import load_network as load_trained
 from nasforge.runs.network import network_space
 from nasforge.runs.observers import observing
+from nasforge.runs.opening import open_run, override_texts
 from nasforge.space import Scale, Task
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ __all__ = [
     "load_network",
     "load_predictor",
     "run",
+    "write_report",
 ]
 
 
@@ -182,11 +182,13 @@ def run(
         RunError: The run failed; what was finished is kept.
     """
     registry = Registry.discover()
-    loaded, folder = _load(recipe, _with_arguments(overrides, device, seed), profile, Path(out), registry)
+    texts = override_texts(overrides, device, seed)
+    loaded, folder = open_run(recipe, texts, profile, Path(out), registry)
 
     import torch
 
     from nasforge.parallel.start import describe_workers
+    from nasforge.report.write import write_after
     from nasforge.runtime import Runtime
     from nasforge.runtime.environment import describe_environment
     from nasforge.stages.runner import Run, run_stages
@@ -208,6 +210,8 @@ def run(
         started = Run(loaded, folder, runtime, watched)
         results = run_stages(started)
         watched.run_end(list(results.values())[-1])
+        if options.report:
+            write_after(folder.path)
     return RunResult(folder.path, results, frozenset(started.skipped))
 
 
@@ -249,7 +253,7 @@ def bench(
         RunError: A run failed; what was finished is kept.
     """
     asked = {"searchers": searchers, "seeds": seeds, "budget": budget}
-    texts = ["bench={}", *_with_arguments(overrides, None, None)]
+    texts = ["bench={}", *override_texts(overrides)]
     texts += [f"bench.{key}={to_toml(value)}" for key, value in asked.items() if value is not None]
     for label, values in (options or {}).items():
         texts += [f"bench.options.{label}.{key}={to_toml(value)}" for key, value in values.items()]
@@ -260,9 +264,35 @@ def bench(
         loaded = load(recipe, registry, overrides=texts, profile=profile)
 
     from nasforge.benches.run import run_bench
+    from nasforge.report.write import write_after
 
     with observing(loaded, registry, observers, default_observers) as watched:
-        return run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
+        found = run_bench(loaded, Path(out) / (loaded.run.name or "bench"), workers, watched)
+    if loaded.run.report:
+        write_after(found.folder)
+    return found
+
+
+def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write a report on runs and benches: one HTML file that loads nothing.
+
+    Example:
+        >>> path = write_report(["runs/a", "runs/b"], "a-and-b.html")  # doctest: +SKIP
+
+    Args:
+        folders: Folders of runs and benches, finished or not; several runs are shown side by side.
+        out: The file; None for ``report.html`` in the folder of a single run or bench, else here.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: A folder is neither a run nor a bench, or the file cannot be written.
+    """
+    from nasforge.report.write import write
+
+    paths = [folders] if isinstance(folders, str | Path) else folders
+    return write([Path(path) for path in paths], None if out is None else Path(out))
 
 
 def compare(
@@ -288,36 +318,6 @@ def compare(
     from nasforge.benches.compare import compare_folders
 
     return compare_folders([Path(folder) for folder in folders], metric, baseline, allow)
-
-
-def _load(
-    recipe: str | Path | Mapping[str, Any],
-    overrides: list[str],
-    profile: str | None,
-    out: Path,
-    registry: Registry,
-) -> tuple[Recipe, RunFolder]:
-    if isinstance(recipe, Mapping):
-        loaded = check(recipe, registry, overrides=overrides, profile=profile)
-        return loaded, RunFolder(out / (loaded.run.name or "run"))
-    folder = RunFolder(Path(recipe))
-    if (resolved := folder.resolved) is not None:
-        source = str(folder.path / "resolved.json")
-        loaded = check(resolved, registry, source=source, overrides=overrides, folder=folder.path)
-        written = folder.path / "recipe.toml"
-        text = written.read_text(encoding="utf8") if written.exists() else ""
-        return replace(loaded, text=text), folder
-    loaded = load(recipe, registry, profile=profile, overrides=overrides)
-    return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
-
-
-def _with_arguments(
-    overrides: Sequence[str] | Mapping[str, Any], device: str | None, seed: int | None
-) -> list[str]:
-    if isinstance(overrides, Mapping):
-        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    extra = [] if device is None else [f'run.device="{device}"']
-    return [*overrides, *extra, *([] if seed is None else [f"run.seed={seed}"])]
 
 
 def _logits_only(network: Network) -> nn.Module:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Canvas", "Graph", "Node", "draw"]
+__all__ = ["Canvas", "Graph", "Node", "draw", "draw_text"]
 
 FONT = "system-ui, sans-serif"
 SIZE = 13
@@ -51,6 +51,42 @@ class Graph:
     nodes: tuple[Node, ...]
 
 
+def draw_text(graphs: Sequence[Graph], width: int = 100) -> str:
+    """Write cells as equations for a terminal: ``node = operation(input) + operation(input)``.
+
+    Args:
+        graphs: The cells.
+        width: Columns at which an equation is broken, between its terms.
+
+    Returns:
+        Lines of text, with an empty line between cells; empty without a cell.
+    """
+    blocks = []
+    for graph in graphs:
+        longest = max((len(node.name) for node in graph.nodes), default=0)
+        lines = [graph.title]
+        for node in graph.nodes:
+            terms = [f"{operation}({source})" if operation else source for operation, source in node.inputs]
+            if node.join == "+" or len(terms) == 1:
+                lines += _equation(f"  {node.name:<{longest}} = ", terms, " + ", width)
+            else:
+                start = f"  {node.name:<{longest}} = {node.join}("
+                lines += _equation(start, [*terms[:-1], f"{terms[-1]})"], ", ", width)
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _equation(start: str, terms: Sequence[str], between: str, width: int) -> list[str]:
+    lines, line = [], start + terms[0]
+    for term in terms[1:]:
+        if len(line) + len(between) + len(term) > width:
+            lines.append((line + between).rstrip())
+            line = " " * len(start) + term
+        else:
+            line += between + term
+    return [*lines, line]
+
+
 @dataclass
 class Canvas:
     """Shapes of an SVG picture, in the order in which they cover each other.
@@ -59,12 +95,14 @@ class Canvas:
         width: In pixels.
         height: In pixels.
         title: Read aloud where the picture cannot be seen.
+        mark: Beginning of the names of arrow heads; pictures in one HTML page need different ones.
         shapes: The elements so far.
     """
 
     width: float
     height: float
     title: str
+    mark: str = ""
     shapes: list[str] = field(default_factory=list)
 
     def box(
@@ -86,7 +124,8 @@ class Canvas:
         self, path: str, *, arrow: str = "", dashed: bool = False, stroke: str = WIRE, width: float = 1.5
     ) -> None:
         """Draw a line along an SVG path; ``arrow`` is "end", "both" or empty."""
-        ends = {"end": ' marker-end="url(#to)"', "both": ' marker-start="url(#from)" marker-end="url(#to)"'}
+        end = f' marker-end="url(#{self.mark}to)"'
+        ends = {"end": end, "both": f' marker-start="url(#{self.mark}from)"{end}'}
         style = f'stroke="{stroke}" stroke-width="{width:g}"' + (' stroke-dasharray="5 4"' if dashed else "")
         self.shapes.append(f'<path d="{path}" {style}{ends.get(arrow, "")}/>')
 
@@ -103,19 +142,20 @@ class Canvas:
         tip = '<path d="M0 0L10 5L0 10z" fill="#555555"/></marker>'
         size = 'viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"'
         marks = (
-            f'<defs><marker id="to" {size} orient="auto">{tip}'
-            f'<marker id="from" {size} orient="auto-start-reverse">{tip}</defs>'
+            f'<defs><marker id="{self.mark}to" {size} orient="auto">{tip}'
+            f'<marker id="{self.mark}from" {size} orient="auto-start-reverse">{tip}</defs>'
         )
         paper = f'<rect width="{self.width:g}" height="{self.height:g}" rx="8" fill="{PAPER}"/>'
         shapes = [s.replace("<text ", f'<text fill="{INK}" ') for s in self.shapes]
         return "\n".join([head, f"<title>{escape(self.title)}</title>", marks, paper, *shapes, "</svg>\n"])
 
 
-def draw(graphs: Sequence[Graph]) -> str:
+def draw(graphs: Sequence[Graph], mark: str = "") -> str:
     """Draw cells below each other.
 
     Args:
         graphs: At least one.
+        mark: See `Canvas`.
 
     Returns:
         The text of an SVG file.
@@ -130,6 +170,7 @@ def draw(graphs: Sequence[Graph]) -> str:
         max(part.width for part in parts),
         sum(part.height for part in parts),
         ", ".join(graph.title for graph in graphs),
+        mark,
     )
     top = 0.0
     for part in parts:

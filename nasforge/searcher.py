@@ -50,6 +50,13 @@ class Searcher(Component[C], ABC):
         """Return the Pareto set so far. Default: `best` alone."""
         return (self.best(),)
 
+    def option_weights(self) -> Mapping[str, Sequence[float]]:
+        """Return the current weight of every option, in the order of `Choice.options`, by choice name.
+
+        Recorded after every step for reports. Default: nothing, as for searchers that learn no weights.
+        """
+        return {}
+
     def summary(self) -> Mapping[str, Any]:
         """Return further entries for the result of the search, as plain JSON data. Default: none.
 

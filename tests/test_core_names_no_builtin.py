@@ -15,6 +15,7 @@ RECIPES = shipped_recipes()[0].path.parent
 
 ORDINARY = {
     "chain",
+    "csv",
     "digits",
     "fixed",
     "grid",

@@ -124,7 +124,10 @@ class BenchFolder:
         )
         write_text(self.path / "summary.csv", to_csv(s.to_json() for s in found))
         write_text(self.path / "summary.md", to_markdown(found, baseline))
-        shown = [{k: v for k, v in row.items() if k not in ("architecture", "own_seconds")} for row in rows]
+        shown = [
+            {k: v for k, v in row.items() if k not in ("architecture", "curve", "own_seconds")}
+            for row in rows
+        ]
         write_text(self.path / "runs.csv", to_csv(shown))
         return found
 

@@ -132,6 +132,7 @@ def search_once(job: Job) -> dict[str, Any]:
         "seconds": meter.seconds if meter and job.budget.unit != "cpu seconds" else round(clock.seconds, 3),
         "steps": search.steps,
         "stopped": search.stopped,
+        "curve": search.curve if meter is None or job.metric != "score" else meter.curve,
         "own_seconds": round(time.monotonic() - started, 3),
     }
 
@@ -172,6 +173,11 @@ class _MeteredSearch:
         searcher: The searcher, set up.
         meter: Its evaluator, if there is one.
         clock: Its processor time.
+
+    Attributes:
+        curve: What the searcher's answer was worth by the metric of the bench, where a table knows it,
+            whenever that changed: evaluations (steps, without an evaluator), seconds as the budget counts
+            them, value.
     """
 
     def __init__(self, job: Job, searcher: Searcher[Any], meter: BudgetMeter | None, clock: CpuClock) -> None:
@@ -179,6 +185,7 @@ class _MeteredSearch:
         self.path = job.work / "checkpoint.safetensors"
         self.steps = self.idle = 0
         self.stopped = ""
+        self.curve: list[list[float]] = []
 
     def run(self, state: Mapping[str, Any] | None) -> None:
         """Search until the end.
@@ -225,10 +232,23 @@ class _MeteredSearch:
                 saved = time.monotonic()
         return "budget"
 
+    def _note_value(self, seconds: float) -> None:
+        """Add what the searcher's answer is worth to the curve, if a table knows it and it changed."""
+        if self.job.metric == "score" or not self.steps:
+            return
+        value = self.searcher.ctx.space.lookup(self.searcher.best()).get(self.job.metric)
+        if value is not None and (not self.curve or self.curve[-1][2] != value):
+            count = self.meter.evaluations if self.meter else self.steps
+            self.curve.append([count, round(seconds, 3), float(value)])
+
     def _spent(self) -> bool:
         if self.job.budget.unit == "cpu seconds":
-            return self.clock.seconds >= self.job.budget.amount
+            seconds = self.clock.seconds
+            self._note_value(seconds)
+            return seconds >= self.job.budget.amount
         assert self.meter is not None, "the recipe check requires an [evaluator] table"
+        if self.job.metric != "score":
+            self._note_value(self.meter.seconds)
         return self.meter.spent
 
     def _save(self) -> None:
@@ -238,12 +258,14 @@ class _MeteredSearch:
             "steps": self.steps,
             "idle": self.idle,
             "cpu": self.clock.seconds,
+            "curve": self.curve,
             "random": random_state(self.searcher.ctx.runtime.device),
         }
         checkpoint.save(self.path, state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.steps, self.idle = state["steps"], state["idle"]
+        self.curve = list(state.get("curve", []))
         if self.meter:
             self.meter.load_state_dict(state["meter"])
         self.searcher.load_state_dict(state["searcher"])

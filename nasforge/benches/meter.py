@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,6 +55,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         evaluations: Number of evaluations.
         seconds: Their total cost, as reported by the evaluator.
         calls: Number of calls of the evaluator; estimates count.
+        curve: The best score so far, at the largest budget so far, whenever it changed: evaluations, their
+            cost in seconds, score.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.workers = inner.workers
         self.evaluations, self.seconds, self.calls = 0, 0.0, 0
         self.first_cost: float | None = None
+        self.curve: list[tuple[int, float, float]] = []
+        self._best = (-math.inf, -math.inf)
         self._full: dict[Arch, Evaluation] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -131,7 +136,15 @@ class BudgetMeter(Evaluator[PluginConfig]):
             self.evaluations += 1
             if budget is None and not found.failed:
                 self._full.setdefault(arch, found)
+            if not found.failed:
+                self._note_best(math.inf if budget is None else budget, found.score)
         return found
+
+    def _note_best(self, effort: float, score: float) -> None:
+        """Add a point to the curve; scores of a smaller budget do not compare."""
+        if (effort, score) > self._best:
+            self._best = (effort, score)
+            self.curve.append((self.evaluations, round(self.seconds, 3), score))
 
     def prepare(self) -> None:
         """Prepare the evaluator."""
@@ -165,6 +178,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
             "seconds": self.seconds,
             "calls": self.calls,
             "first_cost": self.first_cost,
+            "curve": [list(point) for point in self.curve],
+            "best": None if not self.curve else [_finite(self._best[0]), self._best[1]],
             "full": [evaluation.to_json() for evaluation in self._full.values()],
             "inner": self.inner.state_dict(),
         }
@@ -173,6 +188,13 @@ class BudgetMeter(Evaluator[PluginConfig]):
         """Restore the result of `state_dict`."""
         self.evaluations, self.seconds = state["evaluations"], state["seconds"]
         self.calls, self.first_cost = state["calls"], state["first_cost"]
+        self.curve = [(int(n), seconds, score) for n, seconds, score in state.get("curve", [])]
+        if best := state.get("best"):
+            self._best = (math.inf if best[0] is None else best[0], best[1])
         found = [Evaluation.from_json(row) for row in state["full"]]
         self._full = {evaluation.arch: evaluation for evaluation in found}
         self.inner.load_state_dict(state["inner"])
+
+
+def _finite(effort: float) -> float | None:
+    return None if math.isinf(effort) else effort

@@ -21,8 +21,8 @@ def run_command(arguments: Sequence[str]) -> int:
         arguments: The words behind ``nasforge``.
 
     Returns:
-        The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 130
-        if it was interrupted.
+        The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 3 for
+        a result that misses a limit of a strict run, 130 if it was interrupted.
     """
     from nasforge.cli.output import one_line_warnings, print_error
     from nasforge.errors import NasforgeError

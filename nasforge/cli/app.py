@@ -18,6 +18,7 @@ from nasforge.cli import (
     plugins,
     predict,
     recipes,
+    report,
     run,
     schema,
     tables,
@@ -39,6 +40,7 @@ app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
 app.add_typer(new.app, name="new")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -92,6 +92,10 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
     def best(self) -> Arch:
         """Return the winner of the last race that is over; before that, the searcher's answer."""
         return next((race.winner for race in reversed(self.races) if race.done), None) or self.inner.best()
+
+    def option_weights(self) -> Mapping[str, Sequence[float]]:
+        """Return the weights that the searcher has learned."""
+        return self.inner.option_weights()
 
     def summary(self) -> Mapping[str, Any]:
         """Return the searcher's summary, and who beat whom by how much."""

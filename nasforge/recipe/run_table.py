@@ -53,6 +53,9 @@ class RunConfig(PluginConfig):
     """Names of observers, such as ["progress", "jsonl"]; their options stand in [observers.NAME]. They never
     change a result. Not set: the command line shows progress, nasforge.run in Python nothing."""
 
+    report: bool = True
+    """Whether report.html is written into the folder at the end; `nasforge report` writes it at any time."""
+
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:

@@ -14,9 +14,31 @@ from nasforge.errors import RunError
 from nasforge.files import read_json, write_bytes, write_json, write_text
 from nasforge.runs.lock import LOCK_FILES, hold_folder
 
-__all__ = ["MetricsLog", "RunFolder", "differences", "fingerprint", "inputs_of"]
+__all__ = [
+    "CHOICES",
+    "GRAPHS",
+    "PREDICTIONS",
+    "TRAJECTORY",
+    "MetricsLog",
+    "RunFolder",
+    "differences",
+    "fingerprint",
+    "inputs_of",
+]
 
-HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers"})
+TRAJECTORY = "trajectory.jsonl"
+"""File with option weights and evaluations of every step, in the folder of the search stage."""
+
+CHOICES = "choices.json"
+"""File with the choices of the space, in the folder of the search stage."""
+
+GRAPHS = "graphs.json"
+"""File with the drawings of the found architectures, in the folder of the derive stage."""
+
+PREDICTIONS = "predictions.json"
+"""File with the confusions and the worst images, in the folder of the test stage."""
+
+HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers", "report"})
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
 

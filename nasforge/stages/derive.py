@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
 from nasforge.runs.clock import StageClock
-from nasforge.runs.folder import inputs_of
+from nasforge.runs.folder import GRAPHS, inputs_of
 from nasforge.runs.network import ARCHITECTURE
 from nasforge.runs.scope import DERIVE, SEARCH
 from nasforge.space import NetworkSpace
@@ -43,11 +44,22 @@ class Derive(Stage):
         front = [_describe(run, Arch(arch)) for arch in searched["front"]]
         run.folder.store_file(self.name, ARCHITECTURE, result)
         run.folder.store_file(self.name, "front.json", {"front": front})
+        best, *rest = [_graphs(run, Arch(arch)) for arch in (searched["architecture"], *searched["front"])]
+        run.folder.store_file(self.name, GRAPHS, {"best": best, "front": rest})
         return result
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return costs, and accuracies from a table."""
         return {**result.get("looked_up", {}), **result}
+
+
+def _graphs(run: Run, arch: Arch) -> list[dict[str, Any]]:
+    """Return the drawing of an architecture as JSON data; a drawing that fails costs no run."""
+    try:
+        return [asdict(graph) for graph in run.space.graphs(arch)]
+    except Exception as error:
+        warnings.warn(f"space: the architecture cannot be drawn: {error!r}", stacklevel=2)
+        return []
 
 
 def _describe(run: Run, arch: Arch) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
 from nasforge.searcher import Searcher
+from nasforge.stages.trajectory import Trajectory
 from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["Engine"]
@@ -25,6 +26,7 @@ class Engine:
         evaluator: Checkpointed beside the searcher, if there is one.
         path: The checkpoint file.
         metrics: Receives a row per step.
+        trajectory: Receives option weights and evaluations of each step.
         observer: Receives an event per step.
         clock: Saved with every step.
     """
@@ -36,11 +38,12 @@ class Engine:
         evaluator: Evaluator[Any] | None,
         path: Path,
         metrics: MetricsLog,
+        trajectory: Trajectory,
         observer: Observer[Any],
         clock: StageClock,
     ) -> None:
         self.stage, self.searcher, self.evaluator, self.path = stage, searcher, evaluator, path
-        self.metrics, self.observer, self.clock = metrics, observer, clock
+        self.metrics, self.trajectory, self.observer, self.clock = metrics, trajectory, observer, clock
         self.steps = 0
 
     def run(self) -> None:
@@ -52,6 +55,7 @@ class Engine:
         if (state := checkpoint.load(self.path)) is not None:
             self.load_state_dict(state)
         self.metrics.forget(lambda row: row.get("stage") != self.stage or row["step"] <= self.steps)
+        self.trajectory.begin(self.steps, self.searcher)
         self.observer.stage_start(self.stage, self.steps, self.searcher.total_steps)
         space = self.searcher.ctx.space
         while not self.searcher.done:
@@ -60,6 +64,7 @@ class Engine:
             arch = space.notation(self.searcher.best())
             # The row goes first: if the checkpoint is not written, resuming drops the row with the step.
             self.metrics.append({"stage": self.stage, "step": self.steps, **metrics, "arch": arch})
+            self.trajectory.append(self.steps, self.clock.seconds(), self.searcher)
             checkpoint.save(self.path, self.state_dict())
             self.clock.save()
             self.observer.step(self.stage, self.steps, metrics, arch)

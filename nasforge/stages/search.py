@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nasforge.confirm import ConfirmedSearcher
 from nasforge.errors import RunError
 from nasforge.runs.clock import StageClock
-from nasforge.runs.folder import inputs_of
+from nasforge.runs.folder import CHOICES, TRAJECTORY, inputs_of
 from nasforge.runs.scope import SEARCH
 from nasforge.searcher import AskTellSearcher, Searcher
 from nasforge.stages.stage import Stage
@@ -43,13 +44,19 @@ class Search(Stage):
         """Step the searcher until it is done."""
         from nasforge.parallel.start import evaluating
         from nasforge.stages.engine import Engine
+        from nasforge.stages.trajectory import Trajectory
 
         with ExitStack() as stack:
             searcher, evaluator = run.assemble(
                 lambda one: stack.enter_context(evaluating(one, run.recipe.run, run.folder, run.runtime))
             )
-            path = run.folder.stage(self.name) / "checkpoint.safetensors"
-            engine = Engine(self.name, searcher, evaluator, path, run.folder.metrics, run.observer, clock)
+            home = run.folder.stage(self.name)
+            choices = [asdict(choice) for choice in run.space.choices]
+            run.folder.store_file(self.name, CHOICES, {"choices": choices})
+            trajectory = Trajectory(home / TRAJECTORY)
+            path = home / "checkpoint.safetensors"
+            metrics = run.folder.metrics
+            engine = Engine(self.name, searcher, evaluator, path, metrics, trajectory, run.observer, clock)
             engine.run()
         failed = _failures(searcher)
         front = [arch.to_json() for arch in searcher.front()]

@@ -230,7 +230,8 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
     if not _listeners or event not in ("open", "socket.connect", "os.listdir", "os.mkdir", "os.rename"):
         return
     found, writing = _listeners[-1]
-    what = str(arguments[1] if event in ("socket.connect", "os.rename") else arguments[0])
+    named = arguments[1] if event in ("socket.connect", "os.rename") else arguments[0]
+    what = os.fsdecode(named) if isinstance(named, bytes) else str(named)
     writes = event in ("os.mkdir", "os.rename") or (event == "open" and int(arguments[2] or 0) & WRITING)
     # Python itself reads source and libraries when a constructor imports something late.
     late = what.endswith((".py", ".pyc", ".so", ".pyd")) or "__pycache__" in what

@@ -81,6 +81,24 @@ def metrics_are_numbers(subject: Subject) -> None:
                 )
 
 
+def option_weights_fit_the_choices(subject: Subject) -> None:
+    """``option_weights`` returns a finite number per option, for choices of the space."""
+    with scratch() as folder:
+        driver = SearchDriver(subject, folder)
+        options = {choice.name: choice.options for choice in driver.searcher.ctx.space.choices}
+        while not driver.searcher.done and driver.steps < 3:
+            driver.step()
+            for name, values in driver.searcher.option_weights().items():
+                require(
+                    name in options, f"option_weights() has {name!r}, which is not a choice of the space."
+                )
+                require(
+                    len(values) == len(options[name]) and all(math.isfinite(value) for value in values),
+                    f"option_weights() gives {name!r} {list(values)!r}; a finite number for each of "
+                    f"{', '.join(options[name])} is needed.",
+                )
+
+
 def search_ends(subject: Subject) -> None:
     """``done`` turns true, after ``total_steps`` steps where that is known."""
     with scratch() as folder:
@@ -184,6 +202,7 @@ CHECKS: tuple[Rule, ...] = (
     resuming_equals_not_stopping,
     best_is_valid_after_every_step,
     metrics_are_numbers,
+    option_weights_fit_the_choices,
     search_ends,
     seed_decides_everything,
     searching_reads_no_test_images,

@@ -73,6 +73,18 @@ def test_all_kinds_of_searchers_take_part(runs):
     assert runs["random", 0]["evaluations"] == 3
 
 
+def test_the_curve_ends_at_the_score(runs):
+    for row in runs.values():
+        if not row["steps"]:
+            assert row["curve"] == []
+            continue
+        *_, (_, seconds, value) = row["curve"]
+        assert value == row["score"]
+        assert 0 < seconds <= row["seconds"]
+        places = [point[1] for point in row["curve"]]
+        assert places == sorted(places)
+
+
 def test_a_check_belongs_to_the_search(runs):
     plain, checked = runs["darts", 0], runs["checked", 0]
     assert (plain["steps"], checked["steps"]) == (2, 4)

@@ -120,3 +120,30 @@ def test_what_else_the_evaluator_has_is_there():
     assert meter.workers == 1
     with pytest.raises(AttributeError):
         _ = meter.absent
+
+
+def test_the_curve_has_every_better_score():
+    table = Priced(*[2.0] * 6)
+    meter = metered(table, "evaluations", 6)
+    for arch in ARCHS[:6]:
+        meter.evaluate(arch)
+    expected, best = [], float("-inf")
+    for count, arch in enumerate(ARCHS[:6], 1):
+        if (score := table.score(arch)) > best:
+            best = score
+            expected.append((count, 2.0 * count, score))
+    assert meter.curve == expected
+    again = metered(Priced(*[2.0] * 6), "evaluations", 6)
+    again.load_state_dict(meter.state_dict())
+    assert again.curve == expected
+    assert again.state_dict() == meter.state_dict()
+
+
+def test_scores_of_a_smaller_budget_leave_the_curve():
+    table = Priced(*[1.0] * 4)
+    meter = metered(table, "evaluations", 4)
+    best, worst = max(ARCHS, key=table.score), min(ARCHS, key=table.score)
+    for arch, budget in ((best, 1), (worst, 3), (best, 1), (best, None)):
+        meter.evaluate(arch, budget=budget)
+    low, high = table.score(worst), table.score(best)
+    assert meter.curve == [(1, 1.0, high), (2, 2.0, low), (4, 4.0, high)]

@@ -46,7 +46,7 @@ def test_a_recipe_with_observers_has_no_others(here, capsys, names):
     assert run_command(["run", "small.toml", "--set", f"run.observers={names}"]) == 0
     out = capsys.readouterr().out
     assert "search: " not in out
-    assert "architecture  " in out
+    assert "normal cell" in out
     assert (here / "runs/small/events.jsonl").exists() == ("jsonl" in names)
     # A folder goes on as it was, unless it is told otherwise.
     assert run_command(["run", "runs/small"]) == 0
@@ -116,7 +116,8 @@ def test_a_check_finds_an_observer_whose_code_is_gone(here, capsys, monkeypatch)
 def test_observers_are_listed_shown_and_offered(capsys):
     assert run_command(["plugins", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["plugins"]
-    assert [p["name"] for p in listed if p["kind"] == "observer"] == ["jsonl", "progress"]
+    names = ["csv", "jsonl", "progress", "tensorboard"]
+    assert [p["name"] for p in listed if p["kind"] == "observer"] == names
     assert run_command(["plugins", "show", "jsonl"]) == 0
     shown = capsys.readouterr().out
     assert '# In [run]: observers = ["jsonl"]\n[observers.jsonl]\n' in shown

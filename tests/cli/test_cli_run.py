@@ -56,8 +56,11 @@ def test_a_run_reaches_its_end_and_prints_a_summary(here, capsys):
     assert run_command(["run", "small.toml", "--out", "out", "--seed", "3", "--device", "cpu"]) == 0
     text = capsys.readouterr().out
     assert "search: done in " in text
-    assert "architecture  Genotype(normal=" in text
-    assert "folder        out/small" in text
+    assert "\nnormal cell\n  0   = sep_conv_3x3(in1) + sep_conv_3x3(in0)\n" in text
+    assert "\nreduce cell\n" in text
+    assert "Genotype" not in text[text.index("normal cell") :]
+    assert "folder      out/small" in text
+    assert "  nasforge report out/small  written: out/small/report.html\n" in text
     resolved = json.loads((here / "out/small/resolved.json").read_text())
     assert (resolved["run"]["seed"], resolved["run"]["device"]) == (3, "cpu")
     assert run_command(["run", "out/small"]) == 0
@@ -184,3 +187,66 @@ max_free = 0.0
     assert f"warning: {verdict['text']}." in printed.err
     rows = printed.out.splitlines()
     assert verdict["text"] in next(row for row in rows if row.startswith("guard"))
+
+
+LIMITED = """[searcher]
+use = "fixed"
+arch = "DARTS_V1"
+[constraints]
+max_params = 2_400
+"""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--strict"], 3)])
+def test_a_missed_limit_is_a_warning_and_a_status_with_strict(here, capsys, arguments, status):
+    searcher = RECIPE[RECIPE.index("[searcher]") : RECIPE.index("[run]")]
+    (here / "small.toml").write_text(RECIPE.replace(searcher, LIMITED))
+    assert run_command(["run", "small.toml", *arguments]) == status
+    text = capsys.readouterr().out
+    assert "warning: limit missed: parameters: " in text
+    assert "and constraints.max_params = 2,400; over the limit by " in text
+
+
+def test_strict_accepts_what_keeps_the_limits(here, capsys):
+    assert run_command(["run", "small.toml", "--strict", "--set", "constraints.max_params=1e9"]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_an_undecided_search_is_said_in_words(here, capsys):
+    assert (
+        run_command(["run", "small.toml", "--set", "searcher.use=darts", "--set", "searcher.epochs=1"]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "warning: undecided search: the option weights are close to uniform (entropy " in text
+
+
+def test_next_commands_are_those_that_there_are_and_can_be_pasted(here, capsys):
+    from nasforge.cli.app import app
+
+    known = {command.name for command in app.registered_commands}
+    assert run_command(["run", "small.toml", "--out", "my runs"]) == 0
+    following = capsys.readouterr().out.partition("\nnext:\n")[2].splitlines()
+    assert following
+    for line in following:
+        _, command, *_ = line.split()
+        assert command in known
+        assert "'my runs/small'" in line
+
+
+def test_a_run_without_a_report(here):
+    assert run_command(["run", "small.toml", "--set", "run.report=false"]) == 0
+    assert not (here / "runs/small/report.html").exists()
+    # Whether there is a report changes no result, so the run is still finished.
+    assert run_command(["run", "small.toml"]) == 0
+    assert (here / "runs/small/report.html").exists()
+
+
+def test_a_report_of_several_runs(here, capsys):
+    for seed in ("1", "2"):
+        assert run_command(["run", "small.toml", "--seed", seed, "--set", f"run.name=s{seed}"]) == 0
+    capsys.readouterr()
+    assert run_command(["report", "runs/s1", "runs/s2", "--out", "both.html"]) == 0
+    assert capsys.readouterr().out.startswith("both.html (0.")
+    assert "s1 and s2, side by side." in (here / "both.html").read_text()
+    assert run_command(["report", "runs"]) == 1
+    assert "It holds runs/s1, runs/s2: give these." in capsys.readouterr().err

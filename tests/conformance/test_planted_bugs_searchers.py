@@ -45,6 +45,9 @@ class Gradient(Searcher[PluginConfig]):
     def best(self):
         return self.ctx.space.discretize({n: w.tolist() for n, w in self.average.items()})
 
+    def option_weights(self):
+        return self.alpha.as_lists()
+
     def step(self):
         split = self.splits[self.epoch % 2]
         optimizer = self.arch_optimizer if self.epoch % 2 else self.weight_optimizer
@@ -177,6 +180,21 @@ class TimeSeeded(Gradient):
         self.average = {n: w + 0.01 * random.random() for n, w in self.average.items()}
 
 
+class WeighsAnUnknownChoice(Gradient):
+    def option_weights(self):
+        return {"nowhere": [1.0]}
+
+
+class WeighsTooFew(Gradient):
+    def option_weights(self):
+        return {name: values[:1] for name, values in super().option_weights().items()}
+
+
+class WeighsNothing(Gradient):
+    def option_weights(self):
+        return {name: [float("nan")] * len(values) for name, values in super().option_weights().items()}
+
+
 @pytest.mark.parametrize(
     ("target", "name", "words"),
     [
@@ -193,6 +211,9 @@ class TimeSeeded(Gradient):
         (EmptyFront, "best_is_valid_after_every_step", "front() is empty"),
         (ReturnsTensors, "metrics_are_numbers", "'loss'"),
         (ReturnsNan, "metrics_are_numbers", "nan"),
+        (WeighsAnUnknownChoice, "option_weights_fit_the_choices", "'nowhere', which is not a choice"),
+        (WeighsTooFew, "option_weights_fit_the_choices", "a finite number for each of"),
+        (WeighsNothing, "option_weights_fit_the_choices", "nan"),
         (OneStepMore, "search_ends", "total_steps said 3"),
         (Endless, "search_ends", "still false after 500 steps"),
         (NothingToDo, "search_ends", "before the first step"),

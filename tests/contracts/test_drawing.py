@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from nasforge.drawing import Graph, Node, draw
+from nasforge.drawing import Graph, Node, draw, draw_text
 from nasforge.plugins import Registry
 from nasforge.recipe import Part, parse_options
 from nasforge.runs.build import build
@@ -126,3 +126,37 @@ def test_what_cannot_be_drawn_is_said(graphs, said):
 def test_names_are_escaped():
     svg = draw([Graph("a < b & c", ("<",), (Node(">", (("x&y", "<"),)),))])
     assert shapes(svg)[2] == ["a < b & c", "x&y", ">", "<"]
+
+
+def test_a_cell_as_equations():
+    cell = Graph(
+        "normal cell",
+        ("a", "b"),
+        (
+            Node("0", (("conv", "a"), ("skip", "b"))),
+            Node("1", (("pool", "0"),)),
+            Node("out", (("", "0"), ("", "1"), ("", "b")), "concat"),
+        ),
+    )
+    assert draw_text([cell, cell]) == "\n\n".join(
+        ["normal cell\n  0   = conv(a) + skip(b)\n  1   = pool(0)\n  out = concat(0, 1, b)"] * 2
+    )
+    assert draw_text([]) == ""
+
+
+def test_long_equations_are_broken_between_terms():
+    node = Node("x", tuple(("conv", name) for name in "abcd"))
+    assert draw_text([Graph("t", tuple("abcd"), (node,))], width=28).splitlines() == [
+        "t",
+        "  x = conv(a) + conv(b) +",
+        "      conv(c) + conv(d)",
+    ]
+
+
+def test_pictures_in_one_page_have_arrow_heads_of_their_own():
+    cell = Graph("t", ("a",), (Node("x", (("conv", "a"),)),))
+    one, other = draw([cell], mark="m1-"), draw([cell], mark="m2-")
+    assert 'id="m1-to"' in one
+    assert "url(#m1-to)" in one
+    assert one.replace("m1-", "m2-") == other
+    assert draw([cell]) == one.replace("m1-", "")

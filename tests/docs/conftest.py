@@ -4,7 +4,6 @@ import functools
 import http.server
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,19 +11,12 @@ import time
 
 import pytest
 
+from support.browser import PATIENCE, launched
 from support.docs_blocks import DOCS
 
 TOOLS = ("mkdocs", "material", "mkdocstrings_handlers")
 HOME = "/nasforge/"
 """Where the site lies on its server: not at the root, as on most hosts of documentation."""
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = [  # a browser that asks nobody for updates, and that runs as root in a container
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
-]
-PATIENCE = 120_000
-"""Milliseconds: a busy machine is slow, and only something that never comes is a failure."""
 
 
 @pytest.fixture(scope="session")
@@ -75,14 +67,8 @@ def address(site):
 
 @pytest.fixture(scope="session")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as driver:  # every launch has a new profile
-        browser = driver.chromium.launch(executable_path=found, headless=True, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

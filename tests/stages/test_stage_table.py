@@ -11,7 +11,7 @@ import nasforge
 from nasforge.api import RunResult
 from nasforge.benches.compare import read_folder
 from nasforge.cli import run_command
-from nasforge.cli.run import _print_summary
+from nasforge.cli.summary import print_summary
 from nasforge.errors import RunError
 from nasforge.files import read_json
 from nasforge.observer import Observer, Observers
@@ -125,10 +125,10 @@ def test_other_inputs_set_a_stage_aside_and_repeat_it(tmp_path):
 
 def test_the_summary_and_the_progress_take_any_name(twice, capsys):
     folder, (run, again), _ = twice
-    _print_summary(RunResult(folder, run.results))
+    print_summary(RunResult(folder, run.results))
     text = capsys.readouterr().out
-    assert "accuracy      12.50 %" in text
-    assert "architecture  Genotype(" in text
+    assert "accuracy    12.50 %" in text
+    assert "\nnormal cell\n  0   = sep_conv_3x3(in0) + sep_conv_3x3(in1)\n" in text
     assert f"copy {run.results['copy']['seconds']:.1f}" in text
     assert RunResult(folder, again.results, frozenset(again.skipped)).was_finished
     run_with((*STAGES, Copy()), folder, Lines(), train=None)

@@ -11,6 +11,7 @@ ROWS = (
     ("parallel", "testing"),
     ("stages",),
     ("benches",),
+    ("report",),
     ("api",),
     ("cli",),
 )

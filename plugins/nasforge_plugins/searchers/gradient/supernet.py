@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -126,6 +126,10 @@ class SupernetSearcher(SupernetSteps[S]):
     def best(self) -> Arch:
         """Return the architecture derived last: nothing is selected by accuracy."""
         return self.arch
+
+    def option_weights(self) -> Mapping[str, Sequence[float]]:
+        """Return the weights that the architecture is derived from."""
+        return self.alpha.as_lists()
 
     def summary(self) -> Mapping[str, Any]:
         """Return the verdict of the guard."""

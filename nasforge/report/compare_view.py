@@ -1,0 +1,170 @@
+"""The parts of a report on several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nasforge.benches.compare import TABLES, compare_folders
+from nasforge.benches.standings import cells, head
+from nasforge.errors import NasforgeError
+from nasforge.report.cells import Drawing, drawings_of
+from nasforge.report.charts import Series
+from nasforge.report.departures import differing
+from nasforge.report.findings import COSTS_IN_WORDS, Finding, decision, find
+from nasforge.report.numbers import NOTHING, duration, plain
+from nasforge.report.panels import Legend, Panel, overlaid_panels, panel, tint
+from nasforge.report.reading import RunRecord
+from nasforge.report.run_view import RunView, accuracies, option_text, run_view
+from nasforge.runs.scope import SEARCH, TRAIN
+
+__all__ = ["CompareView", "Pairing", "compare_view", "pair"]
+
+AS_NAMED = ("run.name", "run.report")
+"""Options whose difference says nothing about a run."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Searchers side by side, paired by seed.
+
+    Attributes:
+        metric: What is compared.
+        head: Names of the columns.
+        rows: A row per searcher.
+        notes: What to bear in mind.
+        problem: Why the runs are not comparable; empty if they are.
+    """
+
+    metric: str = ""
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class CompareView:
+    """What the template shows of several runs."""
+
+    names: list[str]
+    legend: list[Legend]
+    results: list[tuple[str, ...]]
+    pairing: Pairing
+    differences: list[tuple[str, ...]]
+    search: list[Panel]
+    train: list[Panel]
+    cells: list[tuple[str, str, list[Drawing]]]
+    findings: list[Finding]
+    views: list[RunView]
+
+
+def compare_view(records: Sequence[RunRecord]) -> CompareView:
+    """Prepare everything that a report shows of several runs.
+
+    Args:
+        records: The runs, in the order of their colours.
+    """
+    names = _names(records)
+    decided = panel("entropy of the option weights, 1 is undecided", _entropies(names, records), "step")
+    shown = ("entropy", "confidence") if decided else ()
+    rows = {n: r.rows(SEARCH.stage) for n, r in zip(names, records, strict=True)}
+    search = overlaid_panels(rows, "step", skip=shown)
+    differences = differing([record.resolved for record in records])
+    findings = [
+        replace(finding, run=name)
+        for name, record in zip(names, records, strict=True)
+        for finding in find(record)
+    ]
+    return CompareView(
+        names=names,
+        legend=[Legend(name, tint(colour)) for colour, name in enumerate(names)],
+        results=_results(records),
+        pairing=_pair_finished(records),
+        differences=[
+            (name, *map(option_text, values)) for name, values in differences if name not in AS_NAMED
+        ],
+        search=search + ([decided] if decided else []),
+        train=overlaid_panels({n: r.rows(TRAIN.stage) for n, r in zip(names, records, strict=True)}, "epoch"),
+        cells=[
+            (name, str(record.first("notation") or ""), drawings_of(record.graphs.get("best"), f"run{i}"))
+            for i, (name, record) in enumerate(zip(names, records, strict=True))
+        ],
+        findings=sorted(findings, key=lambda finding: finding.kind != "warning"),
+        views=[run_view(record) for record in records],
+    )
+
+
+def pair(folders: Sequence[Path]) -> Pairing:
+    """Compare runs and benches as ``nasforge compare`` does; those that are not comparable with a reason.
+
+    Args:
+        folders: Of runs and benches.
+    """
+    problem = ""
+    try:
+        try:
+            found = compare_folders(folders)
+        except NasforgeError as error:
+            problem = str(error).removeprefix("compare: ")
+            found = compare_folders(folders, allow=TABLES)
+    except NasforgeError as error:
+        return Pairing(problem=str(error).removeprefix("compare: "))
+    except (AttributeError, KeyError, TypeError, ValueError):  # what other versions or people wrote
+        return Pairing(problem="A result has another form than expected, so these runs cannot be paired.")
+    rows = tuple(cells(standing) for standing in found.standings)
+    notes = tuple(note for note in found.notes if not note.startswith("differs: "))
+    # What advises how to compare all the same is for the other command.
+    return Pairing(found.metric, head(found.baseline), rows, notes, problem.split("\nCompare runs")[0])
+
+
+def _pair_finished(records: Sequence[RunRecord]) -> Pairing:
+    """Compare the runs that are finished."""
+    finished = [record.folder for record in records if not record.missing]
+    left_out = [record.name for record in records if record.missing]
+    if len(finished) < 2:
+        return Pairing(
+            problem=f"Fewer than two of these runs are finished; not finished: {', '.join(left_out)}."
+        )
+    found = pair(finished)
+    note = f"Left out, because not finished: {', '.join(left_out)}."
+    return replace(found, notes=(*found.notes, note)) if left_out else found
+
+
+def _names(records: Sequence[RunRecord]) -> list[str]:
+    """Return a name per run; the folder tells apart runs of one name."""
+    names = [record.name for record in records]
+    return [record.name if names.count(record.name) == 1 else str(record.folder) for record in records]
+
+
+def _results(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
+    """Return a row of texts per measurement, with a column per run."""
+    measured = [accuracies(record) for record in records]
+    rows: list[tuple[str, ...]] = []
+    for name in dict.fromkeys(name for one in measured for name in one):
+        texts = (f"{one[name]:.2f} %" if name in one else NOTHING for one in measured)
+        rows.append((name.replace("_", " "), *texts))
+    scores = [[row["best_score"] for row in r.rows(SEARCH.stage) if "best_score" in row] for r in records]
+    if any(scores):
+        rows.append(("best score", *(plain(own[-1], 5) if own else NOTHING for own in scores)))
+    for key, words in COSTS_IN_WORDS.items():
+        values = [record.first(key) for record in records]
+        if any(isinstance(value, int | float) for value in values):
+            rows.append((words, *(plain(v) if isinstance(v, int | float) else NOTHING for v in values)))
+    stages = dict.fromkeys(stage for record in records for stage in record.results)
+    for stage in stages:
+        seconds = [record.results.get(stage, {}).get("seconds") for record in records]
+        texts = (duration(s) if isinstance(s, int | float) else NOTHING for s in seconds)
+        rows.append((f"time, {stage}", *texts))
+    return rows
+
+
+def _entropies(names: Sequence[str], records: Sequence[RunRecord]) -> list[Series]:
+    found = []
+    for colour, (name, record) in enumerate(zip(names, records, strict=True)):
+        weighted = [
+            (row["step"], decision(row["weights"])) for row in record.trajectory if row.get("weights")
+        ]
+        found.append(Series(name, [(step, one.entropy) for step, one in weighted if one], colour))
+    return found

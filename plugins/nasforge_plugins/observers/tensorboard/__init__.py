@@ -1,0 +1,1 @@
+"""Metrics of a run or a bench for TensorBoard."""
