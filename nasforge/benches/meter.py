@@ -10,6 +10,7 @@ from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
+from nasforge.files import AppendOnly
 from nasforge.recipe.bench_table import Budget
 
 __all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
@@ -71,6 +72,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.evaluations, self.seconds, self.calls = 0, 0.0, 0
         self.first_cost: float | None = None
         self._full: dict[Arch, Evaluation] = {}
+        self._kept: list[Evaluation] = []
+        self._log = AppendOnly(self._kept, Evaluation.to_json)
 
     def __getattr__(self, name: str) -> Any:
         """Return other attributes of the evaluator."""
@@ -129,8 +132,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.seconds += found.cost
         if not found.estimated:
             self.evaluations += 1
-            if budget is None and not found.failed:
-                self._full.setdefault(arch, found)
+            if budget is None and not found.failed and arch not in self._full:
+                self._keep(found, arch)
         return found
 
     def prepare(self) -> None:
@@ -165,7 +168,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
             "seconds": self.seconds,
             "calls": self.calls,
             "first_cost": self.first_cost,
-            "full": [evaluation.to_json() for evaluation in self._full.values()],
+            "full": self._log.snapshot(),
             "inner": self.inner.state_dict(),
         }
 
@@ -173,6 +176,10 @@ class BudgetMeter(Evaluator[PluginConfig]):
         """Restore the result of `state_dict`."""
         self.evaluations, self.seconds = state["evaluations"], state["seconds"]
         self.calls, self.first_cost = state["calls"], state["first_cost"]
-        found = [Evaluation.from_json(row) for row in state["full"]]
-        self._full = {evaluation.arch: evaluation for evaluation in found}
+        for evaluation in map(Evaluation.from_json, state["full"]):
+            self._keep(evaluation, evaluation.arch)
         self.inner.load_state_dict(state["inner"])
+
+    def _keep(self, evaluation: Evaluation, arch: Arch) -> None:
+        self._full[arch] = evaluation
+        self._kept.append(evaluation)

@@ -9,6 +9,9 @@ from nasforge.files import read_json, write_json
 
 __all__ = ["StageClock"]
 
+PAUSE = 1.0
+"""Seconds between two saves; a search may make thousands of steps in that time."""
+
 
 class StageClock:
     """Wall-clock seconds of a stage, earlier processes included.
@@ -20,12 +23,16 @@ class StageClock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
-        self._start = time.monotonic()
+        self._start = self._saved = time.monotonic()
 
     def seconds(self) -> float:
         """Return the sum so far."""
         return self._before + time.monotonic() - self._start
 
     def save(self) -> None:
-        """Write the sum; time since the last save is lost in a crash."""
+        """Write the sum, at most once per second; time since the last save is lost in a crash."""
+        now = time.monotonic()
+        if self._path.exists() and now - self._saved < PAUSE:
+            return
+        self._saved = now
         write_json(self._path, {"seconds": round(self.seconds(), 3)})

@@ -19,7 +19,7 @@ from nasforge.runtime.checkpoint import load_weights, save_weights
 
 __all__ = ["cache_path", "load", "store"]
 
-FORMAT = 1
+FORMAT = 2
 """Part of every name: raise it when decoding changes."""
 
 
