@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasforge.api import bench, compare, create_network, load_network, run
+    from nasforge.api import bench, compare, create_network, load_network, load_predictor, run
     from nasforge.arch import Arch, Choice
     from nasforge.component import Component, Context
     from nasforge.config import BudgetedConfig, EvaluatorConfig, PluginConfig, SearcherConfig
@@ -51,6 +51,7 @@ _HOMES = {
     "create_network": "api",
     "hookimpl": "plugins",
     "load_network": "api",
+    "load_predictor": "api",
     "run": "api",
 }
 
@@ -81,6 +82,7 @@ __all__ = [
     "create_network",
     "hookimpl",
     "load_network",
+    "load_predictor",
     "run",
 ]
 

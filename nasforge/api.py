@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from nasforge.benches.compare import Comparison
     from nasforge.benches.run import BenchResult
     from nasforge.nn.output import Network, Output
+    from nasforge.runs.predictor import ImagePredictor
 
-__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "run"]
+__all__ = ["RunResult", "bench", "compare", "create_network", "load_network", "load_predictor", "run"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,33 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
     """
     network = load_trained(folder)
     return network if features else _logits_only(network)
+
+
+def load_predictor(folder: str | Path, *, device: str | None = None) -> ImagePredictor:
+    """Load the trained network of a finished run with the preprocessing and class names of its images.
+
+    The local modules of its recipe are executed: load only folders from people whose programs you would run.
+
+    Example:
+        >>> predictor = nasforge.load_predictor("runs/photos")
+        >>> for found in predictor(["cat.jpg", "dog.png"]):
+        ...     print(found.class_name, found.probability)
+
+    Args:
+        folder: The run folder.
+        device: Device to compute on; None takes that of the recipe.
+
+    Returns:
+        A function from files, Pillow images or uint8 tensors ``(C, H, W)`` to a list of predictions.
+
+    Raises:
+        RunError: The folder is not a run, its network has not been trained, or it lacks the description of
+            its images.
+        CheckpointError: The weights cannot be read or do not fit.
+    """
+    from nasforge.runs.predictor import load_predictor as load
+
+    return load(folder, device)
 
 
 def run(

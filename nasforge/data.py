@@ -12,6 +12,8 @@ from nasforge.space import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nasforge.images.preprocessing import Preprocessing
+
 __all__ = ["DataModule", "Split"]
 
 Split = Literal["weights", "arch", "select", "full", "test"]
@@ -34,6 +36,20 @@ class DataModule(Component[C], ABC):
         """Return input and output sizes if the options tell them; None, the default, if images must be read.
 
         Called without `setup`, to judge limits on networks before anything runs.
+        """
+        return None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by label; known after `setup`. Default: their numbers."""
+        return tuple(str(label) for label in range(self.task.num_classes))
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preparation of an image file for the network, as a plain pass does it; known after `setup`.
+
+        It is stored beside the trained weights, so that other programs can use them. None, the default, if
+        the images do not come from files: nothing can then be predicted for files.
         """
         return None
 

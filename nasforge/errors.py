@@ -14,6 +14,7 @@ __all__ = [
     "ArchError",
     "CheckpointError",
     "DataError",
+    "ImageError",
     "NasforgeError",
     "PluginError",
     "RecipeError",
@@ -55,6 +56,20 @@ class DataError(NasforgeError):
     """Images or labels are missing, unreadable, or do not fit the recipe."""
 
     exit_code = 1
+
+
+class ImageError(DataError):
+    """An image file is damaged, or not an image.
+
+    Args:
+        where: Name of the option that points there.
+        name: The file.
+        reason: Why it cannot be read.
+    """
+
+    def __init__(self, where: str, name: str, reason: str) -> None:
+        super().__init__(f"{where}: image '{name}' cannot be read ({reason}). Replace it or remove it.")
+        self.reason = reason
 
 
 class CheckpointError(NasforgeError):

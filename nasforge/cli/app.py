@@ -15,6 +15,7 @@ from nasforge.cli import (
     latency,
     new,
     plugins,
+    predict,
     recipes,
     run,
     schema,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
+app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("init")(init.init)

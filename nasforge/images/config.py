@@ -17,6 +17,7 @@ __all__ = [
     "FolderOptions",
     "FoundImages",
     "ImageConfig",
+    "Level",
     "SplitConfig",
     "UserPath",
 ]
@@ -26,6 +27,10 @@ HELD_OUT = 0.2
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path as a user writes it: ``~`` is the home folder, relative paths start at the current folder."""
+
+
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Brightness of one channel."""
 
 
 class SplitConfig(PluginConfig):
@@ -67,8 +72,16 @@ class ImageConfig(SplitConfig):
     """Options of images that are held in memory."""
 
     image_size: int | None = Field(None, ge=4)
-    """Side of the images in pixels: the middle square is cut out and scaled to it. None keeps the images
-    as they are; they must then be square and of one size."""
+    """Side of the images in pixels; images of another shape are scaled to it by `resize`. None keeps the
+    images as they are; they must then be square and of one size."""
+
+    resize: Literal["crop", "fit", "stretch"] = "crop"
+    """How an image that is not square becomes one. `crop`: the middle, cut at the longer side. `fit`: the
+    whole image on the `background`. `stretch`: the whole image, distorted."""
+
+    background: tuple[Level, Level, Level] = (255, 255, 255)
+    """Red, green and blue from 0 to 255: the colour behind transparent pixels, and around images with
+    `resize = "fit"`."""
 
     padding: int | None = Field(None, ge=0)
     """Black pixels around a training image before a random crop of the original size; 0: no crop. None: an

@@ -1,4 +1,4 @@
-"""Image files in folders named after their classes: list and decode them."""
+"""Image files in folders named after their classes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from nasforge.errors import DataError
 
-__all__ = ["SUFFIXES", "Folder", "compare_classes", "decode", "list_folder"]
+__all__ = ["SUFFIXES", "Folder", "compare_classes", "images_below", "list_folder"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
@@ -56,7 +53,7 @@ def list_folder(path: Path, where: str) -> Folder:
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _images_below(path, name)
+        found = [f"{name}/{file}" for file in images_below(path / name)]
         if not found:
             raise DataError(
                 f"{where}: class folder '{path / name}' has no image. Put images "
@@ -82,35 +79,21 @@ def compare_classes(train: Folder, test: Folder, where: str) -> None:
         raise DataError(f"{where}: {' '.join(problems)} Training and test images need the same classes.")
 
 
-def decode(path: Path, where: str) -> np.ndarray:
-    """Read one image file as RGB.
+def images_below(folder: Path) -> list[str]:
+    """List the image files in a folder and its sub-folders, without the hidden ones.
 
     Args:
-        path: The file.
-        where: Name of the option that points there, for the message.
+        folder: The folder.
 
     Returns:
-        uint8 ``(H, W, 3)``, a copy that may be written to.
-
-    Raises:
-        DataError: The file is missing, truncated or no image; names it.
+        Sorted paths relative to it, with slashes.
     """
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where}: image '{path}' cannot be read ({error}). Replace it or remove it."
-        ) from None
-
-
-def _images_below(path: Path, name: str) -> list[str]:
     found = []
-    for folder, below, files in os.walk(path / name):
+    for place, below, files in os.walk(folder):
         below[:] = [n for n in below if not n.startswith(".")]
-        place = Path(folder).relative_to(path).as_posix()
+        relative = Path(place).relative_to(folder)
         found += [
-            f"{place}/{file}"
+            (relative / file).as_posix()
             for file in files
             if not file.startswith(".") and file.lower().endswith(SUFFIXES)
         ]

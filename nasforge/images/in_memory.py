@@ -18,11 +18,13 @@ from nasforge.component import Context
 from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
 from nasforge.images.config import ImageConfig
-from nasforge.images.pixels import channel_statistics, crop_and_flip, cutout, outside, square
+from nasforge.images.pixels import channel_statistics, crop_and_flip, outside
+from nasforge.images.preprocessing import Preprocessing
+from nasforge.images.resizing import resize
 from nasforge.images.splits import Splits, limited
 from nasforge.space import Task
 
-__all__ = ["ImageSet", "InMemoryImages", "cutout", "square"]
+__all__ = ["ImageSet", "InMemoryImages"]
 
 C = TypeVar("C", bound=ImageConfig)
 
@@ -60,6 +62,11 @@ class ImageSet:
         """
         if len(self.classes) < 2:
             raise DataError(f"{where}: has {len(self.classes)} class(es). Classification needs two or more.")
+        if len(set(self.classes)) < len(self.classes):
+            twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+            raise DataError(
+                f"{where}: class name {', '.join(map(repr, twice))} is there twice. Give every class its own."
+            )
         for part, images, labels in (
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
@@ -124,32 +131,19 @@ class InMemoryImages(DataModule[C]):
         config, where = self.config, type(self).__name__
         images = self.load()
         images.check(where)
-        images = _resized(_limited(images, config), config.image_size)
+        images = _resized(_limited(images, config), config)
         _, height, width, channels = images.train_images.shape
         if height != width:
             raise DataError(
                 f"{where}: images are {height} x {width}, networks take squares. Set data.image_size to the "
-                "side you want: the middle square is cut out and scaled to it."
+                "side you want: the middle square is cut out and scaled to it (or set data.resize)."
             )
         self._task = Task(channels, height, len(images.classes))
-        self.classes = images.classes
+        self._class_names = images.classes
         self._splits = Splits(config, images.train_labels, len(images.test_labels), ctx.seed)
-
-        mean, std = config.mean or images.mean, config.std or images.std
-        if mean is None or std is None:
-            found = channel_statistics(images.train_images)
-            mean, std = mean or found[0], std or found[1]
-        for name, values in (("mean", mean), ("std", std)):
-            if len(values) != channels:
-                raise DataError(
-                    f"data.{name}: has {len(values)} number(s), the images {channels} channel(s)."
-                )
-        self.mean, self.std = mean, std
-
+        self._preprocessing = self._measured(images)
         device = ctx.runtime.device
-        # (x / 255 - mean) / std as one multiplication and one addition, laid out as a row of pixels.
-        self._scale = torch.tensor([1 / (255 * s) for s in std]).repeat(width).to(device)
-        self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).repeat(width).to(device)
+        self._normalize = self._preprocessing.normalization(device)
         self._train = (images.train_images.to(device), images.train_labels.to(device))
         self._test = (images.test_images.to(device), images.test_labels.to(device))
 
@@ -157,6 +151,16 @@ class InMemoryImages(DataModule[C]):
     def task(self) -> Task:
         """Channels, side and number of classes of the loaded images."""
         return self._task
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of the loaded images."""
+        return self._class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Preparation of image files to what a plain pass gives."""
+        return self._preprocessing
 
     def sizes(self) -> Mapping[Split, int]:
         """Return the number of images per split."""
@@ -178,7 +182,7 @@ class InMemoryImages(DataModule[C]):
         indices = self._splits.indices(split)
         if augment:
             return self._training(split, indices, bounds, self._splits.generator(split, epoch))
-        return self._plain(split, indices.to(self._scale.device), bounds)
+        return self._plain(split, indices.to(self._train[0].device), bounds)
 
     def _plain(self, split: Split, indices: Tensor, bounds: range) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self._test if split == "test" else self._train
@@ -211,11 +215,27 @@ class InMemoryImages(DataModule[C]):
             yield batch, labels.index_select(0, chosen)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        batch, height, width, channels = pixels.shape
-        # Rows of whole lines, not of three numbers: the CPU then uses its vector units.
-        lines = pixels.reshape(batch, height, width * channels).float()
-        values = lines.mul_(self._scale).add_(self._shift).view(batch, height, width, channels)
-        return self.ctx.runtime.prepare_images(values.permute(0, 3, 1, 2))
+        return self.ctx.runtime.prepare_images(self._normalize(pixels))
+
+    def _measured(self, images: ImageSet) -> Preprocessing:
+        config, (height, width, channels) = self.config, images.train_images.shape[1:]
+        mean, std = config.mean or images.mean, config.std or images.std
+        if mean is None or std is None:
+            found = channel_statistics(images.train_images)
+            mean, std = mean or found[0], std or found[1]
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != channels:
+                raise DataError(
+                    f"data.{name}: has {len(values)} number(s), the images {channels} channel(s)."
+                )
+        return Preprocessing(
+            size=(height, width),
+            channels="rgb" if channels == 3 else "gray" if channels == 1 else "other",
+            mean=mean,
+            deviation=std,
+            resize=config.resize,
+            background=_colour(config, channels),
+        )
 
 
 def _limited(images: ImageSet, config: ImageConfig) -> ImageSet:
@@ -232,13 +252,26 @@ def _limited(images: ImageSet, config: ImageConfig) -> ImageSet:
     )
 
 
-def _resized(images: ImageSet, size: int | None) -> ImageSet:
-    if size is None or images.train_images.shape[1:3] == (size, size):
+def _resized(images: ImageSet, config: ImageConfig) -> ImageSet:
+    size, shape = config.image_size, images.train_images.shape[1:]
+    if size is None or shape[:2] == (size, size):
         return images
-    return replace(
-        images,
-        train_images=square(images.train_images, size),
-        test_images=square(images.test_images, size),
+    colour = _colour(config, shape[2])
+    train, test = (
+        resize(part, (size, size), config.resize, background=colour)
+        for part in (images.train_images, images.test_images)
+    )
+    return replace(images, train_images=train, test_images=test)
+
+
+def _colour(config: ImageConfig, channels: int) -> tuple[int, ...]:
+    """Return the background for images with a number of channels; other images than RGB get one level."""
+    red, green, blue = config.background
+    # ITU-R BT.601, as Pillow converts colours.
+    return (
+        (red, green, blue)
+        if channels == 3
+        else (round(0.299 * red + 0.587 * green + 0.114 * blue),) * channels
     )
 
 

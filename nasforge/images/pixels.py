@@ -1,12 +1,11 @@
-"""Operations on whole batches of images: crop, mirror, cut out, scale, measure."""
+"""Operations on whole batches of images: crop, mirror, cut out, measure."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["channel_statistics", "crop_and_flip", "cutout", "outside", "square"]
+__all__ = ["channel_statistics", "crop_and_flip", "cutout", "outside"]
 
 CHUNK = 2048
 """Images that are converted at once: bounds the memory that is needed beside the images themselves."""
@@ -82,31 +81,6 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     means = [t / count for t in total.tolist()]
     variances = [s / count - m * m for s, m in zip(squares.tolist(), means, strict=True)]
     return tuple(m / 255 for m in means), tuple(max(v, 1.0) ** 0.5 / 255 for v in variances)
-
-
-def square(images: Tensor, size: int) -> Tensor:
-    """Cut out the middle square and scale it, smoothing when it shrinks.
-
-    Args:
-        images: uint8 ``(N, H, W, C)``.
-        size: The new side, in pixels.
-
-    Returns:
-        uint8 ``(N, size, size, C)``.
-    """
-    _, height, width, _ = images.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    images = images[:, top : top + side, left : left + side]
-    if side == size:
-        return images.contiguous()
-    chunks = []
-    for chunk in images.split(CHUNK):
-        scaled = F.interpolate(
-            chunk.permute(0, 3, 1, 2).float(), (size, size), mode="bilinear", antialias=True
-        )
-        chunks.append(scaled.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous())
-    return torch.cat(chunks)
 
 
 def outside(centres: Tensor, height: int, width: int, size: int) -> Tensor:

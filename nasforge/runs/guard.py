@@ -13,11 +13,16 @@ from nasforge.space import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nasforge.images.preprocessing import Preprocessing
+
 __all__ = ["GuardedData"]
 
 
 class GuardedData(DataModule[Any]):
     """A view of a data module for one reader in one stage.
+
+    Attributes:
+        batch_sizes: Batch size that each split was last read with; None is the data's own.
 
     Args:
         data: The images, already set up.
@@ -32,11 +37,22 @@ class GuardedData(DataModule[Any]):
         super().__init__(data.config)
         self._data, self._scope, self._reader, self._log = data, scope, reader, log
         self._seen: set[Split] = set()
+        self.batch_sizes: dict[Split, int | None] = {}
 
     @property
     def task(self) -> Task:
         """Input and output sizes."""
         return self._data.task
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self._data.class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preparation of an image file."""
+        return self._data.preprocessing
 
     def sizes(self) -> Mapping[Split, int]:
         """Number of images per split."""
@@ -63,4 +79,5 @@ class GuardedData(DataModule[Any]):
         if split not in self._seen:
             self._seen.add(split)
             self._log(split)
+        self.batch_sizes[split] = batch_size
         return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)

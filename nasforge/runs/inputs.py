@@ -13,7 +13,7 @@ from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime
 from nasforge.space import NetworkSpace, SearchSpace, Task
 
-__all__ = ["expected_task", "published_task", "read_images", "task_of"]
+__all__ = ["describe_images", "expected_task", "published_task", "read_images", "task_of"]
 
 
 def read_images(recipe: Recipe, space: SearchSpace[Any], runtime: Runtime) -> DataModule[Any]:
@@ -30,6 +30,22 @@ def read_images(recipe: Recipe, space: SearchSpace[Any], runtime: Runtime) -> Da
     data: DataModule[Any] = build(recipe.parts["data"])
     data.setup(Context(space, runtime, recipe.run.seed, SEARCH.stage, _no_slot, lambda values: None))
     return data
+
+
+def describe_images(data: DataModule[Any]) -> dict[str, Any]:
+    """Return what a user of the trained network must know about its images, as JSON data.
+
+    Args:
+        data: The images, already set up.
+
+    Returns:
+        ``class_names``, and ``preprocessing``: None if the images do not come from files.
+    """
+    described = data.preprocessing
+    return {
+        "class_names": list(data.class_names),
+        "preprocessing": described.to_json() if described else None,
+    }
 
 
 def published_task(space: SearchSpace[Any]) -> Task:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from nasforge.arch import Arch
 from nasforge.errors import CheckpointError, PluginError, RunError
 from nasforge.files import read_json
 from nasforge.plugins import Registry
-from nasforge.recipe import check
+from nasforge.recipe import Recipe, check
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.scope import DERIVE, TRAIN
@@ -18,13 +20,32 @@ from nasforge.space import NetworkSpace, Task
 if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
-__all__ = ["ARCHITECTURE", "WEIGHTS", "load_network", "network_space"]
+__all__ = ["ARCHITECTURE", "WEIGHTS", "Trained", "load_network", "load_trained", "network_space"]
 
 ARCHITECTURE = "arch.json"
 """File with the found architecture and its task, in the folder of the derive stage."""
 
 WEIGHTS = "weights.safetensors"
 """File with the trained weights, in the folder of the train stage."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The trained network of a run, and what is stored about it.
+
+    Attributes:
+        network: Maps images to an `Output`; in `eval` mode, on the CPU.
+        recipe: The recipe of the run.
+        task: Input and output sizes.
+        about: JSON data in the header of the weights: ``class_names``, ``preprocessing``, and others.
+        weights: The file.
+    """
+
+    network: Network
+    recipe: Recipe
+    task: Task
+    about: Mapping[str, Any]
+    weights: Path
 
 
 def load_network(folder: str | Path) -> Network:
@@ -40,6 +61,15 @@ def load_network(folder: str | Path) -> Network:
         RunError: The folder is not a run, or its network has not been trained.
         CheckpointError: The weights cannot be read or do not fit.
     """
+    return load_trained(folder).network
+
+
+def load_trained(folder: str | Path) -> Trained:
+    """Load the trained network of a finished run with its recipe; see `load_network`.
+
+    Args:
+        folder: The run folder.
+    """
     from nasforge.runtime import checkpoint
 
     run_folder = RunFolder(Path(folder))
@@ -48,19 +78,32 @@ def load_network(folder: str | Path) -> Network:
         raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
     weights = run_folder.stage(TRAIN.stage) / WEIGHTS
     if not weights.exists():
-        raise RunError(f"{folder}: holds no trained network yet. Finish it: nasforge run {folder}")
+        raise RunError(f"{folder}: holds no trained network yet{_why(run_folder, resolved)}")
     source = str(run_folder.path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
     space = network_space(build(recipe.parts["space"]), resolved["space"]["use"])
     derived = read_json(run_folder.stage(DERIVE.stage) / ARCHITECTURE)
-    network = space.build(Task(**derived["task"]), Arch(derived["architecture"]))
-    tensors, _ = checkpoint.load_weights(weights)
+    task = Task(**derived["task"])
+    network = space.build(task, Arch(derived["architecture"]))
+    tensors, about = checkpoint.load_weights(weights)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{weights}: does not fit the architecture: {error}") from None
     network.eval()
-    return network
+    return Trained(network, recipe, task, about, weights)
+
+
+def _why(folder: RunFolder, resolved: Mapping[str, Any]) -> str:
+    """Say why a run has no weights, and what to do."""
+    if TRAIN.stage not in resolved:
+        return (
+            ", because its recipe has no [train] table. Add one to the recipe and continue: "
+            f"nasforge run RECIPE --update --set run.name={folder.path.name}"
+        )
+    if (folder.stage(TRAIN.stage) / "result.json").exists():
+        return f": evaluator {resolved[TRAIN.stage]['use']!r} keeps none. Name one in [train] that does."
+    return f". Finish it: nasforge run {folder.path}"
 
 
 def network_space(space: Any, name: str) -> NetworkSpace[Any]:

@@ -33,12 +33,19 @@ class Test(Stage):
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
         """Measure the network, and sum up the whole run."""
+        from nasforge.runs.guard import GuardedData
+        from nasforge.runs.inputs import describe_images
+
         derived = run.results[DERIVE.stage]
-        metrics = run.trainer(self.scope, clock).test(Arch(derived["architecture"]))
+        trainer = run.trainer(self.scope, clock)
+        metrics = trainer.test(Arch(derived["architecture"]))
         described = {k: v for k, v in derived.items() if k not in ("fingerprint", "seconds", "stage")}
         seconds = {stage: result["seconds"] for stage, result in run.results.items()}
         seconds[self.name] = round(clock.seconds(), 3)
-        return {**described, **metrics, "seconds_per_stage": seconds}
+        images = describe_images(run.data) if "data" in run.recipe.parts else {}
+        if isinstance(trainer.ctx.data, GuardedData) and (size := trainer.ctx.data.batch_sizes.get("test")):
+            images["test_batch_size"] = size  # with the same batches, a prediction has the same bits
+        return {**described, **metrics, **images, "seconds_per_stage": seconds}
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the measured accuracies, and the costs of the network."""

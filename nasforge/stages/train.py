@@ -35,6 +35,7 @@ class Train(Stage):
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
         """Train and store the network."""
+        from nasforge.runs.inputs import describe_images
         from nasforge.runtime import checkpoint
 
         derived = run.results[DERIVE.stage]
@@ -44,5 +45,7 @@ class Train(Stage):
         if isinstance(evaluator, KeepsNetwork):
             path = run.folder.stage(self.name) / WEIGHTS
             about = {"space": run.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
+            if "data" in run.recipe.parts:
+                about |= describe_images(run.data)
             checkpoint.save_weights(path, evaluator.network(arch).state_dict(), about)
         return evaluation.to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -173,6 +174,45 @@ def batch_size_is_respected(subject: Subject) -> None:
                 )
 
 
+def classes_have_names(subject: Subject) -> None:
+    """Every class has a name of its own."""
+    data = _data(subject)
+    names, count = data.class_names, data.task.num_classes
+    require(
+        isinstance(names, tuple) and all(isinstance(name, str) and name for name in names),
+        f"class_names must be a tuple of texts, got {names!r}.",
+    )
+    require(len(names) == count, f"class_names has {len(names)} names, task says {count} classes.")
+    require(len(set(names)) == count, f"class_names has a name twice: {names!r}.")
+
+
+def preprocessing_is_true(subject: Subject) -> None:
+    """``preprocessing`` describes plain images: from their bytes it makes the same numbers again."""
+    for data, split in _filled(subject):
+        described, task = data.preprocessing, data.task
+        if described is None:
+            return
+        require(
+            described.size == (task.image_size,) * 2 and len(described.mean) == task.in_channels,
+            f"preprocessing gives {len(described.mean)} channels of {described.size} pixels, task says "
+            f"{task.in_channels} of {(task.image_size,) * 2}.",
+        )
+        require(
+            type(described).from_json(json.loads(json.dumps(described.to_json()))) == described,
+            "preprocessing is not the same after to_json and from_json. Use plain numbers and tuples.",
+        )
+        mean, deviation = (torch.tensor(v).view(-1, 1, 1) for v in (described.mean, described.deviation))
+        for images, _ in data.batches(split, augment=False):
+            levels = (images.cpu() * deviation + mean) * 255
+            pixels = levels.round().clamp(0, 255).to(torch.uint8)
+            difference = (described.apply(pixels) - images.cpu()).abs().max().item()
+            require(
+                difference <= 1e-5,
+                f"split {split!r}: preprocessing.apply makes other numbers of the bytes of a plain image: "
+                f"the largest difference is {difference:.2g}. Use preprocessing.apply in batches, too.",
+            )
+
+
 CHECKS: tuple[Rule, ...] = (
     batches_fit_the_task,
     order_is_a_function_of_seed_split_epoch,
@@ -182,6 +222,8 @@ CHECKS: tuple[Rule, ...] = (
     splits_are_disjoint,
     labels_belong_to_images,
     batch_size_is_respected,
+    classes_have_names,
+    preprocessing_is_true,
 )
 
 

@@ -17,6 +17,7 @@ from nasforge.data import DataModule, Split
 from nasforge.distiller import Distiller
 from nasforge.errors import DataError
 from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.images import Preprocessing
 from nasforge.nn import ChoiceBlock, EdgeSum, FeatureInfo, Network, OptionWeights, Output
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Scale, SearchSpace, Task
@@ -87,6 +88,17 @@ class TinyData(DataModule[PluginConfig]):
         """Three channels, 8 pixels, three classes."""
         return Task(3, 8, 3)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Three words."""
+        return ("dark", "grey", "bright")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Bytes around 128 become numbers around 0."""
+        half, level = (128 / 255,) * 3, (40 / 255,) * 3
+        return Preprocessing(size=(8, 8), channels="rgb", mean=half, deviation=level)
+
     def sizes(self) -> Mapping[Split, int]:
         """Return 16, 16, 8, 40 and 16."""
         return {**{name: end - start for name, (start, end) in SPLITS.items()}, "full": 40, "test": 16}
@@ -103,7 +115,8 @@ class TinyData(DataModule[PluginConfig]):
             )
         generator = torch.Generator().manual_seed(0)
         labels = torch.randint(3, (56,), generator=generator)
-        images = torch.randn(56, 3, 8, 8, generator=generator) + labels.view(-1, 1, 1, 1)
+        drawn = torch.randn(56, 3, 8, 8, generator=generator) + labels.view(-1, 1, 1, 1)
+        images = self.preprocessing.apply(drawn.mul(40).add(128).round().clamp(0, 255).byte())
         order = torch.arange(start, end)
         if augment:
             generator.manual_seed(derive_seed(self.ctx.seed, "tiny", split, epoch))

@@ -1,5 +1,7 @@
 """Bugs planted in sound data: the kit finds each, and says what it is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -67,8 +69,6 @@ class SameEveryEpoch(TinyData):
 
 class SameForEverySeed(TinyData):
     def setup(self, ctx):
-        from dataclasses import replace
-
         super().setup(replace(ctx, seed=0))
 
 
@@ -139,6 +139,46 @@ class AcceptsLargeBatches(TinyData):
         )
 
 
+class NormalisesOtherwise(Altered):
+    def alter(self, split, epoch, augment, images, labels):
+        return images * 1.1, labels
+
+
+class SubtractsAnotherMean(Altered):
+    def alter(self, split, epoch, augment, images, labels):
+        return images - torch.tensor([0, 0.01, 0]).view(3, 1, 1), labels
+
+
+class OtherSize(TinyData):
+    @property
+    def preprocessing(self):
+        return replace(super().preprocessing, size=(8, 9))
+
+
+class GrayForColour(TinyData):
+    @property
+    def preprocessing(self):
+        return replace(super().preprocessing, channels="gray", mean=(0.5,), deviation=(0.2,), background=(0,))
+
+
+class ListsInTheDescription(TinyData):
+    @property
+    def preprocessing(self):
+        return replace(super().preprocessing, background=[255, 255, 255])
+
+
+class OneNameTooFew(TinyData):
+    class_names = ("dark", "grey")
+
+
+class NameTwice(TinyData):
+    class_names = ("dark", "grey", "dark")
+
+
+class NumbersForNames(TinyData):
+    class_names = (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("target", "name", "words"),
     [
@@ -161,6 +201,14 @@ class AcceptsLargeBatches(TinyData):
         (LabelsOfOthers, "labels_belong_to_images", "'arch': 16"),
         (IgnoresBatchSize, "batch_size_is_respected", "batches of 8"),
         (AcceptsLargeBatches, "batch_size_is_respected", "Raise DataError"),
+        (NormalisesOtherwise, "preprocessing_is_true", "largest difference"),
+        (SubtractsAnotherMean, "preprocessing_is_true", "largest difference"),
+        (OtherSize, "preprocessing_is_true", "(8, 9)"),
+        (GrayForColour, "preprocessing_is_true", "1 channels"),
+        (ListsInTheDescription, "preprocessing_is_true", "from_json"),
+        (OneNameTooFew, "classes_have_names", "has 2 names"),
+        (NameTwice, "classes_have_names", "twice"),
+        (NumbersForNames, "classes_have_names", "tuple of texts"),
     ],
 )
 def test_data(target, name, words):

@@ -39,7 +39,10 @@ def everything(data, split, **arguments):
 
 
 def grey_levels(data, images):
-    std, mean = torch.tensor(data.std).view(-1, 1, 1), torch.tensor(data.mean).view(-1, 1, 1)
+    std, mean = (
+        torch.tensor(data.preprocessing.deviation).view(-1, 1, 1),
+        torch.tensor(data.preprocessing.mean).view(-1, 1, 1),
+    )
     return ((images * std + mean) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -63,9 +66,9 @@ def test_normalisation_uses_the_training_images():
 
 def test_options_come_before_published_constants_and_those_before_computed_ones():
     published = image_set(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    assert module(published).mean == (0.1, 0.2, 0.3)
-    assert module(published, mean=(0.7, 0.7, 0.7)).mean == (0.7, 0.7, 0.7)
-    assert module(published, mean=(0.7, 0.7, 0.7)).std == (0.4, 0.5, 0.6)
+    assert module(published).preprocessing.mean == (0.1, 0.2, 0.3)
+    assert module(published, mean=(0.7, 0.7, 0.7)).preprocessing.mean == (0.7, 0.7, 0.7)
+    assert module(published, mean=(0.7, 0.7, 0.7)).preprocessing.deviation == (0.4, 0.5, 0.6)
 
 
 def test_a_channel_without_variation_stays_finite():
@@ -203,6 +206,7 @@ def test_limits_keep_classes_balanced_and_do_not_depend_on_the_seed():
         ({"test_labels": torch.arange(12) - 1}, "test labels go from -1"),
         ({"train_labels": torch.arange(60) % 2 + 1}, "no training image of class 'c0'"),
         ({"classes": ("only",)}, "1 class"),
+        ({"classes": ("a", "b", "a")}, "class name 'a' is there twice"),
     ],
 )
 def test_images_that_do_not_fit_are_explained(changes, message):

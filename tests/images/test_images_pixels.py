@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nasforge.images import cutout
-from nasforge.images.pixels import channel_statistics, crop_and_flip, square
+from nasforge.images.pixels import channel_statistics, crop_and_flip
 
 
 def test_crop_and_flip_equal_slicing():
@@ -64,14 +64,3 @@ def test_channel_statistics_equal_those_of_floats():
     values = images.double().div(255).flatten(0, 2)
     assert torch.allclose(torch.tensor(mean).double(), values.mean(0), atol=1e-6)
     assert torch.allclose(torch.tensor(std).double(), values.std(0, correction=0), atol=1e-6)
-
-
-def test_square_without_scaling_cuts_the_middle():
-    images = torch.arange(2 * 7 * 4 * 3).remainder(256).to(torch.uint8).view(2, 7, 4, 3)
-    assert torch.equal(square(images, 4), images[:, 1:5])
-
-
-def test_square_keeps_flat_images_flat():
-    assert torch.equal(
-        square(torch.full((2, 9, 12, 3), 200, dtype=torch.uint8), 5).unique(), torch.tensor([200]).byte()
-    )

@@ -23,7 +23,8 @@ class Loaded:
     def stored(self, split):
         """Return the grey levels ``(N, H, W, C)`` of a plain pass, and the labels."""
         images, labels = self.read(split, augment=False)
-        std, mean = (torch.tensor(values).view(-1, 1, 1) for values in (self.data.std, self.data.mean))
+        how = self.data.preprocessing
+        std, mean = (torch.tensor(values).view(-1, 1, 1) for values in (how.deviation, how.mean))
         return ((images * std + mean) * 255).round().to(torch.uint8).permute(0, 2, 3, 1), labels
 
 

@@ -77,8 +77,9 @@ def test_an_archive_is_downloaded_once_and_read_in_published_order(loaded, publi
     stored, truth = made.stored("full")
     assert np.array_equal(stored.numpy(), images)
     assert np.array_equal(truth.numpy(), labels)
-    assert made.data.classes[:2] == ("thing0", "thing1")
-    assert (made.data.mean, made.data.std) == (MEAN, STD)
+    assert made.data.class_names[:2] == ("thing0", "thing1")
+    described = made.data.preprocessing
+    assert (described.mean, described.deviation) == (MEAN, STD)
     source.unlink()
     loaded(name, root=tmp_path / "here")
 

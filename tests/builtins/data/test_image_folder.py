@@ -19,7 +19,7 @@ def test_images_come_sorted_by_class_and_name(loaded, image_tree):
     images, labels = made.stored("full")
     assert labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert images[:, 2, 3].tolist() == [[100 * c, n, 50] for c in (0, 1) for n in range(4)]
-    assert made.data.classes == ("ant", "bee")
+    assert made.data.class_names == ("ant", "bee")
     assert made.data.task.image_size == 6
     assert made.data.sizes() == {"weights": 4, "arch": 4, "select": 0, "full": 8, "test": 8}
     assert torch.bincount(made.read("arch")[1]).tolist() == [2, 2]
@@ -38,7 +38,8 @@ def test_all_listed_formats_are_read_and_other_files_passed_over(loaded, image_t
     (root / "train/.git").mkdir()
     images, labels = loaded("image-folder", root=root, arch_share=0).stored("full")
     assert torch.bincount(labels).tolist() == [9, 1]
-    assert ((images[:9].int() - 90).abs() <= 2).flatten(1).all(1).sum() == 7
+    assert ((images[:9].int() - 90).abs() <= 2).flatten(1).all(1).sum() == 6
+    assert (images[:9] == 255).flatten(1).all(1).sum() == 1  # the transparent one, on white
 
 
 def test_image_size_scales_images_of_any_shape(loaded, image_tree):
@@ -204,9 +205,9 @@ def test_real_images(loaded, shared_data, tmp_path):
     made = loaded("image-folder", root=tmp_path / "cifar10", batch_size=10)
     assert made.data.task.num_classes == 10
     assert made.data.task.image_size == 32
-    assert made.data.classes[:2] == ("airplane", "automobile")
+    assert made.data.class_names[:2] == ("airplane", "automobile")
     assert made.data.sizes() == {"weights": 30, "arch": 30, "select": 0, "full": 60, "test": 60}
-    for published, found in zip((0.4914, 0.4822, 0.4465), made.data.mean, strict=True):
+    for published, found in zip((0.4914, 0.4822, 0.4465), made.data.preprocessing.mean, strict=True):
         assert abs(published - found) < 0.1
     last = sorted((tmp_path / "cifar10/test/truck").iterdir())[-1]
     images, labels = made.stored("test")

@@ -26,7 +26,7 @@ def test_splits_and_task(loaded, photos):
     made = loaded("imagenet", root=photos, **SMALL).data
     assert made.sizes() == {"weights": 10, "arch": 10, "select": 0, "full": 20, "test": 6}
     assert (made.task.in_channels, made.task.image_size, made.task.num_classes) == (3, 8, 2)
-    assert made.classes == ("n01", "n02")
+    assert made.class_names == ("n01", "n02")
     parts = torch.cat([made.split_indices("weights"), made.split_indices("arch")])
     assert parts.sort().values.tolist() == list(range(20))
 

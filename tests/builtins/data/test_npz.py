@@ -23,7 +23,7 @@ def test_arrays_are_read_as_they_are(loaded, tmp_path):
     images, labels = made.stored("full")
     assert np.array_equal(images.numpy(), arrays()["x_train"])
     assert labels.tolist() == [0, 1] * 10
-    assert made.data.classes == ("ant", "bee")
+    assert made.data.class_names == ("ant", "bee")
 
 
 def test_grey_images_and_missing_names_are_fine(loaded, tmp_path):
@@ -31,7 +31,7 @@ def test_grey_images_and_missing_names_are_fine(loaded, tmp_path):
     np.savez_compressed(tmp_path / "d.npz", **arrays(**grey, y_train=np.arange(20, dtype=np.uint8) % 3))
     made = loaded("npz", path=tmp_path / "d.npz")
     assert made.data.task.in_channels == 1
-    assert made.data.classes == ("0", "1", "2")
+    assert made.data.class_names == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_a_single_array_is_no_archive(loaded, tmp_path):
 def test_real_images(loaded, shared_data):
     made = loaded("npz", path=shared_data / "cifar10/cifar10_500.npz")
     assert made.data.sizes() == {"weights": 250, "arch": 250, "select": 0, "full": 500, "test": 200}
-    assert made.data.classes[0] == "airplane"
+    assert made.data.class_names[0] == "airplane"
     for split in ("weights", "arch"):
         assert torch.bincount(made.read(split)[1]).tolist() == [25] * 10

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
+from nasforge.images.config import ImageConfig
 from nasforge.images.files import Folder
 from nasforge.runtime.checkpoint import load_weights, save_weights
 
@@ -23,20 +24,21 @@ FORMAT = 2
 """Part of every name: raise it when decoding changes."""
 
 
-def cache_path(folder: Folder, size: int | None) -> Path:
+def cache_path(folder: Folder, config: ImageConfig) -> Path:
     """Return where the decoded images of a folder belong.
 
     The name depends on names, sizes and times of change of all files, so a changed folder gets a new cache.
 
     Args:
         folder: The files.
-        size: The side they are scaled to.
+        config: How they are decoded and resized.
     """
     listing = []
     for file in folder.files:
         status = (folder.path / file).stat()
         listing.append((file, status.st_size, status.st_mtime_ns))
-    key = json.dumps([FORMAT, str(folder.path.resolve()), size, listing])
+    how = [config.image_size, config.resize, config.background]
+    key = json.dumps([FORMAT, str(folder.path.resolve()), how, listing])
     base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
     return base / "image-folder" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nasforge.errors import DataError
-from nasforge.images import ImageSet, InMemoryImages, square
-from nasforge.images.files import Folder, compare_classes, decode, list_folder
+from nasforge.images import ImageSet, InMemoryImages, decode, resize
+from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import balanced_order
 from nasforge_plugins.data.image_folder import cache
 from nasforge_plugins.data.image_folder.config import ImageFolderConfig
@@ -65,7 +65,7 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
     def _images(self, folder: Folder) -> Tensor:
         if not self.config.cache:
             return self._decoded(folder)
-        path = cache.cache_path(folder, self.config.image_size)
+        path = cache.cache_path(folder, self.config)
         images = cache.load(path, len(folder.files))
         if images is None:
             images = self._decoded(folder)
@@ -80,7 +80,7 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
             raise DataError(
                 f"data.root: image '{folder.path / folder.files[0]}' is {shape[1]} x {shape[0]} pixels, "
                 "networks take squares. Set data.image_size to the side you want: the middle square is cut "
-                "out and scaled to it."
+                "out and scaled to it (or set data.resize)."
             )
         images = np.empty((len(folder.files), *shape), np.uint8)
 
@@ -100,8 +100,9 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
         return torch.from_numpy(images)
 
     def _one(self, folder: Folder, file: str) -> np.ndarray:
-        image = decode(folder.path / file, "data.root")
-        size = self.config.image_size
-        if size is None or image.shape[:2] == (size, size):
+        config, size = self.config, self.config.image_size
+        image = decode(folder.path / file, "data.root", background=config.background)
+        if size is None:
             return image
-        return square(torch.from_numpy(image)[None], size)[0].numpy()
+        pixels = torch.from_numpy(image)[None]
+        return resize(pixels, (size, size), config.resize, background=config.background)[0].numpy()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from nasforge.images.config import FolderConfig, FolderOption, FolderOptions, FoundImages, UserPath
+from nasforge.images.config import FolderConfig, FolderOption, FolderOptions, FoundImages, Level, UserPath
 
 __all__ = ["ImagenetConfig"]
 
@@ -22,9 +24,17 @@ class ImagenetConfig(FolderConfig):
     image_size: int = Field(224, ge=8)
     """Side of the images in pixels."""
 
+    resize: Literal["crop", "fit", "stretch"] = "crop"
+    """How a plain (not augmented) image gets this size. `crop`: the middle, cut out as `resize_size` says.
+    `fit`: the whole image on the `background`. `stretch`: the whole image, distorted."""
+
     resize_size: int = Field(256, ge=8)
-    """Side to which the shorter side of a plain (not augmented) image is scaled before the middle square of
-    `image_size` is cut out."""
+    """With `resize = "crop"`: the length to which the shorter side of a plain image is scaled before the
+    middle square of `image_size` is cut out."""
+
+    background: tuple[Level, Level, Level] = (255, 255, 255)
+    """Red, green and blue from 0 to 255: the colour behind transparent pixels, and around images with
+    `resize = "fit"`."""
 
     min_crop_share: float = Field(0.08, gt=0, le=1)
     """A training image is a random part of the photo; the smallest share of its area."""

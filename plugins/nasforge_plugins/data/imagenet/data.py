@@ -11,12 +11,13 @@ from torch.utils.data import DataLoader
 from nasforge.component import Context
 from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
+from nasforge.images import Preprocessing
 from nasforge.images.files import compare_classes, list_folder
 from nasforge.images.splits import Splits, limited
 from nasforge.seeding import derive_seed
 from nasforge.space import Task
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
-from nasforge_plugins.data.imagenet.photos import Photos, collate, plain_transform, training_transform
+from nasforge_plugins.data.imagenet.photos import Photos, collate, training_transform
 
 __all__ = ["Imagenet"]
 
@@ -43,14 +44,31 @@ class Imagenet(DataModule[ImagenetConfig]):
         self._kept_train = limited(labels, config.limit_train)
         self._kept_test = limited(torch.tensor(self._test.labels), config.limit_test)
         self._splits = Splits(config, labels[self._kept_train], len(self._kept_test), ctx.seed)
-        self.classes = self._train.classes
-        self._mean = torch.tensor(config.mean).mul(255).view(3, 1, 1).to(ctx.runtime.device)
-        self._std = torch.tensor(config.std).mul(255).view(3, 1, 1).to(ctx.runtime.device)
+        self._normalize = self.preprocessing.normalization(ctx.runtime.device)
 
     @property
     def task(self) -> Task:
         """RGB images of ``image_size``, one class per folder."""
-        return Task(3, self.config.image_size, len(self.classes))
+        return Task(3, self.config.image_size, len(self.class_names))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the folders of the training images, sorted."""
+        return self._train.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Preparation of a plain image: by default, the middle of the photo."""
+        config = self.config
+        return Preprocessing(
+            size=(config.image_size, config.image_size),
+            channels="rgb",
+            mean=config.mean,
+            deviation=config.std,
+            resize=config.resize,
+            shorter_side=config.resize_size if config.resize == "crop" else None,
+            background=config.background,
+        )
 
     def expected_task(self) -> Task | None:
         """Count the folders of the training images; None if they are not there."""
@@ -94,10 +112,10 @@ class Imagenet(DataModule[ImagenetConfig]):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         config, runtime = self.config, self.ctx.runtime
         folder = self._test if split == "test" else self._train
-        transform = training_transform(config) if augment else plain_transform(config)
-        seed = derive_seed(self.ctx.seed, "data", split, epoch, "image") if augment else None
+        transform = training_transform(config) if augment else None
+        seed = derive_seed(self.ctx.seed, "data", split, epoch, "image")
         loader = DataLoader(
-            Photos(folder.path, folder.files, folder.labels, transform, seed),
+            Photos(folder.path, folder.files, folder.labels, self.preprocessing, transform, seed),
             batch_sampler=[
                 positions[start : min(start + bounds.step, bounds.stop)].tolist() for start in bounds
             ],
@@ -111,5 +129,8 @@ class Imagenet(DataModule[ImagenetConfig]):
             if isinstance(batch, str):
                 raise DataError(batch)
             images, labels = batch
-            values = images.to(runtime.device, non_blocking=True).float().sub_(self._mean).div_(self._std)
-            yield runtime.prepare_images(values), labels.to(runtime.device, non_blocking=True)
+            pixels = images.to(runtime.device, non_blocking=True).permute(0, 2, 3, 1)
+            yield (
+                runtime.prepare_images(self._normalize(pixels)),
+                labels.to(runtime.device, non_blocking=True),
+            )

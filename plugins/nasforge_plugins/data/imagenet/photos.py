@@ -12,11 +12,11 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from nasforge.errors import DataError
-from nasforge.images.files import decode
+from nasforge.images import Preprocessing
 from nasforge.seeding import derive_seed
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
 
-__all__ = ["Photos", "collate", "plain_transform", "training_transform"]
+__all__ = ["Photos", "collate", "training_transform"]
 
 Sample = tuple[Tensor, int] | str
 """An image ``(3, S, S)`` and its label, or what is wrong with the file."""
@@ -35,11 +35,6 @@ def training_transform(config: ImagenetConfig) -> Callable[[Tensor], Tensor]:
     return v2.Compose(steps)
 
 
-def plain_transform(config: ImagenetConfig) -> Callable[[Tensor], Tensor]:
-    """Return scaling and middle crop of an image, on bytes ``(3, H, W)``."""
-    return v2.Compose([v2.Resize(config.resize_size, antialias=True), v2.CenterCrop(config.image_size)])
-
-
 class Photos(Dataset[Sample]):
     """Images of one pass by position, as bytes.
 
@@ -47,8 +42,10 @@ class Photos(Dataset[Sample]):
         folder: Where the files are.
         files: Paths relative to it.
         labels: Class of every file.
-        transform: From bytes ``(3, H, W)`` to bytes ``(3, S, S)``; draws from the global generator only.
-        seed: What the pass draws from; None: the transform draws nothing.
+        preprocessing: Decodes a file, and makes a plain image of it.
+        augment: From bytes ``(3, H, W)`` to bytes ``(3, S, S)``; draws from the global generator only. None
+            for plain images.
+        seed: Seed of the pass, which ``augment`` draws from.
     """
 
     def __init__(
@@ -56,29 +53,30 @@ class Photos(Dataset[Sample]):
         folder: Path,
         files: tuple[str, ...],
         labels: tuple[int, ...],
-        transform: Callable[[Tensor], Tensor],
-        seed: int | None,
+        preprocessing: Preprocessing,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
     ) -> None:
         self.folder, self.files, self.labels = folder, files, labels
-        self.transform, self.seed = transform, seed
+        self.preprocessing, self.augment, self.seed = preprocessing, augment, seed
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, position: int) -> Sample:
+        path, label = self.folder / self.files[position], self.labels[position]
         try:
-            pixels = decode(self.folder / self.files[position], "data.root")
+            if self.augment is None:
+                return self.preprocessing.read(path, "data.root"), label
+            image = self.preprocessing.decode(path, "data.root")
         except DataError as error:
             return str(error)  # an exception would come out of a loader process as a traceback
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
-        if self.seed is None:
-            return self.transform(image), self.labels[position]
         # torchvision draws from the global generator. It is seeded for each image, so that the result does
         # not depend on which process makes it, and put back, because the run's own numbers come from it.
         before = torch.get_rng_state()
         try:
             torch.default_generator.manual_seed(derive_seed(self.seed, position))
-            return self.transform(image), self.labels[position]
+            return self.augment(image), label
         finally:
             torch.set_rng_state(before)
 
