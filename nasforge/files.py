@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
 from nasforge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = [
     "AppendOnly",
@@ -38,18 +41,41 @@ def user_folder(kind: str) -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share") / "nasforge" / kind
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(
+    path: Path, shape: type[BaseModel] | None = None, advice: str = "Delete it to do its stage again."
+) -> dict[str, Any]:
     """Read a JSON object.
 
+    Args:
+        path: The file.
+        shape: The entries that it must have, and their types.
+        advice: What the user can do about a wrong file.
+
     Raises:
-        CheckpointError: The file is not valid JSON.
+        CheckpointError: The file cannot be read, is not valid JSON, or has another shape.
     """
     try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as JSON ({error}). Delete it to do its stage again."
-        ) from None
+        data = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CheckpointError(f"{path}: cannot be read as JSON ({reason}). {advice}") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: holds a JSON {type(data).__name__} instead of an object. {advice}")
+    if shape is not None and (problem := _misfit(shape, data)):
+        raise CheckpointError(f"{path}: {problem}. {advice}")
+    return data
+
+
+def _misfit(shape: type[BaseModel], data: Mapping[str, Any]) -> str:
+    """Return the first entry that does not have its type, in words."""
+    try:
+        shape.model_validate(data, strict=True)
+    except ValueError as error:  # pydantic's, which is not imported for this
+        first = error.errors()[0]  # type: ignore[attr-defined]
+        place = ".".join(map(str, first["loc"]))
+        message = str(first["msg"])
+        return f"{place!r} is wrong: {message[:1].lower()}{message[1:]}"
+    return ""
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ def run_command(arguments: Sequence[str]) -> int:
         if it was interrupted.
     """
     from nasforge.cli.output import one_line_warnings, print_error
-    from nasforge.errors import NasforgeError
+    from nasforge.errors import NasforgeError, describe_system_error
 
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
@@ -45,6 +45,11 @@ def run_command(arguments: Sequence[str]) -> int:
         except KeyboardInterrupt:
             print_error("interrupted.")
             return 130
+        except OSError as error:
+            if debug:
+                raise
+            print_error(describe_system_error(error))
+            return 1
         except Exception as error:
             if debug:
                 raise

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
+from nasforge.errors import CheckpointError
 from nasforge.files import read_json, write_json
+from nasforge.runs.stored import ClockFile
 
 __all__ = ["StageClock"]
 
@@ -22,8 +25,17 @@ class StageClock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
+        self._before = self._read()
         self._start = self._saved = time.monotonic()
+
+    def _read(self) -> float:
+        if not self._path.exists():
+            return 0.0
+        try:
+            return float(read_json(self._path, ClockFile, "Its seconds count from 0.")["seconds"])
+        except CheckpointError as error:  # no reason to stop a run
+            warnings.warn(str(error), stacklevel=3)
+            return 0.0
 
     def seconds(self) -> float:
         """Return the sum so far."""
