@@ -99,3 +99,40 @@ def test_unreadable_json_says_what_to_do(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="Delete it"):
         read_json(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("name", [".result.json.partial", "result.json"])
+def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(tmp_path, name):
+    precious, folder = tmp_path / "precious", RunFolder(tmp_path / "run")
+    precious.write_text("mine")
+    (tmp_path / "run" / "search").mkdir(parents=True)
+    (tmp_path / "run" / "search" / name).symlink_to(precious)
+    folder.store("search", {"fingerprint": "x"})
+    assert precious.read_text() == "mine"
+    assert not (tmp_path / "run" / "search" / "result.json").is_symlink()
+    assert folder.result("search", "x") == {"fingerprint": "x"}
+
+
+def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path):
+    precious, folder = tmp_path / "precious", RunFolder(tmp_path)
+    precious.write_text("mine")
+    folder.metrics.path.symlink_to(precious)
+    (tmp_path / "access.jsonl").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic"):
+        folder.metrics.append({"stage": "search", "step": 1})
+    with pytest.raises(OSError, match="symbolic"):
+        folder.log_access({"stage": "search"})
+    with pytest.raises(CheckpointError, match="symbolic"):
+        folder.metrics.rows()
+    assert precious.read_text() == "mine"
+
+
+def test_a_damaged_row_is_left_out_and_named(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for step in range(1, 5):
+        log.append({"stage": "search", "step": step})
+    lines = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text("".join([lines[0], "[1]\n", *lines[2:], '{"stage": "se']))
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl: line 2 is damaged") as caught:
+        assert [row["step"] for row in log.rows()] == [1, 3, 4]
+    assert len(caught) == 1  # a crash cuts the last line short
