@@ -56,7 +56,7 @@ class RunFolder:
         update: bool = False,
         modules: Mapping[Path, bytes] | None = None,
     ) -> None:
-        """Make the folder, or check that it belongs to the same recipe.
+        """Make the folder, or check that it belongs to the same recipe; it does once a stage has begun.
 
         Files of local modules are copied to ``modules/`` and named relative to the folder, so that it can be
         moved, and goes on with the code it began with.
@@ -85,7 +85,8 @@ class RunFolder:
                 f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
                 "another place with --out."
             )
-        if known is not None and not update and (changed := list(differences(known, resolved))):
+        begun = any(self.path.glob("*/inputs.json"))
+        if known is not None and begun and not update and (changed := list(differences(known, resolved))):
             listed = "\n".join(f"  - {line}" for line in changed)
             raise RunError(
                 f"{self.path}: belongs to another recipe. These options differ:\n{listed}\n"
@@ -137,8 +138,12 @@ class RunFolder:
         with open_own(self.path / "access.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def begin(self, stage: Stage, fingerprint: str) -> None:
-        """Open a stage; what an attempt with other inputs left behind is set aside, not deleted."""
+    def begin(self, stage: Stage, fingerprint: str) -> int:
+        """Open a stage; what an attempt with other inputs left behind is set aside, not deleted.
+
+        Returns:
+            The number of steps that an earlier process has recorded for the same inputs.
+        """
         folder = self.stage(stage)
         mark = folder / "inputs.json"
         advice = "Delete it if the stage shall go on."
@@ -147,7 +152,10 @@ class RunFolder:
             while (aside := folder.with_name(f"{stage}.{number}")).exists():
                 number += 1
             folder.replace(aside)
+        begun = mark.exists()
         write_json(mark, {"fingerprint": fingerprint})
+        steps = (row.get("step") for row in self.metrics.rows() if begun and row.get("stage") == stage)
+        return max((step for step in steps if isinstance(step, int)), default=0)
 
 
 class MetricsLog:

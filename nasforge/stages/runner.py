@@ -75,10 +75,10 @@ def _result(stage: Stage, run: Run) -> dict[str, Any]:
         observer.stage_end(name, done, True)
         return done
     stage.check(run)
-    folder.begin(name, mark)
+    done_before = folder.begin(name, mark)
     clock = StageClock(folder.stage(name) / "clock.json")
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
-        observer.stage_start(name, 0, None)
+        observer.stage_start(name, done_before, None)
     result = stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
     folder.store(name, stored)

@@ -31,6 +31,7 @@ def test_a_new_folder_holds_the_recipe(tmp_path):
 def test_another_recipe_is_refused_with_every_difference(tmp_path):
     folder = RunFolder(tmp_path / "x")
     folder.claim(RESOLVED, "")
+    folder.begin("search", "0")
     other = {**changed("data", batch_size=32), "space": {"use": "chain"}, "train": {"use": "train"}}
     with pytest.raises(RunError) as caught:
         folder.claim(other, "")
@@ -40,6 +41,27 @@ def test_another_recipe_is_refused_with_every_difference(tmp_path):
     assert "train: nothing in the folder, use = 'train' now" in text
     folder.claim(other, "", update=True)
     assert folder.resolved == other
+
+
+def test_a_folder_belongs_to_a_recipe_once_a_stage_has_begun(tmp_path):
+    folder, other = RunFolder(tmp_path / "x"), changed("data", batch_size=32)
+    folder.claim(RESOLVED, "# first")
+    folder.claim(other, "# second")
+    assert folder.resolved == other
+    assert (folder.path / "recipe.toml").read_text() == "# second"
+    assert folder.begin("search", "0") == 0
+    with pytest.raises(RunError, match="belongs to another recipe"):
+        folder.claim(RESOLVED, "")
+
+
+def test_a_stage_that_continues_knows_its_steps(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    assert folder.begin("train", "0") == 0
+    for step in (1, 2):
+        folder.metrics.append({"stage": "train", "step": step})
+    folder.metrics.append({"stage": "search", "step": 9})
+    assert folder.begin("train", "0") == 2
+    assert folder.begin("train", "other inputs") == 0
 
 
 def test_where_a_run_computes_may_change(tmp_path):
