@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from nasforge.errors import DataError
 from nasforge.images import ImageSet, InMemoryImages, decode, resize
+from nasforge.images.duplicates import warn_of_shared
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import balanced_order
 from nasforge_plugins.data.image_folder import cache
@@ -42,6 +44,7 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
                 )
             test = list_folder(root / "test", "data.root")
             compare_classes(train, test, "data.root")
+            warn_of_shared(_paths(train), _paths(test), "data.root")
             return ImageSet(
                 self._images(train),
                 torch.tensor(train.labels),
@@ -58,6 +61,9 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
         order = balanced_order(labels, seed=0)
         count = max(1, round(len(order) * share))
         test_order, train_order = order[:count].sort().values, order[count:].sort().values
+        paths = _paths(train)
+        parts = ([paths[i] for i in chosen.tolist()] for chosen in (train_order, test_order))
+        warn_of_shared(*parts, "data.root")
         return ImageSet(
             images[train_order], labels[train_order], images[test_order], labels[test_order], train.classes
         )
@@ -106,3 +112,7 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
             return image
         pixels = torch.from_numpy(image)[None]
         return resize(pixels, (size, size), config.resize, background=config.background)[0].numpy()
+
+
+def _paths(folder: Folder) -> list[Path]:
+    return [folder.path / file for file in folder.files]
