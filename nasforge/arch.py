@@ -80,14 +80,24 @@ class Arch(Mapping[str, tuple[str, ...]]):
 
     Args:
         picks: Option name, or list of option names, by choice name.
+
+    Raises:
+        ArchError: An answer is something else.
     """
 
     __slots__ = ("_hash", "_key", "_picks")
 
     def __init__(self, picks: Mapping[str, str | Sequence[str]]) -> None:
-        self._picks = {n: (p,) if isinstance(p, str) else tuple(p) for n, p in sorted(picks.items())}
-        # A sum, so that `with_answer` need not look at the other answers.
-        self._hash = sum(map(_hash_answer, self._picks.items()))
+        try:
+            self._picks = {n: (p,) if isinstance(p, str) else tuple(p) for n, p in sorted(picks.items())}
+            # A sum, so that `with_answer` need not look at the other answers.
+            self._hash = sum(map(_hash_answer, self._picks.items()))
+        except TypeError:
+            wrong = next((p for p in picks.values() if not _is_answer(p)), picks)
+            raise ArchError(
+                f"architecture: {str(wrong)[:80]} answers no choice. An answer is the name of an option, or "
+                "a list of names."
+            ) from None
         self._key: str | None = None
 
     @property
@@ -146,3 +156,8 @@ class Arch(Mapping[str, tuple[str, ...]]):
 def _hash_answer(answer: tuple[str, tuple[str, ...]]) -> int:
     name, picked = answer
     return hash((name, frozenset(picked)))
+
+
+def _is_answer(answer: object) -> bool:
+    names = answer if isinstance(answer, list | tuple) else [answer]
+    return all(isinstance(name, str) for name in names)

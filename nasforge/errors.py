@@ -108,6 +108,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 ADVICE = {
     errno.ENOSPC: "Free some space, then run the same command again.",
+    errno.EFBIG: "The file is larger than the system allows. Raise the limit (ulimit -f).",
     errno.EDQUOT: "Free some space of your quota, then run the same command again.",
     errno.EACCES: "Change its permissions, or choose another place.",
     errno.EPERM: "Change its permissions, or choose another place.",

@@ -184,7 +184,7 @@ class SearchSpace(Component[C], ABC):
         """
         try:
             picks = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArchError(
                 f"{text!r} is no architecture of {type(self).__name__}: not JSON ({error}). "
                 'Write {"choice": "option", …}.'

@@ -30,6 +30,9 @@ def run_command(arguments: Sequence[str]) -> int:
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    if any("\0" in argument for argument in arguments):
+        print_error("an argument holds a NUL byte, which no file name or option can have.")
+        return 2
     with one_line_warnings():
         try:
             return _dispatch(arguments)
@@ -53,6 +56,12 @@ def run_command(arguments: Sequence[str]) -> int:
         except Exception as error:
             if debug:
                 raise
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                print_error(
+                    "out of memory. Use smaller batches (batch_size), narrower or fewer cells, fewer "
+                    "workers, or gradient_checkpointing = true in [run]."
+                )
+                return 1
             print_error(
                 f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
                 "run the same command with --debug for the traceback)"

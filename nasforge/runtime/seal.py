@@ -42,10 +42,19 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], entry: str, text: st
         tensors: Contiguous tensors on the CPU, by name.
         entry: Name of the entry of the header.
         text: The entry, a JSON object.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     rest = "}" if text == "{}" else f", {text[1:]}"
     # One entry only: safetensors writes several in random order, and equal states are equal bytes.
-    save_file(dict(tensors), path, {entry: f'{{"{KEY}": "{ZEROS}"{rest}'})
+    try:
+        save_file(dict(tensors), path, {entry: f'{{"{KEY}": "{ZEROS}"{rest}'})
+    except SafetensorError as error:
+        path.unlink(missing_ok=True)  # a full disk needs the space
+        if code := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
+        raise
     with path.open("r+b") as file:
         digest, place, _ = _digest(file)
         assert place is not None, "the entry was written just now"
