@@ -62,8 +62,8 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
         count = max(1, round(len(order) * share))
         test_order, train_order = order[:count].sort().values, order[count:].sort().values
         paths = _paths(train)
-        parts = ([paths[i] for i in chosen.tolist()] for chosen in (train_order, test_order))
-        warn_of_shared(*parts, "data.root")
+        chosen, held_out = train_order.tolist(), test_order.tolist()
+        warn_of_shared([paths[i] for i in chosen], [paths[i] for i in held_out], "data.root")
         return ImageSet(
             images[train_order], labels[train_order], images[test_order], labels[test_order], train.classes
         )
