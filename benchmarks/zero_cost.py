@@ -25,6 +25,7 @@ from scipy.stats import kendalltau, spearmanr
 from nasforge.component import Context
 from nasforge.plugins import Registry
 from nasforge.runs.guard import GuardedData
+from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.zero_cost.config import ZeroCostConfig
@@ -51,7 +52,7 @@ def context(images: Path, seed: int) -> Context:
     archive = images.suffix == ".npz"
     data = made("data", "npz", path=images) if archive else made("data", "image-folder", root=images)
     data.setup(bare())
-    return bare(data=GuardedData(data, "search", "benchmark"))
+    return bare(data=GuardedData(data, SEARCH, "benchmark"))
 
 
 def collect(

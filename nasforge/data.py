@@ -86,6 +86,13 @@ class DataModule(Component[C], ABC):
             DataError: The batch is larger than the split, the split is empty, or files cannot be read.
         """
 
+    def verify(self) -> None:
+        """Read every image once. Default: nothing, for data that `setup` has read; called after it.
+
+        Raises:
+            DataError: Images cannot be read. All are listed.
+        """
+
     @abstractmethod
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from nasforge.cli.options import Json, Profile, Recipe, Sets
 
@@ -16,7 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: Json = False) -> None:
+def check(
+    recipe: Recipe,
+    profile: Profile = None,
+    sets: Sets = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all images, too: the broken ones are listed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check a recipe without running it: every problem at once, with its line."""
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
@@ -26,7 +36,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
 
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     _refuse_missing(loaded)
-    note = _check_limits(loaded)
+    notes = [_check_limits(loaded), _check_images(loaded) if deep else ""]
     if as_json:
         print_json(loaded.resolved())
         return
@@ -38,7 +48,7 @@ def check(recipe: Recipe, profile: Profile = None, sets: Sets = None, as_json: J
         rows.append(("[constraints]", "", ", ".join(f"{name} = {to_toml(v)}" for name, v in limits.items())))
     rows += [(f"[{table}]", part.plugin.name, _changed(part.config)) for table, part in loaded.parts.items()]
     print_table(rows, indent="  ")
-    if note:
+    for note in filter(None, notes):
         print(note)
     for departure in departures(loaded.parts):
         print(f"Note: {departure}")
@@ -85,6 +95,27 @@ def _check_limits(recipe: LoadedRecipe) -> str:
         )
     size = f"{task.image_size} pixels and {task.num_classes} classes"
     return f"Limits: there are architectures that keep them, for images of {size}."
+
+
+def _check_images(recipe: LoadedRecipe) -> str:
+    """Read all images of a recipe; return a sentence about them.
+
+    Raises:
+        DataError: Images cannot be read. All are listed.
+    """
+    if "data" not in recipe.parts:
+        return ""
+    from nasforge.runs.build import build
+    from nasforge.runs.inputs import read_images
+    from nasforge.runtime import Runtime
+
+    data = read_images(recipe, build(recipe.parts["space"]), Runtime.create("cpu"))
+    data.verify()
+    sizes, task = data.sizes(), data.task
+    return (
+        f"Images: {sizes['full']:,} for training and {sizes['test']:,} for testing were read, in "
+        f"{task.num_classes:,} classes, at {task.image_size} pixels."
+    )
 
 
 def _changed(config: PluginConfig, *, without: str = "") -> str:

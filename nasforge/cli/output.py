@@ -101,7 +101,9 @@ def one_line_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        print(f"warning: {readable(' '.join(str(message).split()))}", file=file or sys.stderr, flush=True)
+        # A list stays a list; other texts become one paragraph.
+        text = str(message) if "\n  - " in str(message) else " ".join(str(message).split())
+        print(f"warning: {readable(text)}", file=file or sys.stderr, flush=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

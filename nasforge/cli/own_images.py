@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasforge.errors import DataError, PluginError
 from nasforge.images.config import HELD_OUT, FolderConfig, FolderOptions, FoundImages
 from nasforge.plugins import Plugin, Registry
 
+if TYPE_CHECKING:
+    from nasforge.images.files import Folder
+
 __all__ = ["FolderReader", "find_readers", "look_at_images"]
 
 SAMPLE = 200
 """Number of image files that are opened to learn their size."""
+
+MOST = 5000
+"""Number of image files up to which all are decoded, to find the broken ones."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,9 @@ class FolderReader:
 
 
 def look_at_images(path: Path) -> FoundImages:
-    """Find classes, numbers and sizes; opens some of the files, and reads no pixel.
+    """Find classes, numbers and sizes, and the files that cannot be read; warns about them.
+
+    Up to `MOST` files are decoded; of more, only some are opened to learn their size.
 
     Args:
         path: Folder with ``train/<class>/*.jpg`` and, if there are test images, ``test/`` or ``val/`` alike.
@@ -85,13 +95,14 @@ def look_at_images(path: Path) -> FoundImages:
             f"{where}: has no folder 'train'. Lay the images out as train/<class>/*.jpg and "
             "test/<class>/*.jpg; without 'test' a fifth of the training images is held out."
         )
-    train = list_folder(root / "train", where)
+    folders = [list_folder(root / "train", where)]
     held_out = next((name for name in ("test", "val") if (root / name).is_dir()), "")
-    test = 0
     if held_out:
-        folder = list_folder(root / held_out, where)
-        compare_classes(train, folder, where)
-        test = len(folder.files)
+        folders.append(list_folder(root / held_out, where))
+        compare_classes(folders[0], folders[1], where)
+    readable = _without_broken(folders, where)
+    broken = sum(len(folder.files) for folder in folders) - sum(len(folder.files) for folder in readable)
+    train, test = readable[0], len(readable[1].files) if held_out else 0
     count = len(train.files) - (0 if held_out else round(len(train.files) * HELD_OUT))
     if count < 4 * len(train.classes):
         raise DataError(
@@ -100,7 +111,7 @@ def look_at_images(path: Path) -> FoundImages:
         )
     step = -(-len(train.files) // SAMPLE)
     side = _median_side([train.path / file for file in train.files[::step]], where)
-    return FoundImages(root, train.classes, len(train.files), test, held_out, side)
+    return FoundImages(root, train.classes, len(train.files), test, held_out, side, broken)
 
 
 def find_readers(found: FoundImages, registry: Registry, preferred: Sequence[str] = ()) -> list[FolderReader]:
@@ -125,6 +136,20 @@ def find_readers(found: FoundImages, registry: Registry, preferred: Sequence[str
             "see what is installed: nasforge plugins list"
         )
     return able
+
+
+def _without_broken(folders: Sequence[Folder], where: str) -> list[Folder]:
+    """Return the folders without the files that cannot be read, and warn about these."""
+    from nasforge.images.broken import LEFT_OUT, find_broken, leave_out, list_broken
+
+    files = [folder.path / file for folder in folders for file in folder.files]
+    if len(files) > MOST or not (broken := find_broken(files)):
+        return list(folders)
+    warnings.warn(list_broken(where, broken, len(files), LEFT_OUT), stacklevel=3)
+    return [
+        leave_out(folder, {file for file in folder.files if folder.path / file in broken}, where)
+        for folder in folders
+    ]
 
 
 def _median_side(files: Sequence[Path], where: str) -> int:

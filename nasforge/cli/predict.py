@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def predict(
     import nasforge
 
     predictor = nasforge.load_predictor(run, device=device)
+    _set_threads(run)
     if skip_broken:
         found = _readable(found)
     labels = _labels(found, predictor.class_names)
@@ -64,16 +66,27 @@ def predict(
         _print_table(found, results, labels, right, top)
 
 
+def _set_threads(run: str) -> None:
+    """Compute with as many threads as the run, whose sums may depend on it."""
+    import torch
+
+    from nasforge.runs.folder import RunFolder
+
+    resolved = RunFolder(Path(run)).resolved or {}
+    if threads := resolved.get("run", {}).get("threads"):
+        torch.set_num_threads(threads)
+
+
 def _readable(found: list[NamedImage]) -> list[NamedImage]:
     import warnings
 
     from nasforge.errors import DataError
-    from nasforge.images.broken import find_broken, list_broken
+    from nasforge.images.broken import LEFT_OUT, find_broken, list_broken
 
     broken = find_broken([image.path for image in found])
     if not broken:
         return found
-    message = list_broken("predict", broken, len(found), "They are left out.")
+    message = list_broken("predict", broken, len(found), LEFT_OUT)
     if len(broken) == len(found):
         raise DataError(message.rpartition("\n")[0])
     warnings.warn(message, stacklevel=2)

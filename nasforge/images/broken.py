@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nasforge.errors import ImageError
+from nasforge.errors import DataError, ImageError
 from nasforge.images.decoding import decode
+from nasforge.images.files import Folder
 
-__all__ = ["find_broken", "list_broken"]
+__all__ = ["LEAVE_OUT", "LEFT_OUT", "find_broken", "leave_out", "list_broken"]
+
+LEAVE_OUT = "Replace or remove them, or leave them out with data.skip_broken = true."
+"""What to do about broken images of a recipe."""
+
+LEFT_OUT = "They are left out."
+"""What has been done about broken images that are to be skipped."""
 
 SHOWN = 50
 """Files that one message names."""
@@ -38,6 +45,27 @@ def find_broken(files: Sequence[Path], threads: int = 8) -> dict[Path, str]:
         return {file: why for file, why in zip(files, reasons, strict=True) if why}
 
 
+def leave_out(folder: Folder, broken: Collection[str], where: str) -> Folder:
+    """Return a folder without its broken files.
+
+    Args:
+        folder: The files.
+        broken: Paths relative to the folder.
+        where: Name of the option that points there, for the message.
+
+    Raises:
+        DataError: A class has no other image.
+    """
+    kept = folder.without(broken)
+    if lost := sorted(set(folder.labels) - set(kept.labels)):
+        names = ", ".join(repr(folder.classes[label]) for label in lost)
+        raise DataError(
+            f"{where}: no image of class {names} in '{folder.path}' can be read. Replace them, or remove the "
+            "class."
+        )
+    return kept
+
+
 def list_broken(
     where: str, broken: Mapping[Path, str] | Mapping[str, str], total: int, remedy: str = ""
 ) -> str:
@@ -53,8 +81,7 @@ def list_broken(
     if len(broken) > SHOWN:
         lines.append(f"  - and {len(broken) - SHOWN:,} more")
     listed = "\n".join(lines)
-    what = "image cannot" if len(broken) == 1 else "images cannot"
     return (
-        f"{where}: {len(broken):,} of {total:,} {what} be read:\n{listed}\n"
+        f"{where}: {len(broken):,} of {total:,} images cannot be read:\n{listed}\n"
         f"{remedy or 'Replace or remove them.'}"
     )

@@ -126,6 +126,7 @@ class FoundImages:
         test: Number of images in the folder ``test`` or ``val``; 0 if there is none.
         held_out: Name of that folder; empty if there is none.
         side: Median of the shorter sides, in pixels.
+        broken: Number of files that cannot be read; they are not counted.
     """
 
     root: Path
@@ -134,6 +135,7 @@ class FoundImages:
     test: int
     held_out: str
     side: int
+    broken: int = 0
 
     @property
     def left_to_train(self) -> int:

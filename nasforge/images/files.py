@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nasforge.errors import DataError
@@ -28,6 +29,16 @@ class Folder:
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: tuple[int, ...]
+
+    def without(self, broken: Collection[str]) -> Folder:
+        """Return the folder without some of its files.
+
+        Args:
+            broken: Paths as in ``files``.
+        """
+        kept = [i for i, file in enumerate(self.files) if file not in broken]
+        files, labels = tuple(self.files[i] for i in kept), tuple(self.labels[i] for i in kept)
+        return replace(self, files=files, labels=labels)
 
 
 def list_folder(path: Path, where: str) -> Folder:

@@ -131,7 +131,7 @@ class InMemoryImages(DataModule[C]):
         config, where = self.config, type(self).__name__
         images = self.load()
         images.check(where)
-        images = _resized(_limited(images, config), config)
+        images = self._resized(_limited(images, config))
         _, height, width, channels = images.train_images.shape
         if height != width:
             raise DataError(
@@ -217,6 +217,24 @@ class InMemoryImages(DataModule[C]):
     def _normalised(self, pixels: Tensor) -> Tensor:
         return self.ctx.runtime.prepare_images(self._normalize(pixels))
 
+    def background(self, channels: int) -> tuple[int, ...]:
+        """Return the option ``background`` for a number of channels; other than three get its brightness."""
+        red, green, blue = self.config.background
+        if channels == 3:
+            return red, green, blue
+        return (round(0.299 * red + 0.587 * green + 0.114 * blue),) * channels  # ITU-R BT.601
+
+    def _resized(self, images: ImageSet) -> ImageSet:
+        config, shape = self.config, images.train_images.shape[1:]
+        if (size := config.image_size) is None or shape[:2] == (size, size):
+            return images
+        colour = self.background(shape[2])
+        train, test = (
+            resize(part, (size, size), config.resize, background=colour)
+            for part in (images.train_images, images.test_images)
+        )
+        return replace(images, train_images=train, test_images=test)
+
     def _measured(self, images: ImageSet) -> Preprocessing:
         config, (height, width, channels) = self.config, images.train_images.shape[1:]
         mean, std = config.mean or images.mean, config.std or images.std
@@ -234,7 +252,7 @@ class InMemoryImages(DataModule[C]):
             mean=mean,
             deviation=std,
             resize=config.resize,
-            background=_colour(config, channels),
+            background=self.background(channels),
         )
 
 
@@ -249,29 +267,6 @@ def _limited(images: ImageSet, config: ImageConfig) -> ImageSet:
         train_labels=labels[train],
         test_images=images.test_images[test],
         test_labels=test_labels[test],
-    )
-
-
-def _resized(images: ImageSet, config: ImageConfig) -> ImageSet:
-    size, shape = config.image_size, images.train_images.shape[1:]
-    if size is None or shape[:2] == (size, size):
-        return images
-    colour = _colour(config, shape[2])
-    train, test = (
-        resize(part, (size, size), config.resize, background=colour)
-        for part in (images.train_images, images.test_images)
-    )
-    return replace(images, train_images=train, test_images=test)
-
-
-def _colour(config: ImageConfig, channels: int) -> tuple[int, ...]:
-    """Return the background for images with a number of channels; other images than RGB get one level."""
-    red, green, blue = config.background
-    # ITU-R BT.601, as Pillow converts colours.
-    return (
-        (red, green, blue)
-        if channels == 3
-        else (round(0.299 * red + 0.587 * green + 0.114 * blue),) * channels
     )
 
 

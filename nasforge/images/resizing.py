@@ -46,7 +46,7 @@ def resize(
     """
     height, width = images.shape[1:3]
     if rule == "stretch":
-        return _scaled(images, size)
+        return _scaled(images, size).contiguous()
     if rule == "fit":
         return _on_background(_scaled(images, _fitting((height, width), size)), size, background)
     return _middle(_scaled(images, _covering((height, width), size, shorter_side)), size)
@@ -79,7 +79,11 @@ def _middle(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _on_background(images: Tensor, size: tuple[int, int], background: Sequence[int]) -> Tensor:
     count, height, width, channels = images.shape
-    canvas = torch.tensor(background, dtype=torch.uint8).expand(count, *size, channels).clone()
+    canvas = (
+        torch.tensor(background, dtype=torch.uint8, device=images.device)
+        .expand(count, *size, channels)
+        .clone()
+    )
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     canvas[:, top : top + height, left : left + width] = images
     return canvas
@@ -88,10 +92,13 @@ def _on_background(images: Tensor, size: tuple[int, int], background: Sequence[i
 def _scaled(images: Tensor, size: tuple[int, int]) -> Tensor:
     if images.shape[1:3] == size:
         return images
+    if size[1] == 1 < size[0]:
+        # torch 2.14 repeats the first row in results that are one pixel wide; one pixel high is right.
+        return _scaled(images.transpose(1, 2), (1, size[0])).transpose(1, 2)
     chunks = []
     for chunk in images.split(CHUNK):
-        planes = chunk.permute(0, 3, 1, 2).float()
+        planes = chunk.permute(0, 3, 1, 2).contiguous().float()
         # In float32 and rounded once: torch's kernels for bytes differ from processor to processor.
         scaled = F.interpolate(planes, size, mode="bilinear", antialias=True)
-        chunks.append(scaled.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous())
-    return torch.cat(chunks)
+        chunks.append(scaled.round_().clamp_(0, 255).to(torch.uint8))
+    return torch.cat(chunks).permute(0, 2, 3, 1)

@@ -122,7 +122,7 @@ class ImagePredictor:
         logits = self.logits(pixels)
         # The class is that of the highest logit, as accuracy counts it: probabilities may round to a tie.
         best = logits.argmax(1).tolist()
-        probabilities = logits.double().softmax(1).cpu().tolist()
+        probabilities = logits.float().cpu().double().softmax(1).tolist()
         return [self._named(row, first) for row, first in zip(probabilities, best, strict=True)]
 
     def _named(self, probabilities: list[float], first: int) -> Prediction:
@@ -133,7 +133,7 @@ class ImagePredictor:
     def _decode(self, batch: list[Source], first: int, broken: dict[str, str]) -> Iterator[Tensor]:
         def read(numbered: tuple[int, Source]) -> Tensor | str:
             try:
-                return self.preprocessing.read(numbered[1])
+                return self.preprocessing.read(numbered[1]).cpu()
             except DataError as error:
                 return error.reason if isinstance(error, ImageError) else str(error)
 

@@ -45,6 +45,19 @@ def test_check_prints_what_differs_from_the_defaults(here, capsys):
     assert "Profiles: smoke." in answer(capsys, "check", "good.toml")
 
 
+def test_a_deep_check_reads_the_images(here, capsys):
+    text = answer(capsys, "check", "good.toml", "--deep", "--set", "data.limit_test=100")
+    words = "Images: 2,000 for training and 100 for testing were read, in 10 classes, at 32 pixels.\n"
+    assert words in text
+    assert "Images:" not in answer(capsys, "check", "good.toml")
+
+
+def test_a_deep_check_of_a_recipe_without_images_is_a_check(here, capsys):
+    tables = RECIPE.replace('[data]\nuse = "synthetic"\n', "")
+    (here / "bare.toml").write_text(tables)
+    assert answer(capsys, "check", "bare.toml", "--deep") == answer(capsys, "check", "bare.toml")
+
+
 def test_check_prints_json_that_is_a_recipe(here, capsys):
     resolved = json.loads(answer(capsys, "check", "good.toml", "--json"))
     assert resolved["space"]["cells"] == 5

@@ -63,6 +63,22 @@ def test_images_of_a_folder_are_used(here, budget, capsys):
     assert (smoke.limit_train, smoke.limit_test) == (30, 12)
 
 
+@pytest.mark.parametrize(("held_out", "use"), [("test", "image-folder"), ("val", "imagenet")])
+def test_broken_images_are_listed_and_left_out(here, capsys, held_out, use):
+    draw(here / "pets" / "train")
+    draw(here / "pets" / held_out, number=4)
+    broken = [here / "pets" / name for name in ("train/a/0.png", "train/c/3.png", f"{held_out}/b/1.png")]
+    for file in broken:
+        file.write_bytes(b"no image")
+    init("--images", "pets")
+    out, err = capsys.readouterr()
+    assert "found 28 training and 11 test images in 3 classes" in out
+    assert "3 of 42 images cannot be read" in err
+    assert all(str(file) in err for file in broken)
+    data = load("recipe.toml", REGISTRY).parts["data"]
+    assert (data.plugin.name, data.config.skip_broken) == (use, True)
+
+
 @pytest.mark.parametrize(("held_out", "use", "share"), [("", "image-folder", 0.2), ("val", "imagenet", None)])
 def test_folders_without_test_images_work_too(here, held_out, use, share):
     draw(here / "train", size=(64, 64))
@@ -146,7 +162,7 @@ def test_empty_answers_are_the_defaults(here, monkeypatch):
         (["--images", "flat"], 1, "--images flat: has no folder 'train'. Lay the images out as"),
         (["--images", "few"], 1, "are too few to search with"),
         (["--images", "one"], 1, "It must hold one per class, and two or more"),
-        (["--images", "broken"], 1, "0.png' cannot be read"),
+        (["--images", "broken"], 1, "no image of class 'b' in"),
         (["--images", "unlike"], 1, "Training and test images need the same classes"),
     ],
 )
@@ -155,7 +171,8 @@ def test_mistakes_are_told_and_nothing_is_written(here, capsys, arguments, statu
     draw(here / "few" / "train", number=1)
     draw(here / "one" / "train", classes="a")
     draw(here / "broken" / "train")
-    (here / "broken" / "train" / "a" / "0.png").write_bytes(b"no image")
+    for file in (here / "broken" / "train" / "b").iterdir():
+        file.write_bytes(b"no image")
     draw(here / "unlike" / "train")
     draw(here / "unlike" / "test", classes="abd")
     init(*arguments, expected=status)

@@ -1,10 +1,11 @@
 """Tables on the command line: for readers in a terminal, for grep elsewhere."""
 
 import sys
+import warnings
 
 import pytest
 
-from nasforge.cli.output import print_table
+from nasforge.cli.output import one_line_warnings, print_table
 
 ROWS = [("a [b]", "x" * 90, ""), ("longer [red]name[/]", ":smile: 5 *", " ".join(["word"] * 40))]
 
@@ -52,3 +53,11 @@ def test_in_a_terminal_cells_are_wrapped_and_nothing_is_lost(shown, monkeypatch,
     assert max(map(len, lines)) <= columns
     text = "".join(lines)
     assert (text.count("x"), text.count("w"), text.count("…")) == (90, 40, 0)
+
+
+def test_warnings_are_paragraphs_and_lists_stay_lists(capsys):
+    listed = "data.root: 2 images:\n  - 'a b'\n  - 'c'\nReplace them."
+    with one_line_warnings():
+        warnings.warn("two\n  lines", stacklevel=1)
+        warnings.warn(listed, stacklevel=1)
+    assert capsys.readouterr().err == f"warning: two lines\nwarning: {listed}\n"

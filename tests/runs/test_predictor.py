@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 import nasforge
+from nasforge.component import Context
 from nasforge.errors import DataError, RunError
+from nasforge.plugins import Registry
+from nasforge.runtime import Runtime
 from nasforge.runtime.checkpoint import load_weights, save_weights
 from support.photos import write_photos
 from support.tiny_recipe import tiny
@@ -37,6 +40,13 @@ def test_files(photos):
 test_files.__test__ = False
 
 
+def set_up(name, **options):
+    plugin = Registry.discover().get("data", name)
+    data = plugin.load()(plugin.config(**options))
+    data.setup(Context(None, Runtime(torch.device("cpu")), 0, "search", None, None))
+    return data
+
+
 def accuracy(predictor, files):
     found = predictor(files)
     return 100 * sum(p.class_name == f.parent.name for p, f in zip(found, files, strict=True)) / len(files)
@@ -58,16 +68,38 @@ def test_the_reported_accuracy_is_reproduced_with_other_options(photos, tmp_path
     assert accuracy(nasforge.load_predictor(run.folder), test_files(photos)) == reported
 
 
-def test_logits_have_the_bits_of_the_test_stage(finished, photos):
-    from nasforge.component import Context
-    from nasforge.plugins import Registry
-    from nasforge.runtime import Runtime
+def test_the_reported_accuracy_is_reproduced_in_bfloat16(photos, tmp_path):
+    recipe = folder_recipe(photos)
+    run = nasforge.run({**recipe, "run": {**recipe["run"], "precision": "bf16"}}, out=tmp_path)
+    predictor = nasforge.load_predictor(run.folder)
+    assert predictor.runtime.precision == "bf16"
+    assert accuracy(predictor, test_files(photos)) == run.results["test"]["accuracy"]
 
+
+def test_the_reported_accuracy_is_reproduced_from_bytes(tmp_path):
+    options = {"use": "digits", "image_size": 8, "limit_train": 200, "limit_test": 60, "batch_size": 20}
+    run = nasforge.run(tiny(data=options, train={"epochs": 4, "batch_size": 16}), out=tmp_path)
+    reported = run.results["test"]["accuracy"]
+    assert 0 < reported < 100
+    data = set_up("digits", image_size=8, limit_test=60)
+    predictor = nasforge.load_predictor(run.folder)
+    right = count = 0
+    mean, deviation = (
+        torch.tensor(values).view(3, 1, 1)
+        for values in (data.preprocessing.mean, data.preprocessing.deviation)
+    )
+    for images, labels in data.batches("test", augment=False):
+        pixels = ((images * deviation + mean) * 255).round().to(torch.uint8)
+        named = [predictor.class_names.index(found.class_name) for found in predictor(pixels)]
+        right += sum(a == b for a, b in zip(named, labels.tolist(), strict=True))
+        count += len(labels)
+    assert 100 * right / count == reported
+
+
+def test_logits_have_the_bits_of_the_test_stage(finished, photos):
     predictor = nasforge.load_predictor(finished.folder)
     assert predictor.batch_size == 7
-    plugin = Registry.discover().get("data", "image-folder")
-    data = plugin.load()(plugin.config(root=photos, image_size=16, cache=False))
-    data.setup(Context(None, Runtime(torch.device("cpu")), 0, "search", None, None))
+    data = set_up("image-folder", root=photos, image_size=16, cache=False)
     batches = list(data.batches("test", augment=False, batch_size=7))
     files = test_files(photos)
     with torch.inference_mode():
@@ -169,6 +201,8 @@ def test_a_run_without_training_says_so(tmp_path):
 def test_an_unfinished_run_says_how_to_finish_it(finished, tmp_path):
     part = copy_of(finished.folder, tmp_path)
     (part / "train/weights.safetensors").unlink()
+    with pytest.raises(RunError, match=r"no trained network yet: evaluator 'train' keeps none"):
+        nasforge.load_predictor(part)
     (part / "train/result.json").unlink()
     with pytest.raises(RunError, match=r"no trained network yet. Finish it: nasforge run"):
         nasforge.load_predictor(part)

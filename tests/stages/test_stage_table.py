@@ -192,6 +192,7 @@ def test_no_other_module_names_a_stage():
         "benches/compare.py": {"train"},  # a table
         "benches/run.py": {"train"},  # a table
         "cli/own_images.py": {"train", "test"},  # folders of images
+        "cli/check.py": {"test"},  # a split
         "cli/inspect.py": {"search"},  # a scale
         "data.py": {"test"},  # a split
         "images/in_memory.py": {"test"},
@@ -201,7 +202,7 @@ def test_no_other_module_names_a_stage():
         "runs/assembly.py": {"train"},
         "runs/scope.py": {"search", "derive", "train", "test"},
         "space.py": {"search"},
-        "stages/test.py": {"train"},
+        "stages/test.py": {"train", "test"},
         "stages/train.py": {"train"},
         "testing/data.py": {"test"},
         "testing/networks.py": {"search"},

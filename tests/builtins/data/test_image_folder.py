@@ -167,8 +167,65 @@ def test_a_corrupt_image_is_named(loaded, image_tree, content):
         Image.fromarray(noise).save(broken)
         content = broken.read_bytes()[:-60]
     broken.write_bytes(content)
-    with pytest.raises(DataError, match=r"image '.*train/bee/2.png' cannot be read \(.*\). Replace it"):
+    with pytest.raises(DataError, match=r"1 of 16 images cannot be read:\n  - '.*train/bee/2.png': \w.*"):
         loaded("image-folder", root=root)
+
+
+def spoil(root, *names):
+    for name in names:
+        (root / name).write_bytes(b"no image")
+
+
+def test_all_broken_images_are_listed_at_once(loaded, image_tree, tmp_path):
+    root = image_tree()
+    spoil(root, "train/ant/0.png", "train/bee/3.png", "test/bee/1.png")
+    with pytest.raises(DataError) as error:
+        loaded("image-folder", root=root)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "data.root: 3 of 16 images cannot be read:"
+    assert [line.split("'")[1] for line in lines[1:4]] == [
+        str(root / name) for name in ("train/ant/0.png", "train/bee/3.png", "test/bee/1.png")
+    ]
+    assert "data.skip_broken = true" in lines[4]
+    assert len(caches(tmp_path)) == 0  # the files may be readable next time
+
+
+@pytest.mark.parametrize("image_size", [None, 5])
+def test_broken_images_can_be_left_out(loaded, image_tree, tmp_path, image_size):
+    root = image_tree()
+    spoil(root, "train/ant/0.png", "train/bee/3.png", "test/bee/1.png")
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning, match="3 of 16 images cannot be read:\n  - '.*ant/0.png'.*\n") as told:
+            made = loaded("image-folder", root=root, skip_broken=True, image_size=image_size, batch_size=2)
+        assert "They are left out." in str(told[0].message)
+        images, labels = made.stored("full")
+        assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert images[:, 2, 3, 1].tolist() == [1, 2, 3, 0, 1, 2]
+        assert made.stored("test")[1].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert len(caches(tmp_path)) == 2
+    Image.new("RGB", (6, 6), (0, 9, 50)).save(root / "train/ant/0.png")
+    with pytest.warns(UserWarning, match="2 of 16 images"):
+        made = loaded("image-folder", root=root, skip_broken=True, image_size=image_size)
+    assert made.stored("full")[0][0, 0, 0].tolist() == [0, 9, 50]
+
+
+@pytest.mark.filterwarnings("ignore:data.root")
+def test_a_class_without_a_readable_image_is_named(loaded, image_tree):
+    root = image_tree(count=1)
+    spoil(root, "train/bee/0.png")
+    with pytest.raises(DataError, match="no training image of class 'bee'"):
+        loaded("image-folder", root=root, skip_broken=True)
+
+
+def test_gray_channels_on_request(loaded, image_tree):
+    root = image_tree()
+    Image.new("L", (6, 6), 77).save(root / "train/ant/0.png")
+    made = loaded("image-folder", root=root, channels="gray")
+    assert made.data.task.in_channels == 1
+    assert made.data.preprocessing.channels == "gray"
+    images, _ = made.stored("full")
+    assert images[0].unique().tolist() == [77]
+    assert loaded("image-folder", root=root).stored("full")[0][0, 0, 0].tolist() == [77, 77, 77]
 
 
 def test_a_size_mismatch_names_both_images_and_the_option(loaded, image_tree):

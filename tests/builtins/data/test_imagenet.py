@@ -115,12 +115,40 @@ def test_limits_balance_the_classes(loaded, photos):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_corrupt_image_is_named(loaded, photos, workers):
+def test_all_corrupt_images_are_named(loaded, photos, workers):
     (photos / "train/n02/3.JPEG").write_bytes(b"no image")
     made = loaded("imagenet", root=photos, **{**SMALL, "workers": workers})
-    with pytest.raises(DataError, match=r"^data.root: image '.*n02/3.JPEG' cannot be read") as raised:
+    (photos / "val/n01/0.JPEG").write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="n02/3.JPEG' cannot be read .* All images are read now"),
+        pytest.raises(DataError) as raised,
+    ):
         made.read("full")
-    assert "Traceback" not in str(raised.value)
+    text = str(raised.value)
+    assert text.startswith("data.root: 2 of 26 images cannot be read:\n  - ")
+    assert "n02/3.JPEG" in text
+    assert "val/n01/0.JPEG" in text
+    assert "Traceback" not in text
+    with pytest.raises(DataError, match="2 of 26 images"):
+        made.data.verify()
+
+
+def test_broken_images_can_be_left_out(loaded, photos, tmp_path):
+    (photos / "train/n02/3.JPEG").write_bytes(b"no image")
+    for _ in range(2):  # decoded, then remembered
+        with pytest.warns(UserWarning, match="1 of 20 images cannot be read:\n  - '.*n02/3.JPEG'"):
+            made = loaded("imagenet", root=photos, **SMALL, skip_broken=True)
+        assert made.data.sizes()["full"] == 19
+        assert torch.bincount(made.read("full", augment=False)[1]).tolist() == [10, 9]
+        made.data.verify()
+    assert len(list((tmp_path / "cache/imagenet").iterdir())) == 2
+    for file in (photos / "train/n02").iterdir():
+        file.write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="10 of 20 images"),
+        pytest.raises(DataError, match=r"no image of class 'n02' in '.*train' can be read"),
+    ):
+        loaded("imagenet", root=photos, **SMALL, skip_broken=True)
 
 
 def test_a_batch_larger_than_a_split_is_explained(loaded, photos):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
-from nasforge.images.config import ImageConfig
 from nasforge.images.files import Folder
 from nasforge.runtime.checkpoint import load_weights, save_weights
+from nasforge_plugins.data.image_folder.config import ImageFolderConfig
 
 __all__ = ["cache_path", "load", "store"]
 
@@ -24,7 +25,7 @@ FORMAT = 2
 """Part of every name: raise it when decoding changes."""
 
 
-def cache_path(folder: Folder, config: ImageConfig) -> Path:
+def cache_path(folder: Folder, config: ImageFolderConfig) -> Path:
     """Return where the decoded images of a folder belong.
 
     The name depends on names, sizes and times of change of all files, so a changed folder gets a new cache.
@@ -37,40 +38,42 @@ def cache_path(folder: Folder, config: ImageConfig) -> Path:
     for file in folder.files:
         status = (folder.path / file).stat()
         listing.append((file, status.st_size, status.st_mtime_ns))
-    how = [config.image_size, config.resize, config.background]
+    how = [config.image_size, config.resize, config.background, config.channels, config.skip_broken]
     key = json.dumps([FORMAT, str(folder.path.resolve()), how, listing])
     base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
     return base / "image-folder" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 
-def load(path: Path, count: int) -> Tensor | None:
-    """Return cached images, or None if there are none that can be used.
+def load(path: Path, count: int) -> tuple[Tensor, dict[str, str]] | None:
+    """Return cached images and the files that could not be read, or None if nothing can be used.
 
     Args:
         path: What `cache_path` returned.
-        count: How many images there must be.
+        count: How many files there are.
     """
     if not path.exists():
         return None
     try:
-        images = load_weights(path)[0]["images"]
+        tensors, about = load_weights(path)
+        images, broken = tensors["images"], dict(about["broken"])
     except (CheckpointError, KeyError) as error:
         warnings.warn(f"The image cache is damaged and is made anew ({error})", stacklevel=2)
         return None
-    return images if images.dtype == torch.uint8 and len(images) == count else None
+    return (images, broken) if images.dtype == torch.uint8 and len(images) + len(broken) == count else None
 
 
-def store(path: Path, images: Tensor) -> None:
+def store(path: Path, images: Tensor, broken: Mapping[str, str]) -> None:
     """Write images to the cache; where that is impossible, say so and go on without.
 
     Args:
         path: What `cache_path` returned.
-        images: uint8 ``(N, S, S, 3)``.
+        images: uint8 ``(N, S, S, C)``.
+        broken: Why other files cannot be read.
     """
     # Runs that start together must not write into one file.
     own = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        save_weights(own, {"images": images}, {})
+        save_weights(own, {"images": images}, {"broken": dict(broken)})
         own.replace(path)
     except (OSError, SafetensorError) as error:
         for left in (own, own.with_name(f".{own.name}.partial")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from nasforge.images.config import (
@@ -27,6 +29,13 @@ class ImageFolderConfig(ImageConfig, FolderConfig):
     """If there is no folder `test`: the share of the images in `train` that become the test split, with the
     classes balanced, the same for every seed."""
 
+    channels: Literal["rgb", "gray"] = "rgb"
+    """Channels that networks read. Grayscale files keep their values in either; `gray` makes colour images
+    gray, and networks of one channel."""
+
+    skip_broken: bool = False
+    """Leave out images that cannot be read, with a warning that lists them. Off: they are an error."""
+
     cache: bool = True
     """Keep the decoded images in a file, so that the next run starts at once: in the folder named by the
     environment variable NASFORGE_CACHE, or else `~/.cache/nasforge`. Nothing is written below `root`."""
@@ -46,4 +55,6 @@ class ImageFolderConfig(ImageConfig, FolderConfig):
         ]
         if not found.held_out:
             options.append(FolderOption("test_share", HELD_OUT, "there is no folder 'test'"))
+        if found.broken:
+            options.append(FolderOption("skip_broken", True, f"{found.broken:,} cannot be read"))
         return FolderOptions(tuple(options))

@@ -54,6 +54,11 @@ class ImagenetConfig(FolderConfig):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Standard deviation of every channel, by which all images are divided."""
 
+    skip_broken: bool = False
+    """Leave out images that cannot be read, with a warning that lists them. All images are then decoded once
+    before the run begins, and what was found is kept in the folder named by the environment variable
+    NASFORGE_CACHE, or else `~/.cache/nasforge`. Off: they are an error when they are met."""
+
     sample_share: float = Field(1.0, gt=0, le=1)
     """Share of the images of `weights`, `arch` and `select` that one pass reads, others in every pass: makes
     the epochs of a search shorter (0.2 in the official CDARTS). `full` and `test` are always read whole."""
@@ -68,9 +73,11 @@ class ImagenetConfig(FolderConfig):
         if found.held_out != "val":
             return None
         size = f"the images have about {found.side} pixels"
-        options = (
+        options = [
             FolderOption("root", str(found.root), found.summary),
             FolderOption("image_size", side, size, by_size=True),
             FolderOption("resize_size", -(-side * 8 // 7), by_size=True),
-        )
-        return FolderOptions(options, "train/ and val/, decoded while training")
+        ]
+        if found.broken:
+            options.append(FolderOption("skip_broken", True, f"{found.broken:,} cannot be read"))
+        return FolderOptions(tuple(options), "train/ and val/, decoded while training")

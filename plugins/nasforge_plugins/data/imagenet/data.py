@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -12,12 +14,14 @@ from nasforge.component import Context
 from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
 from nasforge.images import Preprocessing
-from nasforge.images.files import compare_classes, list_folder
+from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, find_broken, leave_out, list_broken
+from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import Splits, limited
 from nasforge.seeding import derive_seed
 from nasforge.space import Task
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
 from nasforge_plugins.data.imagenet.photos import Photos, collate, training_transform
+from nasforge_plugins.data.imagenet.readable import known_broken
 
 __all__ = ["Imagenet"]
 
@@ -30,7 +34,7 @@ class Imagenet(DataModule[ImagenetConfig]):
     """
 
     def setup(self, ctx: Context) -> None:
-        """List the files and divide them by role; no image is opened.
+        """List the files and divide them by role; images are opened only to find broken ones to skip.
 
         Raises:
             DataError: A folder is missing or empty, or the classes of the two folders differ.
@@ -40,11 +44,35 @@ class Imagenet(DataModule[ImagenetConfig]):
         self._train = list_folder(config.root / "train", "data.root")
         self._test = list_folder(config.root / "val", "data.root")
         compare_classes(self._train, self._test, "data.root")
+        if config.skip_broken:
+            self._train, self._test = map(self._without_broken, (self._train, self._test))
         labels = torch.tensor(self._train.labels)
         self._kept_train = limited(labels, config.limit_train)
         self._kept_test = limited(torch.tensor(self._test.labels), config.limit_test)
         self._splits = Splits(config, labels[self._kept_train], len(self._kept_test), ctx.seed)
         self._normalize = self.preprocessing.normalization(ctx.runtime.device)
+
+    def verify(self) -> None:
+        """Decode every image; those that ``skip_broken`` left out are not among them.
+
+        Raises:
+            DataError: Images cannot be read. All are listed.
+        """
+        files = [folder.path / file for folder in (self._train, self._test) for file in folder.files]
+        if broken := find_broken(files, self._threads):
+            raise DataError(list_broken("data.root", broken, len(files), LEAVE_OUT))
+
+    @property
+    def _threads(self) -> int:
+        return max(1, self.config.workers)
+
+    def _without_broken(self, folder: Folder) -> Folder:
+        broken = known_broken(folder, self._threads)
+        if not broken:
+            return folder
+        paths = {folder.path / file: why for file, why in broken.items()}
+        warnings.warn(list_broken("data.root", paths, len(folder.files), LEFT_OUT), stacklevel=3)
+        return leave_out(folder, broken, "data.root")
 
     @property
     def task(self) -> Task:
@@ -104,6 +132,11 @@ class Imagenet(DataModule[ImagenetConfig]):
             positions = positions[torch.randperm(len(positions), generator=generator)]
         return self._read(split, positions, bounds, epoch, augment)
 
+    def _refuse_broken(self, first: str) -> NoReturn:
+        warnings.warn(f"{first} All images are read now, to list those that are broken.", stacklevel=3)
+        self.verify()
+        raise DataError(first)  # it could be read the second time, or became unreadable during the run
+
     def _share(self, split: Split) -> float:
         return 1.0 if split in ("full", "test") else self.config.sample_share
 
@@ -127,7 +160,7 @@ class Imagenet(DataModule[ImagenetConfig]):
         )
         for batch in loader:
             if isinstance(batch, str):
-                raise DataError(batch)
+                self._refuse_broken(batch)
             images, labels = batch
             pixels = images.to(runtime.device, non_blocking=True).permute(0, 2, 3, 1)
             yield (
