@@ -80,17 +80,50 @@ class Arch(Mapping[str, tuple[str, ...]]):
 
     Args:
         picks: Option name, or list of option names, by choice name.
+
+    Raises:
+        ArchError: An answer is something else.
     """
 
-    __slots__ = ("_picks", "key")
-
-    key: str
-    """A short, stable hash: names files and caches."""
+    __slots__ = ("_hash", "_key", "_picks")
 
     def __init__(self, picks: Mapping[str, str | Sequence[str]]) -> None:
-        self._picks = {n: (p,) if isinstance(p, str) else tuple(p) for n, p in sorted(picks.items())}
-        unordered = {name: sorted(picked) for name, picked in self._picks.items()}
-        self.key = hashlib.sha256(json.dumps(unordered).encode()).hexdigest()[:12]
+        try:
+            self._picks = {n: (p,) if isinstance(p, str) else tuple(p) for n, p in sorted(picks.items())}
+            # A sum, so that `with_answer` need not look at the other answers.
+            self._hash = sum(map(_hash_answer, self._picks.items()))
+        except TypeError:
+            wrong = next((p for p in picks.values() if not _is_answer(p)), picks)
+            raise ArchError(
+                f"architecture: {str(wrong)[:80]} answers no choice. An answer is the name of an option, or "
+                "a list of names."
+            ) from None
+        self._key: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A short, stable hash: names files and caches."""
+        if self._key is None:
+            unordered = {name: sorted(picked) for name, picked in self._picks.items()}
+            self._key = hashlib.sha256(json.dumps(unordered).encode()).hexdigest()[:12]
+        return self._key
+
+    def with_answer(self, name: str, answer: str | Sequence[str]) -> Arch:
+        """Return an architecture that differs in one answer.
+
+        Args:
+            name: A choice that this architecture answers.
+            answer: Option name, or list of option names.
+
+        Raises:
+            KeyError: The architecture does not answer this choice.
+        """
+        picked = (answer,) if isinstance(answer, str) else tuple(answer)
+        other = Arch.__new__(Arch)
+        other._picks = {**self._picks, name: picked}
+        other._hash = self._hash - _hash_answer((name, self._picks[name])) + _hash_answer((name, picked))
+        other._key = None
+        return other
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         return self._picks[name]
@@ -102,10 +135,15 @@ class Arch(Mapping[str, tuple[str, ...]]):
         return len(self._picks)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Arch) and self.key == other.key
+        if not isinstance(other, Arch) or self._hash != other._hash:
+            return False
+        return self._picks == other._picks or self.key == other.key
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash(self._hash)
+
+    def __reduce__(self) -> tuple[type[Arch], tuple[dict[str, tuple[str, ...]]]]:
+        return Arch, (self._picks,)  # hashes of text differ between processes
 
     def __repr__(self) -> str:
         return f"Arch({self.key})"
@@ -113,3 +151,13 @@ class Arch(Mapping[str, tuple[str, ...]]):
     def to_json(self) -> dict[str, str | list[str]]:
         """Return plain data from which ``Arch(data)`` makes an equal architecture."""
         return {n: p[0] if len(p) == 1 else list(p) for n, p in self._picks.items()}
+
+
+def _hash_answer(answer: tuple[str, tuple[str, ...]]) -> int:
+    name, picked = answer
+    return hash((name, frozenset(picked)))
+
+
+def _is_answer(answer: object) -> bool:
+    names = answer if isinstance(answer, list | tuple) else [answer]
+    return all(isinstance(name, str) for name in names)

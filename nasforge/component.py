@@ -11,7 +11,7 @@ from nasforge.constraints import Constraints
 from nasforge.errors import RunError
 
 if TYPE_CHECKING:
-    from nasforge.data import DataModule
+    from nasforge.data import DataModule, Split
     from nasforge.distiller import Distiller
     from nasforge.evaluator import Evaluator
     from nasforge.nn.output import Network
@@ -63,6 +63,8 @@ class Context:
             repeated after a restart replaces its record.
         constraints: What an architecture may cost; an ask/tell searcher keeps it without doing anything.
         load_network: Loads the trained network of a finished run from its folder, for instance a teacher.
+        splits: Splits of the images that may be read in this stage, also by a data module that a component
+            makes itself; None for all.
     """
 
     space: SearchSpace[Any]
@@ -77,6 +79,7 @@ class Context:
     record: Callable[[int, Mapping[str, float]], None] = lambda epoch, metrics: None
     constraints: Constraints = field(default_factory=Constraints)
     load_network: Callable[[str], Network] = _no_networks
+    splits: frozenset[Split] | None = None
 
 
 class Component(Generic[C]):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal
 
 from nasforge.component import C, Component
+from nasforge.errors import AccessError
 from nasforge.space import Task
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ class DataModule(Component[C], ABC):
     ``test`` is read by the test stage, and by the export after it. ``weights``, ``arch``, ``select`` and
     ``test`` are disjoint.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make `batches` of every subclass refuse splits that the stage of its context does not have."""
+        super().__init_subclass__(**options)
+        if "batches" in vars(cls):
+            setattr(cls, "batches", _within_stage(cls.batches))  # noqa: B010 - a method cannot be assigned
 
     @property
     @abstractmethod
@@ -89,3 +97,20 @@ class DataModule(Component[C], ABC):
     @abstractmethod
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""
+
+
+def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `DataModule.batches`: a data module that a component makes has the splits of its stage only."""
+
+    @wraps(batches)
+    def guarded(self: DataModule[Any], split: Split, **options: Any) -> Any:
+        context = getattr(self, "ctx", None)
+        if context is not None and context.splits is not None and split not in context.splits:
+            allowed = ", ".join(sorted(context.splits)) or "none"
+            raise AccessError(
+                f"{type(self).__name__}: asked for the {split!r} images in the {context.stage} stage, which "
+                f"may read: {allowed}. The test images are read by the test stage alone."
+            )
+        return batches(self, split, **options)
+
+    return guarded

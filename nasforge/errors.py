@@ -6,6 +6,7 @@ prints a `NasforgeError` without a traceback and exits with its ``exit_code``.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -19,6 +20,7 @@ __all__ = [
     "PluginError",
     "RecipeError",
     "RunError",
+    "describe_system_error",
     "suggest",
 ]
 
@@ -102,3 +104,33 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if word and (close := get_close_matches(word, names, n=1, cutoff=0.6)):
         return f" Did you mean {close[0]!r}?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+ADVICE = {
+    errno.ENOSPC: "Free some space, then run the same command again.",
+    errno.EFBIG: "The file is larger than the system allows. Raise the limit (ulimit -f).",
+    errno.EDQUOT: "Free some space of your quota, then run the same command again.",
+    errno.EACCES: "Change its permissions, or choose another place.",
+    errno.EPERM: "Change its permissions, or choose another place.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.EISDIR: "A folder is in the place of a file. Remove it, or choose another place.",
+    errno.ENOTDIR: "A file is in the place of a folder. Remove it, or choose another place.",
+    errno.EEXIST: "Something else is in its place. Remove it, or choose another place.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "It is a symbolic link, which is not followed here, or a circle of them. Remove it.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer workers.",
+    errno.ENFILE: "Close other programs, or use fewer workers.",
+    errno.ENOENT: "Check the path.",
+    errno.EIO: "The disk or the network may have failed. Run the same command again.",
+    errno.ESTALE: "The network file system lost the file. Run the same command again.",
+    errno.ENOMEM: "Close other programs, or use fewer workers, smaller batches or smaller networks.",
+}
+
+
+def describe_system_error(error: OSError) -> str:
+    """Word an error of the operating system: the file, the reason, and what to do."""
+    where = error.filename if isinstance(error.filename, str | bytes) else getattr(error, "filename2", None)
+    place = f"{where!r}: " if where else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    advice = ADVICE.get(error.errno or 0, "")
+    return f"{place}{reason[:1].lower()}{reason[1:].rstrip('.')}.{' ' if advice else ''}{advice}"

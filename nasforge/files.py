@@ -1,16 +1,32 @@
-"""Atomic writes, JSON files, and the folders of data that outlive a run."""
+"""Atomic writes, JSON files, growing lists, and the folders of data that outlive a run."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, overload
 
 from nasforge.errors import CheckpointError
 
-__all__ = ["read_json", "sync", "user_folder", "write_bytes", "write_json", "write_text"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = [
+    "AppendOnly",
+    "Mark",
+    "fresh_partial",
+    "open_own",
+    "read_json",
+    "sync",
+    "user_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 def user_folder(kind: str) -> Path:
@@ -25,18 +41,41 @@ def user_folder(kind: str) -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share") / "nasforge" / kind
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(
+    path: Path, shape: type[BaseModel] | None = None, advice: str = "Delete it to do its stage again."
+) -> dict[str, Any]:
     """Read a JSON object.
 
+    Args:
+        path: The file.
+        shape: The entries that it must have, and their types.
+        advice: What the user can do about a wrong file.
+
     Raises:
-        CheckpointError: The file is not valid JSON.
+        CheckpointError: The file cannot be read, is not valid JSON, or has another shape.
     """
     try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as JSON ({error}). Delete it to do its stage again."
-        ) from None
+        data = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CheckpointError(f"{path}: cannot be read as JSON ({reason}). {advice}") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: holds a JSON {type(data).__name__} instead of an object. {advice}")
+    if shape is not None and (problem := _misfit(shape, data)):
+        raise CheckpointError(f"{path}: {problem}. {advice}")
+    return data
+
+
+def _misfit(shape: type[BaseModel], data: Mapping[str, Any]) -> str:
+    """Return the first entry that does not have its type, in words."""
+    try:
+        shape.model_validate(data, strict=True)
+    except ValueError as error:  # pydantic's, which is not imported for this
+        first = error.errors()[0]  # type: ignore[attr-defined]
+        place = ".".join(map(str, first["loc"]))
+        message = str(first["msg"])
+        return f"{place!r} is wrong: {message[:1].lower()}{message[1:]}"
+    return ""
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -51,13 +90,44 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: beside its place, flushed to the disk, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
+    temporary = fresh_partial(path)
+    with open_own(temporary, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def fresh_partial(path: Path) -> Path:
+    """Return a free place beside a file, to write it before it is renamed; the folder is made.
+
+    What a crash left there is removed. A link is removed too, so that its target is not written.
+
+    Args:
+        path: The file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    return temporary
+
+
+def open_own(path: Path, mode: str) -> IO[Any]:
+    """Open a file of a run folder; a symbolic link in its place is not followed.
+
+    Args:
+        path: The file.
+        mode: As for `open`; text is UTF-8.
+
+    Raises:
+        OSError: It cannot be opened, or is a symbolic link.
+    """
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return open(path, mode, encoding=None if "b" in mode else "utf8", opener=opened)
 
 
 def sync(path: Path) -> None:
@@ -69,3 +139,62 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass
+class Mark:
+    """How much of a list a file holds.
+
+    Attributes:
+        rows: Number of items.
+        size: Their bytes.
+        digest: A running SHA-256 of these bytes, as `hashlib.sha256` returns it.
+    """
+
+    rows: int
+    size: int
+    digest: Any
+
+
+@dataclass(eq=False)
+class AppendOnly(Sequence[Any]):
+    """The JSON data of a list that only grows; it may stand anywhere in the result of ``state_dict``.
+
+    A checkpoint appends the new items to a file beside it, ``<checkpoint>~<place>.jsonl``, and keeps their
+    number. `nasforge.runtime.checkpoint.load` returns the items that were there when it was saved.
+
+    Args:
+        items: The list. Append to it, and change it in no other way.
+        encode: Turns an item into JSON data.
+        length: How many of the items count; None for all there are now or will be.
+        marks: What each file holds. Shared by all views of one list.
+    """
+
+    items: Sequence[Any]
+    encode: Callable[[Any], Any] = lambda item: item
+    length: int | None = None
+    marks: dict[Path, Mark] = field(default_factory=dict)
+
+    def snapshot(self) -> AppendOnly:
+        """Return a view of the items there are now, for ``state_dict``."""
+        return AppendOnly(self.items, self.encode, len(self), self.marks)
+
+    def __len__(self) -> int:
+        return len(self.items) if self.length is None else self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return [self.encode(self.items[place]) for place in places]
+        return self.encode(self.items[places])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AppendOnly | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]

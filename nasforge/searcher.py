@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context
 from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.files import AppendOnly
 from nasforge.plugins import capability
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
@@ -107,6 +108,9 @@ class AskTellSearcher(Searcher[C]):
         self._seen: set[Arch] = set()
         self._unannounced: list[Proposal] = []
         self._known: dict[tuple[Arch, int | None], Evaluation] = {}
+        self._history_log = AppendOnly(self.history, Evaluation.to_json)
+        self._best_so_far: Evaluation | None = None
+        self._compared_count = 0
 
     @abstractmethod
     def ask(self) -> Arch:
@@ -192,7 +196,7 @@ class AskTellSearcher(Searcher[C]):
             result = replace(known, arch=arch, cost=0.0)
         del self.pending[0]
         self._learn(result)
-        numbers = {"score": result.score, "best_score": max(e.score for e in self.comparable())}
+        numbers = {"score": result.score, "best_score": self._best_evaluation().score}
         told = {name: value for name, value in numbers.items() if value != -math.inf}
         return {**result.metrics, **told, **({"failed": 1.0} if result.failed else {})}
 
@@ -221,13 +225,13 @@ class AskTellSearcher(Searcher[C]):
 
     def best(self) -> Arch:
         """Return the architecture with the highest score, at the largest budget; the earliest of equals."""
-        return max(self.comparable(), key=lambda e: e.score).arch
+        return self._best_evaluation().arch
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator, the history and what is pending."""
         return {
             "rng": random_to_json(self.rng),
-            "history": [e.to_json() for e in self.history],
+            "history": self._history_log.snapshot(),
             "pending": [[arch.to_json(), budget] for arch, budget in self.pending],
         }
 
@@ -238,6 +242,15 @@ class AskTellSearcher(Searcher[C]):
         for arch, budget in state["pending"]:
             self._note(Proposal(Arch(arch), budget))
         random_from_json(self.rng, state["rng"])
+
+    def _best_evaluation(self) -> Evaluation:
+        """Return the best of `comparable`; looks at each evaluation once in the whole search."""
+        for evaluation in self.history[self._compared_count :]:
+            if self._best_so_far is None or _rank(evaluation) > _rank(self._best_so_far):
+                self._best_so_far = evaluation
+        self._compared_count = len(self.history)
+        assert self._best_so_far is not None, "best is valid after the first step"
+        return self._best_so_far
 
     def _learn(self, result: Evaluation) -> None:
         self.history.append(result)
@@ -288,6 +301,11 @@ class AskTellSearcher(Searcher[C]):
 @capability("searcher")
 class BaselineSearcher(AskTellSearcher[C]):
     """The searcher that benches compare the others with, unless their recipe names another one."""
+
+
+def _rank(evaluation: Evaluation) -> tuple[bool, float, float]:
+    """Return what decides between evaluations: whether it is one, its effort, its score."""
+    return not evaluation.estimated and not evaluation.failed, _effort(evaluation), evaluation.score
 
 
 def _effort(evaluation: Evaluation) -> float:

@@ -88,7 +88,7 @@ class SearchSpace(Component[C], ABC):
         """
         for _ in range(1000):
             choice = rng.choice(self.choices)
-            child = self.canonical(Arch({**arch, choice.name: choice.draw(rng)}))
+            child = self.canonical(arch.with_answer(choice.name, choice.draw(rng)))
             if child != arch:
                 return child
         raise ArchError(f"{type(self).__name__}: found no neighbour of {self.notation(arch)} in 1000 draws.")
@@ -100,14 +100,18 @@ class SearchSpace(Component[C], ABC):
         out. Answers that `validate` refuses are left out.
         """
         found: dict[Arch, None] = {}
+        # Without rules of its own a space has nothing against a valid answer to one choice.
+        ruled = type(self).validate is not SearchSpace.validate
+        if not ruled and not self._is_valid(arch):
+            return ()
         for choice in self.choices:
             picked, free = arch[choice.name], [o for o in choice.options if o not in arch[choice.name]]
             answers = [(set(picked) - {old}) | {new} for old, new in itertools.product(picked, free)]
             if choice.optional:
                 answers += [set(picked) - {old} for old in picked] + [{*picked, new} for new in free]
             for answer in answers:
-                other = Arch({**arch, choice.name: sorted(answer, key=choice.options.index)})
-                if self._is_valid(other):
+                other = arch.with_answer(choice.name, sorted(answer, key=choice.options.index))
+                if not ruled or self._is_valid(other):
                     found[self.canonical(other)] = None
         found.pop(arch, None)
         return tuple(found)
@@ -180,7 +184,7 @@ class SearchSpace(Component[C], ABC):
         """
         try:
             picks = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArchError(
                 f"{text!r} is no architecture of {type(self).__name__}: not JSON ({error}). "
                 'Write {"choice": "option", …}.'

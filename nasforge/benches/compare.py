@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasforge.benches.folder import BenchFolder
 from nasforge.benches.standings import Group, Standing, standings
@@ -14,9 +14,13 @@ from nasforge.files import read_json
 from nasforge.plugins import Registry
 from nasforge.recipe.bench_table import CEILING, installed_baselines
 from nasforge.recipe.toml_text import to_toml
-from nasforge.runs.folder import RunFolder, differences
+from nasforge.runs.folder import RESTORE, RunFolder, differences
 from nasforge.runs.scope import SEARCH
+from nasforge.runs.stored import ResolvedFile
 from nasforge.stages import STAGES, Stage
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["Comparison", "Finished", "compare_folders", "read_folder"]
 
@@ -121,10 +125,11 @@ def read_folder(path: Path) -> list[Finished]:
     bench, run = BenchFolder(path), RunFolder(path)
     if (inputs := bench.inputs) is not None:
         return _bench_runs(bench, inputs)
-    if (resolved := run.resolved) is None:
+    if run.resolved is None:
         raise RunError(f"{path}: is neither a run nor a bench. Give the folder that one of them made.")
+    resolved = read_json(path / "resolved.json", ResolvedFile, RESTORE)
     stages = [stage for stage in STAGES if stage.compared and stage.needed(resolved)]
-    results = [_stored(run.stage(stage.name) / "result.json") for stage in stages]
+    results = [_stored(run.stage(stage.name) / "result.json", stage.shape) for stage in stages]
     if not all(results):
         raise RunError(f"{path}: is not finished. Go on with it: nasforge run {path}")
     rows = [row for row in run.metrics.rows() if row.get("stage") == SEARCH.stage]
@@ -167,8 +172,8 @@ def _bench_runs(bench: BenchFolder, inputs: Mapping[str, Any]) -> list[Finished]
     return found
 
 
-def _stored(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+def _stored(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    return read_json(path, shape) if path.exists() else {}
 
 
 def _numbers(results: Iterable[tuple[Stage, Mapping[str, Any]]], row: Mapping[str, Any]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
+from nasforge.files import AppendOnly
 from nasforge.recipe.bench_table import Budget
 
 __all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
@@ -76,6 +77,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.curve: list[tuple[int, float, float]] = []
         self._best = (-math.inf, -math.inf)
         self._full: dict[Arch, Evaluation] = {}
+        self._kept: list[Evaluation] = []
+        self._log = AppendOnly(self._kept, Evaluation.to_json)
 
     def __getattr__(self, name: str) -> Any:
         """Return other attributes of the evaluator."""
@@ -134,8 +137,8 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.seconds += found.cost
         if not found.estimated:
             self.evaluations += 1
-            if budget is None and not found.failed:
-                self._full.setdefault(arch, found)
+            if budget is None and not found.failed and arch not in self._full:
+                self._keep(found, arch)
             if not found.failed:
                 self._note_best(math.inf if budget is None else budget, found.score)
         return found
@@ -180,7 +183,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
             "first_cost": self.first_cost,
             "curve": [list(point) for point in self.curve],
             "best": None if not self.curve else [_finite(self._best[0]), self._best[1]],
-            "full": [evaluation.to_json() for evaluation in self._full.values()],
+            "full": self._log.snapshot(),
             "inner": self.inner.state_dict(),
         }
 
@@ -191,9 +194,13 @@ class BudgetMeter(Evaluator[PluginConfig]):
         self.curve = [(int(n), seconds, score) for n, seconds, score in state.get("curve", [])]
         if best := state.get("best"):
             self._best = (math.inf if best[0] is None else best[0], best[1])
-        found = [Evaluation.from_json(row) for row in state["full"]]
-        self._full = {evaluation.arch: evaluation for evaluation in found}
+        for evaluation in map(Evaluation.from_json, state["full"]):
+            self._keep(evaluation, evaluation.arch)
         self.inner.load_state_dict(state["inner"])
+
+    def _keep(self, evaluation: Evaluation, arch: Arch) -> None:
+        self._full[arch] = evaluation
+        self._kept.append(evaluation)
 
 
 def _finite(effort: float) -> float | None:

@@ -25,11 +25,14 @@ def run_command(arguments: Sequence[str]) -> int:
         a result that misses a limit of a strict run, 130 if it was interrupted.
     """
     from nasforge.cli.output import one_line_warnings, print_error
-    from nasforge.errors import NasforgeError
+    from nasforge.errors import NasforgeError, describe_system_error
 
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    if any("\0" in argument for argument in arguments):
+        print_error("an argument holds a NUL byte, which no file name or option can have.")
+        return 2
     with one_line_warnings():
         try:
             return _dispatch(arguments)
@@ -45,9 +48,20 @@ def run_command(arguments: Sequence[str]) -> int:
         except KeyboardInterrupt:
             print_error("interrupted.")
             return 130
+        except OSError as error:
+            if debug:
+                raise
+            print_error(describe_system_error(error))
+            return 1
         except Exception as error:
             if debug:
                 raise
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                print_error(
+                    "out of memory. Use smaller batches (batch_size), narrower or fewer cells, fewer "
+                    "workers, or gradient_checkpointing = true in [run]."
+                )
+                return 1
             print_error(
                 f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
                 "run the same command with --debug for the traceback)"

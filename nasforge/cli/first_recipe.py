@@ -42,6 +42,8 @@ def recipe_text(
     tables.add("run", FolderOption("name", name))
     if device:
         tables.add("run", FolderOption("device", device))
+    # A folder of its own: the run without the profile would find the folder of another recipe.
+    tables.add(f"{trial}.run", FolderOption("name", f"{name}-{start.trial.profile}"))
     small: list[FolderOption] = []
     if images:
         tables.add("data", *_data(images, start, base))

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["one_line_warnings", "print_error", "print_json", "print_table"]
+__all__ = ["one_line_warnings", "print_error", "print_json", "print_table", "readable"]
+
+
+LONGEST = 2000
+"""Characters of a message."""
+
+WORD = 200
+"""Characters of a word without spaces; paths may be long, what users paste is cut."""
 
 
 def print_error(message: str) -> None:
     """Write an error to standard error."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {readable(message)}", file=sys.stderr, flush=True)
+
+
+def readable(message: str) -> str:
+    """Return a message without control characters, which change terminals, and not too long.
+
+    Args:
+        message: May quote anything that a user wrote.
+    """
+    shown = "".join(c if c == "\n" or c.isprintable() else ascii(c)[1:-1] for c in message[: 20 * LONGEST])
+    shown = re.sub(rf"\S{{{WORD + 1},}}", lambda found: f"{found[0][:60]}…{found[0][-15:]}", shown)
+    if len(shown) <= LONGEST and len(message) <= 20 * LONGEST:
+        return shown
+    kept = shown[: LONGEST - 40]
+    more = message.count("\n") - kept.count("\n")
+    return f"{kept.rstrip()} …{f' (and {more:,} more lines)' if more else ''}"
 
 
 def print_json(data: Any) -> None:
@@ -80,7 +103,7 @@ def one_line_warnings() -> Iterator[None]:
     ) -> None:
         # A list stays a list; other texts become one paragraph.
         text = str(message) if "\n  - " in str(message) else " ".join(str(message).split())
-        print(f"warning: {text}", file=file or sys.stderr, flush=True)
+        print(f"warning: {readable(text)}", file=file or sys.stderr, flush=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

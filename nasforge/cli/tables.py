@@ -24,7 +24,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a table.", sh
 def import_file(
     path: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A CSV file (may be gzipped), or a benchmark's archive."),
+        typer.Argument(
+            metavar="FILE",
+            help="NAS-Bench-201 as CSV (may be gzipped) or NATS-Bench archive.",
+        ),
     ],
     name: Annotated[
         str | None,
@@ -37,7 +40,7 @@ def import_file(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a table imported before.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a table and store it for later use. Nothing is stored unless every row is right."""
+    """Check a table of NAS-Bench-201 and store it. Nothing is stored unless every row is right."""
     from nasforge.cli.output import print_json
 
     imported = _store().import_table(path, name, trust=trust, replace=replace, report=_show_share)

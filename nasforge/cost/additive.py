@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,27 @@ class AdditiveCost:
             total = self._costs.setdefault(term.picks, dict.fromkeys(self.rest, 0.0))
             for name in self.rest:
                 total[name] += term.costs.get(name, 0.0)
+        self._order = {picks: place for place, picks in enumerate(self._costs)}
+        self._index()
+
+    def _index(self) -> None:
+        """Sort the terms by what they are looked up by: large spaces have thousands."""
+        order = {choice.name: place for place, choice in enumerate(self.choices)}
+        inside: dict[Picks, dict[str, None]] = {}
+        self._beginning: dict[tuple[str, str], list[Picks]] = {}
+        self._ending: dict[tuple[str, str], list[Picks]] = {}
+        self._prefixes: dict[tuple[str, str], dict[Picks, None]] = {}
+        for picks in self._costs:
+            if picks:
+                self._beginning.setdefault(picks[0], []).append(picks)
+                self._ending.setdefault(picks[-1], []).append(picks)
+            for depth, pick in enumerate(picks):
+                inside.setdefault(picks[:depth], {})[pick[0]] = None
+                self._prefixes.setdefault(pick, {})[picks[: depth + 1]] = None
+        self._inside = {
+            prefix: [self.choices[place] for place in sorted(order[n] for n in names if n in order)]
+            for prefix, names in inside.items()
+        }
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -56,10 +77,18 @@ class AdditiveCost:
     def of(self, arch: Arch) -> dict[str, float]:
         """Return what an architecture costs, by name."""
         total = dict(self.rest)
-        for picks, costs in self._costs.items():
-            if all(option in arch[choice] for choice, option in picks):
-                for name in total:
-                    total[name] += costs[name]
+        paid = [
+            picks
+            for choice, options in arch.items()
+            for option in options
+            for picks in self._beginning.get((choice, option), ())
+            if all(inner in arch[name] for name, inner in picks[1:])
+        ]
+        always = [()] if () in self._costs else []
+        # Floating-point sums depend on the order of the terms.
+        for picks in sorted([*always, *paid], key=self._order.__getitem__):
+            for name in total:
+                total[name] += self._costs[picks][name]
         return total
 
     def bound(self, name: str) -> float:
@@ -95,20 +124,17 @@ class AdditiveCost:
 
     def _cheapest_below(self, prefix: Picks, name: str) -> float:
         """Return the least that choices inside an option cost; at the top, all choices inside none."""
-        depth = len(prefix)
-        inside = {p[depth][0] for p in self._costs if len(p) > depth and p[:depth] == prefix}
         total = 0.0
-        for choice in self.choices:
-            if choice.name in inside:
-                prices = sorted(
-                    self._costs.get(path, {}).get(name, 0.0) + self._cheapest_below(path, name)
-                    for path in ((*prefix, (choice.name, option)) for option in choice.options)
-                )
-                total += sum(prices[: choice.sizes[0]])
+        for choice in self._inside.get(prefix, ()):
+            prices = sorted(
+                self._costs.get(path, {}).get(name, 0.0) + self._cheapest_below(path, name)
+                for path in ((*prefix, (choice.name, option)) for option in choice.options)
+            )
+            total += sum(prices[: choice.sizes[0]])
         return total
 
     def _price(self, choice: str, option: str, name: str) -> float:
-        paths: Sequence[Picks] = [p for p in self._costs if p[-1] == (choice, option)]
-        above = {p[: i + 1] for p in self._costs for i, pick in enumerate(p) if pick == (choice, option)}
-        own = sum(self._costs[p][name] for p in paths)
-        return own + sum(self._cheapest_below(p, name) for p in above)
+        own = sum(self._costs[path][name] for path in self._ending.get((choice, option), ()))
+        return own + sum(
+            self._cheapest_below(path, name) for path in self._prefixes.get((choice, option), ())
+        )

@@ -61,7 +61,7 @@ class LatencyTable:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LatencyTable:
         """Restore what `to_json` returned."""
-        inner = {"format", "choices", "cost", "units", "error"}
+        inner = {"format", "choices", "cost", "units", "error", "sha256"}
         choices = tuple(
             Choice(c["name"], tuple(c["options"]), c["k"], c["kind"], c.get("optional", 0))
             for c in data["choices"]
@@ -77,7 +77,8 @@ class LatencyTable:
 
     def write(self, path: Path) -> LatencyTable:
         """Store the table at once or not at all, and return it with its path."""
-        write_json(path, self.to_json())
+        data = self.to_json()
+        write_json(path, {**data, "sha256": _checksum(data)})
         return replace(self, path=path)
 
     def check_choices(self, choices: Iterable[Choice], space: str) -> None:
@@ -144,8 +145,26 @@ def read(name: str) -> LatencyTable:
         data = json.loads(path.read_text(encoding="utf8"))
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise RunError(f"latency table {path}: is no latency table of this version of nasforge.")
+        # Tables that were written by hand may have none.
+        if data.get("sha256", checksum := _checksum(data)) != checksum:
+            raise ValueError("its checksum differs from its content")
         return replace(LatencyTable.from_json(data), path=path)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        AttributeError,
+    ) as error:
         raise RunError(
             f"latency table {path}: cannot be read ({type(error).__name__}: {error}). Build it again."
         ) from None
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    """Return a SHA-256 of a table's JSON data, its own checksum left out."""
+    rest = {key: value for key, value in data.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

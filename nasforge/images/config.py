@@ -25,7 +25,15 @@ __all__ = [
 HELD_OUT = 0.2
 """Share of the training images used for testing if a folder has no test images."""
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # there is no such user
+        return path
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
 """A path as a user writes it: ``~`` is the home folder, relative paths start at the current folder."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,8 @@ def decode(
         ImageError: The file is missing, truncated or not an image.
     """
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # reading a named pipe would wait forever
+            raise ValueError("not a regular file")
         with Image.open(path) as image:
             return _converted(image, channels, background, upright)
     except MemoryError:

@@ -140,7 +140,8 @@ class Draft:
                 old = target.get(key)
                 is_plugin = table_kind(".".join(path)) is not None
                 if not isinstance(old, dict):
-                    self._forget(path)
+                    if key in target:
+                        self._forget(path)
                     target[key] = {}
                 elif is_plugin and "use" in old and value.get("use", old["use"]) != old["use"]:
                     target[key] = self.common(".".join(path), old, old["use"], value["use"])
@@ -148,7 +149,8 @@ class Draft:
                 self._origins[path] = (layer, place)
                 self.apply(layer, value, path, place)
             else:
-                self._forget(path)
+                if key in target:  # looks through all that is known
+                    self._forget(path)
                 target[key] = value
                 self._origins[path] = (layer, place)
 

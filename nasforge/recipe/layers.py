@@ -105,7 +105,7 @@ class _LayerReader:
         try:
             text = path.read_bytes().decode("utf-8")
             layer = Layer(order, label, tomllib.loads(text), key_lines(text), path.resolve().parent)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self.draft.say_unplaced(order, f"{label}{_unreadable(error)}")
             return []
         if not above:
@@ -231,7 +231,7 @@ def _value(text: str) -> Any:
     written = text.partition("=")[2].strip()
     try:
         parsed = tomllib.loads(f"value = {written}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits is text too, and then refused
         return written
     return parsed["value"] if len(parsed) == 1 else written
 
@@ -246,7 +246,12 @@ def _unreadable(error: Exception) -> str:
         return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}."
     if isinstance(error, UnicodeDecodeError):
         return f"not valid TOML: byte {error.start} is no UTF-8. Save the file as UTF-8."
-    return f"cannot be read: {error.strerror if isinstance(error, OSError) else error}."
+    if isinstance(error, RecursionError):
+        return "not valid TOML for a recipe: brackets are nested hundreds of levels deep."
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}."
+    # Python reads no number that long, see sys.set_int_max_str_digits.
+    return "not valid TOML for a recipe: a number has thousands of digits."
 
 
 def _display(path: Path) -> str:

@@ -118,7 +118,10 @@ def load_module(entry: str, folder: Path) -> LocalModule:
     """
     if not is_file_name(entry):
         return _load_named(entry, folder)
-    path = (folder / Path(entry).expanduser()).resolve()
+    try:
+        path = (folder / Path(entry).expanduser()).resolve()
+    except RuntimeError:
+        raise PluginError("names the home folder of a user who does not exist.") from None
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -11,6 +11,9 @@ from nasforge.config import PluginConfig
 
 __all__ = ["RunConfig"]
 
+LONGEST_NAME = 200
+"""Bytes of a folder's name; file systems take 255."""
+
 
 class RunConfig(PluginConfig):
     """Options of the ``[run]`` table: what concerns the run as a whole."""
@@ -18,7 +21,7 @@ class RunConfig(PluginConfig):
     name: str | None = None
     """Names the folder under the output folder; default: the recipe file's name."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds every random number generator; the same seed on the same machine gives the same run."""
 
     device: str = "auto"
@@ -39,10 +42,10 @@ class RunConfig(PluginConfig):
     """Whether trainings compile the cells or blocks of their network with torch.compile; searches never do.
     "auto" does where it was measured to pay, which is nowhere yet: a CPU was too little faster."""
 
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=65_536)
     """CPU threads torch may use; None leaves torch's own choice. Workers share the cores then."""
 
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, ge=1, le=65_536)
     """How many candidates of a black-box search are evaluated at the same time, each in a process of its own;
     1 evaluates in the main process. The scores are the same as long as `threads` is."""
 
@@ -59,8 +62,12 @@ class RunConfig(PluginConfig):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:
-        if name is not None and (not name.strip() or name.startswith(".") or re.search(r"[/\\\0]", name)):
+        if name is None:
+            return name
+        if not name.strip() or name.startswith(".") or re.search(r"[/\\\x00-\x1f\x7f]", name):
             raise ValueError("must be the name of a folder, without slashes and leading dots")
+        if len(name.encode(errors="replace")) > LONGEST_NAME:
+            raise ValueError(f"must have at most {LONGEST_NAME} bytes, as the name of a folder")
         return name
 
     @field_validator("device")

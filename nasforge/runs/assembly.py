@@ -148,5 +148,6 @@ class Assembly:
             data=GuardedData(self.data, scope, reader, log) if "data" in self.recipe.parts else None,
             constraints=self.constraints,
             load_network=load_network,
+            splits=scope.reads,
             **parts,
         )

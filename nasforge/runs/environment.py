@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
+from nasforge.errors import CheckpointError
 from nasforge.files import read_json
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.stored import EnvironmentFile
 
 __all__ = ["note_environment"]
 
@@ -19,8 +22,8 @@ def note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
         now: The environment of this process.
     """
     path = folder.path / "environment.json"
-    earlier = read_json(path)["processes"] if path.exists() else []
-    threads = [process.get("workers", process)["threads"] for process in (*earlier[-1:], now)]
+    earlier = _earlier(path)
+    threads = [(process.get("workers") or process).get("threads") for process in (*earlier[-1:], now)]
     if threads[0] != threads[-1]:
         warnings.warn(
             f"{folder.path}: was run with {threads[0]} threads before and {threads[-1]} now: "
@@ -28,3 +31,14 @@ def note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
             stacklevel=2,
         )
     folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        processes: list[dict[str, Any]] = read_json(path, EnvironmentFile, "It is written anew.")["processes"]
+    except CheckpointError as error:  # no reason to stop a run
+        warnings.warn(str(error), stacklevel=3)
+        return []
+    return processes

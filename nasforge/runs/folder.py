@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
-from nasforge.errors import RunError
-from nasforge.files import read_json, write_bytes, write_json, write_text
+from nasforge.errors import CheckpointError, RunError
+from nasforge.files import open_own, read_json, write_bytes, write_json, write_text
 from nasforge.runs.lock import LOCK_FILES, hold_folder
+from nasforge.runs.stored import Fingerprinted
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = [
     "CHOICES",
     "GRAPHS",
     "PREDICTIONS",
+    "RESTORE",
     "TRAJECTORY",
     "MetricsLog",
     "RunFolder",
@@ -41,6 +47,8 @@ PREDICTIONS = "predictions.json"
 HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers", "report"})
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
+RESTORE = "Put a copy of it back, or run the recipe again under another name (--set run.name=…)."
+
 
 class RunFolder:
     """One run on disk; every file is written beside and renamed.
@@ -61,7 +69,7 @@ class RunFolder:
     def resolved(self) -> dict[str, Any] | None:
         """The complete recipe this folder belongs to; None if it is no run folder yet."""
         path = self.path / "resolved.json"
-        return read_json(path) if path.exists() else None
+        return read_json(path, advice=RESTORE) if path.exists() else None
 
     def claim(
         self,
@@ -71,7 +79,7 @@ class RunFolder:
         update: bool = False,
         modules: Mapping[Path, bytes] | None = None,
     ) -> None:
-        """Make the folder, or check that it belongs to the same recipe.
+        """Make the folder, or check that it belongs to the same recipe; it does once a stage has begun.
 
         Files of local modules are copied to ``modules/`` and named relative to the folder, so that it can be
         moved, and goes on with the code it began with.
@@ -100,7 +108,8 @@ class RunFolder:
                 f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
                 "another place with --out."
             )
-        if known is not None and not update and (changed := list(differences(known, resolved))):
+        begun = any(self.path.glob("*/inputs.json"))
+        if known is not None and begun and not update and (changed := list(differences(known, resolved))):
             listed = "\n".join(f"  - {line}" for line in changed)
             raise RunError(
                 f"{self.path}: belongs to another recipe. These options differ:\n{listed}\n"
@@ -120,12 +129,23 @@ class RunFolder:
         """Hold the folder, so that no second process works in it; see `hold_folder` for errors."""
         return hold_folder(self.path)
 
-    def result(self, stage: Stage, fingerprint: str) -> dict[str, Any] | None:
-        """Return the stored result of a stage, if it was made from the same inputs."""
+    def result(
+        self, stage: Stage, fingerprint: str, shape: type[BaseModel] = Fingerprinted
+    ) -> dict[str, Any] | None:
+        """Return the stored result of a stage, if it was made from the same inputs.
+
+        Args:
+            stage: Name of the stage.
+            fingerprint: That of its inputs.
+            shape: The entries that the result must have.
+
+        Raises:
+            CheckpointError: The file cannot be read, or lacks an entry.
+        """
         path = self.stage(stage) / "result.json"
         if not path.exists():
             return None
-        result = read_json(path)
+        result = read_json(path, shape)
         return result if result.get("fingerprint") == fingerprint else None
 
     def store(self, stage: Stage, result: Mapping[str, Any]) -> None:
@@ -138,19 +158,27 @@ class RunFolder:
 
     def log_access(self, row: Mapping[str, Any]) -> None:
         """Note in ``access.jsonl`` who read which images first, in this process."""
-        with (self.path / "access.jsonl").open("a", encoding="utf8") as file:
+        with open_own(self.path / "access.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def begin(self, stage: Stage, fingerprint: str) -> None:
-        """Open a stage; what an attempt with other inputs left behind is set aside, not deleted."""
+    def begin(self, stage: Stage, fingerprint: str) -> int:
+        """Open a stage; what an attempt with other inputs left behind is set aside, not deleted.
+
+        Returns:
+            The number of steps that an earlier process has recorded for the same inputs.
+        """
         folder = self.stage(stage)
         mark = folder / "inputs.json"
-        if mark.exists() and read_json(mark)["fingerprint"] != fingerprint:
+        advice = "Delete it if the stage shall go on."
+        if mark.exists() and read_json(mark, Fingerprinted, advice)["fingerprint"] != fingerprint:
             number = 1
             while (aside := folder.with_name(f"{stage}.{number}")).exists():
                 number += 1
             folder.replace(aside)
+        begun = mark.exists()
         write_json(mark, {"fingerprint": fingerprint})
+        steps = (row.get("step") for row in self.metrics.rows() if begun and row.get("stage") == stage)
+        return max((step for step in steps if isinstance(step, int)), default=0)
 
 
 class MetricsLog:
@@ -166,32 +194,58 @@ class MetricsLog:
         self.path = path
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all rows; a last line that a crash cut short is left out."""
+        """Return all rows; a last line that a crash cut short is left out, any other with a warning.
+
+        Raises:
+            CheckpointError: The file cannot be read.
+        """
         if not self.path.exists():
             return []
+        try:
+            with open_own(self.path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror}).") from None
+        lines = content.splitlines(keepends=True)
         rows = []
-        for line in self.path.read_text(encoding="utf8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+        for number, line in enumerate(lines, start=1):
+            row = _row(line)
+            if row is not None:
+                rows.append(row)
+            elif number < len(lines) or line.endswith(b"\n"):
+                warnings.warn(f"{self.path}: line {number} is damaged and is left out.", stacklevel=3)
         return rows
 
     def forget(self, keep: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop the rows that ``keep`` refuses."""
         rows = self.rows()
-        kept = [row for row in rows if keep(row)]
+        kept = [row for row in rows if _kept(keep, row)]
         if len(kept) < len(rows) or not self._ends_well():
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row at the end."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf8") as file:
+        with open_own(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
 
     def _ends_well(self) -> bool:
         return not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _kept(keep: Callable[[Mapping[str, Any]], bool], row: Mapping[str, Any]) -> bool:
+    try:
+        return keep(row)
+    except (KeyError, TypeError):  # a row without a step is not of the code that asks
+        return False
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from nasforge.recipe import Recipe, check
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.scope import DERIVE, TRAIN
+from nasforge.runs.stored import ArchitectureFile
 from nasforge.space import NetworkSpace, Task
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ ARCHITECTURE = "arch.json"
 
 WEIGHTS = "weights.safetensors"
 """File with the trained weights, in the folder of the train stage."""
+
+
+_ANEW = "Delete result.json beside it and run the folder again: it is written anew."
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def load_trained(folder: str | Path) -> Trained:
     source = str(run_folder.path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
     space = network_space(build(recipe.parts["space"]), resolved["space"]["use"])
-    derived = read_json(run_folder.stage(DERIVE.stage) / ARCHITECTURE)
+    derived = read_json(run_folder.stage(DERIVE.stage) / ARCHITECTURE, ArchitectureFile, _ANEW)
     task = Task(**derived["task"])
     network = space.build(task, Arch(derived["architecture"]))
     tensors, about = checkpoint.load_weights(weights)

@@ -44,5 +44,4 @@ class FileSlot:
 
     def delete(self) -> None:
         """Remove every generation."""
-        for path in (self._path, checkpoint.previous_path(self._path)):
-            path.unlink(missing_ok=True)
+        checkpoint.delete(self._path)

@@ -1,28 +1,36 @@
 """Nested state on disk without pickle: tensors in safetensors, everything else as JSON in its header.
 
-Files are written beside and renamed, so a crash leaves the one before intact. `save` keeps one earlier
-generation, and `load` falls back to it when the newest file cannot be read.
+Files are written beside and renamed, so a crash leaves the one before intact, and carry a checksum. `save`
+keeps one earlier generation, and `load` falls back to it when the newest file cannot be read. Lists that only
+grow (`nasforge.files.AppendOnly`) lie in files of their own, and every generation holds their length.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
-from nasforge.files import sync
+from nasforge.files import AppendOnly, fresh_partial, sync
+from nasforge.runtime.row_file import append_rows, read_rows
+from nasforge.runtime.seal import read_sealed, write_sealed
 
-__all__ = ["load", "load_weights", "previous_path", "read", "save", "save_weights", "write"]
+__all__ = ["delete", "load", "load_weights", "previous_path", "read", "save", "save_weights", "write"]
 
-FORMAT = "nasforge-state-1"
+FORMAT = "nasforge-state-2"
+TREE = "~state"
+"""Name of the tensor that holds the JSON of a state which is too long for a header."""
+
+PLAIN = frozenset({type(None), bool, int, float, str})
+LONG = 10_000_000
+WEIGHTS = "nasforge"
 
 
 def previous_path(path: Path) -> Path:
@@ -48,7 +56,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """Read the newest state that can be read.
+    """Read the newest state that can be read. One that cannot be read is set aside as ``*.damaged.*``.
 
     Args:
         path: What `save` was given.
@@ -69,11 +77,19 @@ def load(path: Path) -> dict[str, Any] | None:
             problems.append(str(error))
             continue
         if problems:
+            # The next save would put it in the place of the generation that is good.
+            path.replace(path.with_name(f"{path.stem}.damaged{path.suffix}"))
             warnings.warn(f"{problems[0]} Going on from the one before, {candidate.name}.", stacklevel=2)
         return state
     if problems:
         raise CheckpointError(" ".join([*problems, "Delete these files to start this stage anew."]))
     return None
+
+
+def delete(path: Path) -> None:
+    """Remove every generation of a state, and its growing lists."""
+    for old in (path, previous_path(path), *path.parent.glob(f"{path.stem}~*.jsonl")):
+        old.unlink(missing_ok=True)
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -86,17 +102,24 @@ def read(path: Path) -> dict[str, Any]:
     """Read one file that `save` or `write` wrote.
 
     Raises:
-        CheckpointError: The file is missing, truncated, or no nasforge checkpoint.
+        CheckpointError: The file is missing, truncated, damaged, or no nasforge checkpoint.
     """
+    tensors, entries = read_sealed(path)
+    if FORMAT not in entries:
+        raise CheckpointError(
+            f"{path}: is a safetensors file, but no {FORMAT} checkpoint. Another version of nasforge may "
+            "have written it."
+        )
     try:
-        with safe_open(path, "pt", device="cpu") as file:
-            header = file.metadata() or {}
-            if FORMAT not in header:
-                raise CheckpointError(f"{path}: is a safetensors file, but no {FORMAT} checkpoint.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _decode(json.loads(header[FORMAT]), tensors)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+        tree = entries[FORMAT]["state"]
+        if tree is None:
+            tree = json.loads(tensors[TREE].numpy().tobytes())
+        state = _decode(tree, tensors, lambda about: read_rows(path.parent, about))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a state.")
+    return state
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -105,13 +128,11 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     Args:
         path: The file.
         tensors: What ``module.state_dict()`` returns.
-        about: JSON data stored in the header, as its entry ``nasforge``.
+        about: JSON data stored in the header, as its entry ``nasforge``; a checksum is added.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = fresh_partial(path)
     copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
-    save_file(copies, temporary, {"nasforge": json.dumps(about, sort_keys=True)})
-    sync(temporary)
+    write_sealed(temporary, copies, WEIGHTS, json.dumps(about, sort_keys=True))
     temporary.replace(path)
 
 
@@ -119,17 +140,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the result of `save_weights`.
 
     Returns:
-        Tensors by name, on the CPU, and what the header says about them; empty for a file of another origin.
+        Tensors by name, on the CPU, and what the header says about them.
 
     Raises:
-        CheckpointError: The file is missing or truncated.
+        CheckpointError: The file is missing, truncated, damaged, or of another origin.
     """
-    try:
-        with safe_open(path, "pt", device="cpu") as file:
-            about = json.loads((file.metadata() or {}).get("nasforge", "{}"))
-            return {n: file.get_tensor(n) for n in file.keys()}, about  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+    tensors, entries = read_sealed(path)
+    if WEIGHTS not in entries:
+        raise CheckpointError(f"{path}: is a safetensors file, but not of weights that nasforge wrote.")
+    return tensors, entries[WEIGHTS]
 
 
 def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
@@ -137,6 +156,8 @@ def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
     owners: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
 
     def encode(value: Any, at: str) -> Any:
+        if type(value) in PLAIN:
+            return value
         if isinstance(value, Tensor):
             # Tied modules reach one tensor by several paths: it is stored once.
             pointer = value.data_ptr() or id(value)
@@ -145,35 +166,44 @@ def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
                 owners[identity] = at
                 tensors[at] = value.detach().cpu().contiguous()
             return {"~tensor": owners[identity]}
+        if isinstance(value, AppendOnly):
+            place = re.sub(r"[^\w.-]", "~", at)
+            return {"~rows": append_rows(path.with_name(f"{path.stem}{place}.jsonl"), value)}
         if isinstance(value, Mapping):
             if all(isinstance(k, str) and not k.startswith("~") for k in value):
                 return {k: encode(v, f"{at}/{k}") for k, v in value.items()}
             # JSON has text keys only, optimiser states have numbers.
             return {"~items": [[k, encode(v, f"{at}/{k}")] for k, v in value.items()]}
         if isinstance(value, list | tuple):
+            if PLAIN.issuperset(map(type, value)):  # such as the state of a generator: every step has one
+                return list(value)
             return [encode(v, f"{at}/{i}") for i, v in enumerate(value)]
-        if value is None or isinstance(value, bool | int | float | str):
+        if isinstance(value, int | float | str):
             return value
         raise TypeError(
             f"{at} is a {type(value).__name__}: a state holds tensors, numbers, text, lists and dicts."
         )
 
-    tree = encode(state, "")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    # One header entry only: safetensors writes several in random order, and equal states are equal bytes.
-    save_file(tensors, temporary, {FORMAT: json.dumps(tree)})
-    sync(temporary)
+    tree = encode(state, "")
+    text = json.dumps({"state": tree})
+    if len(text) > LONG:
+        tensors[TREE] = torch.frombuffer(bytearray(json.dumps(tree).encode()), dtype=torch.uint8)
+        text = json.dumps({"state": None})
+    temporary = fresh_partial(path)
+    write_sealed(temporary, tensors, FORMAT, text)
     return temporary
 
 
-def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _decode(value: Any, tensors: Mapping[str, Tensor], rows: Callable[[Any], AppendOnly]) -> Any:
     if isinstance(value, list):
-        return [_decode(v, tensors) for v in value]
+        return [_decode(v, tensors, rows) for v in value]
     if not isinstance(value, dict):
         return value
     if "~tensor" in value:
         return tensors[value["~tensor"]]
+    if "~rows" in value:
+        return rows(value["~rows"])
     if "~items" in value:
-        return {k: _decode(v, tensors) for k, v in value["~items"]}
-    return {k: _decode(v, tensors) for k, v in value.items()}
+        return {k: _decode(v, tensors, rows) for k, v in value["~items"]}
+    return {k: _decode(v, tensors, rows) for k, v in value.items()}

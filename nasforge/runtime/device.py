@@ -68,6 +68,8 @@ class Runtime:
             device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
         try:
             chosen = torch.device(device)
+            if chosen.type == "meta":
+                raise RuntimeError("it computes no numbers")
             torch.empty(1, device=chosen)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).splitlines()[0]

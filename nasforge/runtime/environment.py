@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +18,13 @@ import torch
 import nasforge
 from nasforge.runtime import Runtime
 
-__all__ = ["describe_environment", "processor_name"]
+__all__ = ["describe_environment", "mask_secrets", "processor_name"]
+
+SECRET = re.compile(
+    r"((?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential)[\w-]*\s*)=.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""An assignment whose key looks like that of a secret."""
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pluggy", "scikit-learn")
 
@@ -33,7 +40,7 @@ def describe_environment(runtime: Runtime, origins: Iterable[str], seed: int) ->
     device = runtime.device
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": mask_secrets(sys.argv),
         "nasforge": nasforge.__version__,
         "commit": _commit(Path(nasforge.__file__).parent),
         "plugins": sorted(set(origins)),
@@ -77,3 +84,12 @@ def processor_name() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def mask_secrets(words: Sequence[str]) -> list[str]:
+    """Return a command line without the values of options that look like secrets.
+
+    Args:
+        words: Such as ``["run", "x.toml", "--set", "observers.post.api_key=abc"]``.
+    """
+    return [SECRET.sub(r"\1=***", word) for word in words]

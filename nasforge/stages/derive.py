@@ -12,6 +12,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import GRAPHS, inputs_of
 from nasforge.runs.network import ARCHITECTURE
 from nasforge.runs.scope import DERIVE, SEARCH
+from nasforge.runs.stored import Architecture, StageResult
 from nasforge.space import NetworkSpace
 from nasforge.stages.stage import Stage
 
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["Derive"]
 
 
+class DeriveResult(StageResult, Architecture):
+    """What is read from the description of an architecture."""
+
+    looked_up: dict[str, float] | None = None
+
+
 class Derive(Stage):
     """Writes notation and costs of the found architectures, and the accuracies that a table has for them."""
 
     scope = DERIVE
+    shape = DeriveResult
     compared = True
 
     def inputs(self, run: Run) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nasforge.arch import Arch
+from nasforge.errors import ArchError, CheckpointError
 from nasforge.observer import Observer
 from nasforge.recipe import Recipe
 from nasforge.runs.assembly import Assembly
@@ -53,18 +55,30 @@ def run_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str
     return run.results
 
 
+def _check_architecture(run: Run, name: str, result: Mapping[str, Any]) -> None:
+    """Check that a stored architecture belongs to the space: results may have been damaged."""
+    try:
+        for picks in (result.get("architecture"), *(result.get("front") or ())):
+            if picks is not None:
+                run.space.validate(Arch(picks))
+    except ArchError as error:
+        path = run.folder.stage(name) / "result.json"
+        raise CheckpointError(f"{path}: {error} Delete it to do its stage again.") from None
+
+
 def _result(stage: Stage, run: Run) -> dict[str, Any]:
     folder, observer, name = run.folder, run.observer, stage.name
     mark = fingerprint(stage.inputs(run))
-    if (done := folder.result(name, mark)) is not None:
+    if (done := folder.result(name, mark, stage.shape)) is not None:
+        _check_architecture(run, name, done)
         run.skipped.append(name)
         observer.stage_end(name, done, True)
         return done
     stage.check(run)
-    folder.begin(name, mark)
+    done_before = folder.begin(name, mark)
     clock = StageClock(folder.stage(name) / "clock.json")
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
-        observer.stage_start(name, 0, None)
+        observer.stage_start(name, done_before, None)
     result = stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
     folder.store(name, stored)

@@ -12,6 +12,7 @@ from nasforge.errors import RunError
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import CHOICES, TRAJECTORY, inputs_of
 from nasforge.runs.scope import SEARCH
+from nasforge.runs.stored import Picks, StageResult
 from nasforge.searcher import AskTellSearcher, Searcher
 from nasforge.stages.stage import Stage
 
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["Search"]
 
 
+class SearchResult(StageResult):
+    """What is read from the result of a search."""
+
+    steps: int
+    architecture: Picks
+    front: list[Picks]
+
+
 class Search(Stage):
     """Finds an architecture, and a Pareto front if the search has several objectives."""
 
     scope = SEARCH
+    shape = SearchResult
     compared = True
 
     def inputs(self, run: Run) -> dict[str, Any]:

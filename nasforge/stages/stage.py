@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from nasforge.data import Split
 from nasforge.runs.clock import StageClock
 from nasforge.runs.scope import Scope
+from nasforge.runs.stored import StageResult
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from nasforge.stages.runner import Run
 
 __all__ = ["Stage"]
@@ -28,6 +31,9 @@ class Stage(ABC):
 
     scope: Scope
     """Name of the stage, and rights of its components."""
+
+    shape: type[BaseModel] = StageResult
+    """Entries that a stored result must have, because later stages and commands read them."""
 
     compared: bool = False
     """Whether a run needs the result of this stage to be compared with others; see `numbers`."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from nasforge.config import read_descriptions, sub_tables, walk_options
+from nasforge.files import AppendOnly
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import known_capabilities, missing_members
 from nasforge.testing.parts import Partners
@@ -98,7 +99,7 @@ def difference(a: Any, b: Any, at: str = "") -> str:
         if missing := set(a) ^ set(b):
             return f"{at}/{min(map(str, missing))}"
         return next((d for k in a if (d := difference(a[k], b[k], f"{at}/{k}"))), "")
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+    if isinstance(a, list | tuple | AppendOnly) and isinstance(b, list | tuple | AppendOnly):
         if len(a) != len(b):
             return f"{at} (its length)"
         return next(

@@ -16,6 +16,12 @@ __all__ = ["CHECKS"]
 STEPS = 6
 """How many steps are looked at one by one; stopping after each of them must change nothing."""
 
+RESUMING = (
+    "Put what is missing into state_dict() and restore it in load_state_dict(). An ask/tell searcher draws "
+    "from self.rng in ask() only; if tell() draws too, give it a generator of its own, made in setup() from "
+    "derive_seed(ctx.seed, …) and drawn in tell() only: resuming tells all evaluations again."
+)
+
 LIMIT = 500
 """A search with its tiny options ends before this many steps."""
 
@@ -38,6 +44,7 @@ def resuming_equals_not_stopping(subject: Subject) -> None:
                     saved[step - 1],
                     resumed.state(),
                     f"stopping after step {stop} and resuming changes, in step {step},",
+                    RESUMING,
                 )
             require(
                 resumed.searcher.done == straight.searcher.done,

@@ -53,8 +53,7 @@ class FolderSlot:
 
     def delete(self) -> None:
         """Remove what was saved."""
-        for path in (self._path, checkpoint.previous_path(self._path)):
-            path.unlink(missing_ok=True)
+        checkpoint.delete(self._path)
 
 
 class WatchedData(DataModule[Any]):

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,3 +44,20 @@ def test_different_answers_differ():
 def test_impossible_choices_are_refused(arguments, words):
     with pytest.raises(ArchError, match=words):
         Choice(*arguments)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.permutations("xyz"), min_size=1), st.permutations("xyz"))
+def test_another_answer_is_as_good_as_a_new_architecture(picks, answer):
+    name = next(iter(picks))
+    changed = Arch(picks).with_answer(name, answer[:2])
+    fresh = Arch({**picks, name: answer[:2]})
+    assert changed == fresh
+    assert (hash(changed), changed.key, list(changed)) == (hash(fresh), fresh.key, list(fresh))
+    assert (changed == Arch(picks)) == (set(answer[:2]) == set(picks[name]))
+
+
+def test_a_copy_for_another_process_carries_no_hash():
+    arch = Arch({"a": "x", "b": ["y", "z"]})
+    make, arguments = arch.__reduce__()
+    assert make(*arguments) == copy.deepcopy(arch) == arch
+    assert arguments == ({"a": ("x",), "b": ("y", "z")},)

@@ -144,3 +144,13 @@ def test_errors_by_hand():
     assert fit_line([0.0, 1.0, 2.0], [1.0, 3.0, 5.0]) == pytest.approx((1.0, 2.0))
     assert fit_line([0.0, 1.0], [1.0, 0.0]) == pytest.approx((0.0, 1.0))  # no negative slope
     assert fit_line([2.0, 2.0], [5.0, 7.0]) == pytest.approx((4.0, 1.0))
+
+
+def test_changed_latencies_are_found(counting, tmp_path):
+    table = build_table(TinySpace(PluginConfig()), TASK, CPU, {"use": "tiny"}, settings=SETTINGS)
+    table.write(tmp_path / "t.json")
+    data = json.loads((tmp_path / "t.json").read_text())
+    data["cost"]["terms"][0]["costs"]["latency_ms"] += 1
+    (tmp_path / "t.json").write_text(json.dumps(data))
+    with pytest.raises(RunError, match=r"t\.json: cannot be read .*checksum"):
+        latency_table.read(str(tmp_path / "t.json"))

@@ -31,6 +31,7 @@ def test_a_new_folder_holds_the_recipe(tmp_path):
 def test_another_recipe_is_refused_with_every_difference(tmp_path):
     folder = RunFolder(tmp_path / "x")
     folder.claim(RESOLVED, "")
+    folder.begin("search", "0")
     other = {**changed("data", batch_size=32), "space": {"use": "chain"}, "train": {"use": "train"}}
     with pytest.raises(RunError) as caught:
         folder.claim(other, "")
@@ -40,6 +41,27 @@ def test_another_recipe_is_refused_with_every_difference(tmp_path):
     assert "train: nothing in the folder, use = 'train' now" in text
     folder.claim(other, "", update=True)
     assert folder.resolved == other
+
+
+def test_a_folder_belongs_to_a_recipe_once_a_stage_has_begun(tmp_path):
+    folder, other = RunFolder(tmp_path / "x"), changed("data", batch_size=32)
+    folder.claim(RESOLVED, "# first")
+    folder.claim(other, "# second")
+    assert folder.resolved == other
+    assert (folder.path / "recipe.toml").read_text() == "# second"
+    assert folder.begin("search", "0") == 0
+    with pytest.raises(RunError, match="belongs to another recipe"):
+        folder.claim(RESOLVED, "")
+
+
+def test_a_stage_that_continues_knows_its_steps(tmp_path):
+    folder = RunFolder(tmp_path / "x")
+    assert folder.begin("train", "0") == 0
+    for step in (1, 2):
+        folder.metrics.append({"stage": "train", "step": step})
+    folder.metrics.append({"stage": "search", "step": 9})
+    assert folder.begin("train", "0") == 2
+    assert folder.begin("train", "other inputs") == 0
 
 
 def test_where_a_run_computes_may_change(tmp_path):
@@ -99,3 +121,40 @@ def test_unreadable_json_says_what_to_do(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="Delete it"):
         read_json(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("name", [".result.json.partial", "result.json"])
+def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(tmp_path, name):
+    precious, folder = tmp_path / "precious", RunFolder(tmp_path / "run")
+    precious.write_text("mine")
+    (tmp_path / "run" / "search").mkdir(parents=True)
+    (tmp_path / "run" / "search" / name).symlink_to(precious)
+    folder.store("search", {"fingerprint": "x"})
+    assert precious.read_text() == "mine"
+    assert not (tmp_path / "run" / "search" / "result.json").is_symlink()
+    assert folder.result("search", "x") == {"fingerprint": "x"}
+
+
+def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path):
+    precious, folder = tmp_path / "precious", RunFolder(tmp_path)
+    precious.write_text("mine")
+    folder.metrics.path.symlink_to(precious)
+    (tmp_path / "access.jsonl").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic"):
+        folder.metrics.append({"stage": "search", "step": 1})
+    with pytest.raises(OSError, match="symbolic"):
+        folder.log_access({"stage": "search"})
+    with pytest.raises(CheckpointError, match="symbolic"):
+        folder.metrics.rows()
+    assert precious.read_text() == "mine"
+
+
+def test_a_damaged_row_is_left_out_and_named(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for step in range(1, 5):
+        log.append({"stage": "search", "step": step})
+    lines = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text("".join([lines[0], "[1]\n", *lines[2:], '{"stage": "se']))
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl: line 2 is damaged") as caught:
+        assert [row["step"] for row in log.rows()] == [1, 3, 4]
+    assert len(caught) == 1  # a crash cuts the last line short

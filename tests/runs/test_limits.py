@@ -70,3 +70,17 @@ def test_costs_are_measured_once():
 def test_a_misspelt_limit_is_a_recipe_error():
     with pytest.raises(RecipeError, match="Did you mean 'max_params'"):
         check(table_search(max_param=5), Registry.discover())
+
+
+def test_a_run_that_was_refused_for_its_limit_takes_a_higher_one(tmp_path):
+    recipe = {
+        "run": {"name": "x", "threads": 1},
+        "space": {"use": "nasbench201"},
+        "searcher": {"use": "random", "evaluations": 2},
+        "evaluator": {"use": "tabular"},
+        "constraints": {"max_params": 10},
+    }
+    with pytest.raises(RecipeError, match="no architecture of this space can keep"):
+        nasforge.run(recipe, out=tmp_path)
+    recipe["constraints"]["max_params"] = 1e9
+    assert "search" in nasforge.run(recipe, out=tmp_path).results

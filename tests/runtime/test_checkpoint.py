@@ -1,9 +1,14 @@
+from random import Random
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nasforge.errors import CheckpointError
 from nasforge.runtime import checkpoint
+from nasforge.runtime.seal import write_sealed
+from support.damage import flip
 
 
 def state(step: int) -> dict:
@@ -117,3 +122,64 @@ def test_weights_round_trip_with_tied_tensors(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="cannot be read"):
         checkpoint.load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_damaged_file_does_not_replace_the_generation_that_is_good(tmp_path):
+    path = tmp_path / "s.safetensors"
+    for step in (1, 2):
+        checkpoint.save(path, state(step))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="Going on from the one before"):
+        checkpoint.load(path)
+    checkpoint.save(path, state(2))
+    assert checkpoint.read(checkpoint.previous_path(path))["step"] == 1
+    assert (tmp_path / "s.damaged.safetensors").exists()
+
+
+FLIPS = [40, pytest.param(300, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("flips", FLIPS)
+def test_a_flipped_bit_of_a_checkpoint_means_the_generation_before(tmp_path, flips):
+    path, draw = tmp_path / "s.safetensors", Random(flips)
+    for step in (1, 2):
+        checkpoint.save(path, state(step))
+    for _ in range(flips):
+        with flip(path, draw), pytest.warns(UserWarning, match=r"s\.safetensors.*Going on from the one"):
+            assert_same(checkpoint.load(path), state(1))
+    assert_same(checkpoint.load(path), state(2))
+
+
+@pytest.mark.parametrize("flips", FLIPS)
+def test_no_flipped_bit_of_weights_passes(tmp_path, flips):
+    path, draw = tmp_path / "w.safetensors", Random(flips)
+    tensors = {"a": torch.arange(20.0), "b": torch.ones(3, dtype=torch.bfloat16)}
+    checkpoint.save_weights(path, tensors, {"arch": "x"})
+    for _ in range(flips):
+        with flip(path, draw), pytest.raises(CheckpointError, match=r"w\.safetensors"):
+            checkpoint.load_weights(path)
+    assert_same(checkpoint.load_weights(path)[0], tensors)
+
+
+def test_any_tool_reads_weights(tmp_path):
+    checkpoint.save_weights(tmp_path / "w.safetensors", {"a": torch.ones(1)}, {"arch": "x"})
+    assert torch.equal(load_file(tmp_path / "w.safetensors")["a"], torch.ones(1))
+
+
+NESTED = "[" * 900 + "]" * 900
+SHAPES = ["[1]", '{"a": {"~tensor": 1}}', '{"a": {"~items": 3}}', '{"a": {"~rows": {}}}', NESTED]
+
+
+@pytest.mark.parametrize("state", SHAPES)
+def test_a_state_of_the_wrong_shape_is_an_error_that_names_the_file(tmp_path, state):
+    path = tmp_path / "s.safetensors"
+    write_sealed(path, {}, checkpoint.FORMAT, f'{{"state": {state}}}')
+    with pytest.raises(CheckpointError, match=r"s\.safetensors"):
+        checkpoint.read(path)
+
+
+def test_files_without_a_checksum_are_refused(tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_file({}, path, {checkpoint.FORMAT: '{"state": {}}'})
+    with pytest.raises(CheckpointError, match="has no checksum"):
+        checkpoint.read(path)

@@ -270,3 +270,29 @@ def test_real_images(loaded, shared_data, tmp_path):
     images, labels = made.stored("test")
     assert labels[-1] == 9
     assert np.array_equal(np.asarray(Image.open(last).convert("RGB")), images[-1].numpy())
+
+
+def test_training_images_among_the_test_images_are_reported(loaded, image_tree):
+    root = image_tree()
+    with pytest.warns(UserWarning, match=r"data\.root: 8 training images are test images as well"):
+        loaded("image-folder", root=root)
+    for file in root.glob("test/*/*.png"):
+        Image.new("RGB", (6, 6), (7, 7, int(file.stem))).save(file)
+    (root / "train/ant/leak.png").symlink_to(root / "test/bee/2.png")
+    with pytest.warns(UserWarning, match=r"1 training images.*ant/leak\.png' is '.*bee/2\.png'"):
+        loaded("image-folder", root=root)
+
+
+def test_a_test_share_with_copies_is_reported(loaded, image_tree):
+    root = image_tree(parts=("train",), count=6)
+    for file in root.glob("train/ant/*.png"):
+        file.write_bytes((root / "train/ant/0.png").read_bytes())
+    with pytest.warns(UserWarning, match="training images are test images as well"):
+        loaded("image-folder", root=root, test_share=0.5)
+
+
+def test_a_named_pipe_is_an_error_that_names_it(loaded, image_tree):
+    root = image_tree()
+    os.mkfifo(root / "train/ant/pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png.*not a regular file"):
+        loaded("image-folder", root=root)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from nasforge_plugins.evaluators.tabular.store import SHIPPED, check_name, descr
 from nasforge_plugins.evaluators.tabular.table import Table
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
+from support.damage import flip
 
 TABLE = load("nasbench201")
 NAMES = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "im16"}
@@ -216,3 +218,35 @@ def test_names_of_facts_of_a_damaged_table(tmp_path, content):
     with pytest.raises(TableError, match="cannot be read"):
         described(str(path), "cifar10")
     assert TabularConfig(table=str(path)).reports() is None
+
+
+def test_no_flipped_bit_changes_a_stored_table(tmp_path):
+    keys = np.arange(20, dtype=np.uint8).reshape(4, 5) % 5
+    accuracies = {"cifar10/valid/12": np.arange(4.0)}
+    path, draw, found = tmp_path / "t.npz", Random(0), 0
+    Table(keys, accuracies, {"space": "toy", "seeds": [], "images": {}}).save(path)
+    whole = Table.load(path)
+    for _ in range(150):
+        with flip(path, draw):
+            try:
+                table = Table.load(path)
+            except TableError:
+                found += 1
+                continue
+        # What a zip archive says besides its content, such as dates, changes no number.
+        assert np.array_equal(table.keys, whole.keys)
+        assert table.meta == whole.meta
+        assert {n: c.tolist() for n, c in table.columns.items()} == {"cifar10/valid/12": [0.0, 1.0, 2.0, 3.0]}
+    assert found > 75
+
+
+def test_a_table_with_other_numbers_than_its_checksum_is_refused(tmp_path):
+    columns = {"cifar10/valid/12": np.arange(2.0)}
+    table = Table(np.zeros((2, 1), np.uint8), columns, {"space": "toy", "seeds": []})
+    table.save(tmp_path / "t.npz")
+    with np.load(tmp_path / "t.npz") as file:
+        arrays = dict(file)
+    arrays["cifar10/valid/12"] = arrays["cifar10/valid/12"] + 1
+    np.savez(tmp_path / "t.npz", **arrays)
+    with pytest.raises(TableError, match="checksum"):
+        Table.load(tmp_path / "t.npz")

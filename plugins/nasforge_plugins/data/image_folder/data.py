@@ -13,6 +13,7 @@ from torch import Tensor
 from nasforge.errors import DataError, ImageError
 from nasforge.images import ImageSet, InMemoryImages, decode, resize
 from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, list_broken
+from nasforge.images.duplicates import warn_of_shared
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import balanced_order
 from nasforge_plugins.data.image_folder import cache
@@ -45,23 +46,27 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
                 )
             test = list_folder(root / "test", "data.root")
             compare_classes(train, test, "data.root")
-            (images, labels), (test_images, test_labels) = self._read([train, test])
+            (images, labels, kept), (test_images, test_labels, test) = self._read([train, test])
+            warn_of_shared(_paths(kept), _paths(test), "data.root")
             return ImageSet(images, labels, test_images, test_labels, train.classes)
         if not share:
             raise DataError(
                 f"data.root: there is no folder '{root / 'test'}'. Make one with the same classes as 'train' "
                 "or set data.test_share, for example 0.2, to take the test images from 'train'."
             )
-        ((images, labels),) = self._read([train])
+        ((images, labels, kept),) = self._read([train])
         order = balanced_order(labels, seed=0)
         count = max(1, round(len(order) * share))
         test_order, train_order = order[:count].sort().values, order[count:].sort().values
+        paths = _paths(kept)
+        chosen, held_out = train_order.tolist(), test_order.tolist()
+        warn_of_shared([paths[i] for i in chosen], [paths[i] for i in held_out], "data.root")
         return ImageSet(
             images[train_order], labels[train_order], images[test_order], labels[test_order], train.classes
         )
 
-    def _read(self, folders: list[Folder]) -> list[tuple[Tensor, Tensor]]:
-        """Return images and labels of each folder, without the broken images if they are to be skipped."""
+    def _read(self, folders: list[Folder]) -> list[tuple[Tensor, Tensor, Folder]]:
+        """Return images, labels and files of each folder, without broken images if they are to be skipped."""
         found = [(folder, *self._images(folder)) for folder in folders]
         broken = {folder.path / file: why for folder, _, no in found for file, why in no.items()}
         if broken:
@@ -69,7 +74,8 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
             if not self.config.skip_broken:
                 raise DataError(list_broken("data.root", broken, total, LEAVE_OUT))
             warnings.warn(list_broken("data.root", broken, total, LEFT_OUT), stacklevel=2)
-        return [(images, torch.tensor(folder.without(no).labels)) for folder, images, no in found]
+        kept = [(images, folder.without(no)) for folder, images, no in found]
+        return [(images, torch.tensor(folder.labels), folder) for images, folder in kept]
 
     def _images(self, folder: Folder) -> tuple[Tensor, dict[str, str]]:
         """Return the images that can be read, and why the other files cannot."""
@@ -131,3 +137,7 @@ class ImageFolder(InMemoryImages[ImageFolderConfig]):
             f"{known.shape[1]} x {known.shape[0]}. Set data.image_size to the side you want: all are then "
             "scaled to it."
         )
+
+
+def _paths(folder: Folder) -> list[Path]:
+    return [folder.path / file for file in folder.files]

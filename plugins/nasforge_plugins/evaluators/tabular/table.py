@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasforge.errors import suggest
+from nasforge.files import fresh_partial, open_own
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
 __all__ = ["Array", "Split", "Table"]
@@ -188,10 +190,10 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file, without pickle and in one piece: it appears when it is complete."""
-        meta = json.dumps({"format": FORMAT, **self.meta}, sort_keys=True).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.partial")
-        with temporary.open("wb") as file:
+        about = {**self.meta, "sha256": _checksum({"keys": self.keys, **self.columns}, self.meta)}
+        meta = json.dumps({"format": FORMAT, **about}, sort_keys=True).encode()
+        temporary = fresh_partial(path)
+        with open_own(temporary, "xb") as file:
             np.savez_compressed(
                 file,
                 meta=np.frombuffer(meta, np.uint8),
@@ -213,6 +215,10 @@ class Table:
             meta = json.loads(arrays.pop("meta").tobytes())
             if meta.pop("format") != FORMAT:
                 raise ValueError("another version of the format")
+            # The table inside nasforge has none; zip archives have a CRC-32 of each member besides.
+            stored = meta.pop("sha256", None)
+            if stored is not None and stored != _checksum(arrays, meta):
+                raise ValueError("its checksum differs from its content")
             return cls(arrays.pop("keys"), arrays, meta)
         except FileNotFoundError:
             raise TableError(f"{path}: no such file.") from None
@@ -222,6 +228,11 @@ class Table:
             KeyError,
             EOFError,
             AttributeError,
+            TypeError,
+            IndexError,
+            NotImplementedError,
+            RuntimeError,
+            MemoryError,
             zipfile.BadZipFile,
             zlib.error,
         ) as error:
@@ -274,3 +285,13 @@ class Table:
             f"{' or '.join(map(str, lengths))}. Ask for one of these, or import a table that has "
             "more with 'nasforge tables import'."
         )
+
+
+def _checksum(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> str:
+    """Return a SHA-256 of numbers, names and types of all arrays, and of what is said about them."""
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

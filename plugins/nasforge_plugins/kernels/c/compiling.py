@@ -9,11 +9,19 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
+
+from nasforge_plugins.kernels.c.library_cache import (
+    UnsafeCacheError,
+    find_library,
+    open_cache,
+    store_library,
+)
 
 __all__ = ["FOLDER", "compiled"]
 
@@ -29,7 +37,8 @@ def compiled(dtype: torch.dtype, source: str = "bundle.c") -> ctypes.CDLL | None
     """Return the compiled kernels of a source file, or None if there is no compiler or it fails.
 
     The first call compiles, which takes a few seconds. The library is kept in the folder named by the
-    environment variable ``NASFORGE_CACHE``, or else in ``~/.cache/nasforge``.
+    environment variable ``NASFORGE_CACHE``, or else in ``~/.cache/nasforge``. A folder to which other users
+    can write is not used: a warning says so, and there are no kernels.
 
     Args:
         dtype: Type of the numbers in maps.
@@ -38,40 +47,47 @@ def compiled(dtype: torch.dtype, source: str = "bundle.c") -> ctypes.CDLL | None
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if dtype not in REALS or compiler is None:
         return None
+    try:
+        folder = open_cache(_folder())
+    except (UnsafeCacheError, OSError) as error:
+        warnings.warn(
+            f"Networks compute without kernels, which takes longer: {error}. Set NASFORGE_CACHE to a folder "
+            "that only you can write to.",
+            stacklevel=2,
+        )
+        return None
     tune = "-march=native" if platform.machine().lower() in {"x86_64", "amd64"} else "-mcpu=native"
     for flags in (("-fopenmp", tune), (tune,), ()):  # Apple's compiler has no OpenMP
         try:
-            return ctypes.CDLL(str(_built(compiler, [*FLAGS, *flags, f"-DREAL={REALS[dtype]}"], source)))
+            options = [*FLAGS, *flags, f"-DREAL={REALS[dtype]}"]
+            return ctypes.CDLL(str(_built(folder, compiler, options, source)))
         except (OSError, subprocess.SubprocessError):
             continue
     return None
 
 
-def _built(compiler: str, flags: Sequence[str], source: str) -> Path:
+def _folder() -> Path:
+    return Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
+
+
+def _built(folder: Path, compiler: str, flags: Sequence[str], source: str) -> Path:
     """Return the compiled kernels, which may be there already."""
     # The name holds all that the result depends on, the processor's instructions included: home folders are
     # shared between machines.
     parts = (*_texts(source), compiler, *flags, platform.machine(), _instructions())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-    folder = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
-    target = folder / f"{Path(source).stem}-{key}.so"
-    if not _own(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            made = Path(temporary) / target.name
-            command = [compiler, *flags, "-o", str(made), str(FOLDER / source), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
-            made.replace(target)  # another process may do the same at the same time
-    return target
+    name = f"{Path(source).stem}-{key}"
+    if found := find_library(folder, name):
+        return found
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        made = Path(temporary) / "made.so"
+        command = [compiler, *flags, "-o", str(made), str(FOLDER / source), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+        return store_library(folder, name, made)
 
 
 def _texts(source: str) -> list[str]:
     return [path.read_text() for path in (FOLDER / source, *sorted(FOLDER.glob("*.h")))]
-
-
-def _own(path: Path) -> bool:
-    """Return whether the file exists and belongs to this user, who is going to run its code."""
-    return path.exists() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())
 
 
 def _instructions() -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nasforge.component import Stage
+from nasforge.files import open_own
 from nasforge.observer import Observer
 from nasforge_plugins.observers.jsonl.config import JsonLinesConfig
 
@@ -61,5 +62,5 @@ class JsonLines(Observer[JsonLinesConfig]):
         path = self.folder / self.config.path
         path.parent.mkdir(parents=True, exist_ok=True)
         row = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **arguments}
-        with path.open("a", encoding="utf8") as file:
+        with open_own(path, "a") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
