@@ -1,12 +1,19 @@
 """The walk of a new user: photos as they come, from ``init`` to the classes of new images."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 import nasforge
 from nasforge.cli import run_command
+from nasforge.images import Preprocessing
 from support.photos import break_file, write_photos
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs nasforge[export]")
 
 SMALL = ["space.channels=4", "space.cells=3", "train.epochs=3", "searcher.use=fixed"]
 
@@ -55,6 +62,45 @@ def test_photos_become_a_network_that_names_photos(place, monkeypatch, capsys):
     predictor = nasforge.load_predictor("runs/photos")
     files = [row["image"] for row in found["images"]]
     assert [p.class_name for p in predictor(files)] == [row["class"] for row in found["images"]]
+
+    out, err = command(
+        capsys, "export", "runs/photos", "--format", "onnx-uint8", "--format", "standalone", "--images", "0"
+    )
+    exported = json.loads((place / "runs/photos/export/result.json").read_text())["formats"]
+    assert {found["accuracy"] for found in exported.values()} == {result["accuracy"]}
+    expected = [row["class"] for row in found["images"]]
+    assert classes_by_onnxruntime(place / "runs/photos", files) == expected
+    assert classes_by_folder(place / "runs/photos/export/standalone", files) == expected
+
+    out, err = command(capsys, "report", "runs/photos")
+    page = (place / "runs/photos/report.html").read_text()
+    assert f"{result['accuracy']:.2f}" in page
+    assert "onnx-uint8" in page
+    assert "standalone" in page
+
+
+def classes_by_onnxruntime(run, files):
+    """Name the classes of files by the ONNX file with normalisation inside and what its metadata say."""
+    session = onnxruntime.InferenceSession(run / "export/network-uint8.onnx")
+    about = session.get_modelmeta().custom_metadata_map
+    names = json.loads(about["class_names"])
+    prepare = Preprocessing.from_json(json.loads(about["preprocessing"]))
+    pixels = torch.stack([prepare.read(file) for file in files]).numpy()
+    (logits,) = session.run(None, {session.get_inputs()[0].name: pixels})
+    return [names[i] for i in logits.argmax(1)]
+
+
+def classes_by_folder(folder, files):
+    """Name the classes of files in a process that cannot import nasforge."""
+    script = (
+        "import sys; sys.modules['nasforge'] = None; import predict; sys.exit(predict.main(sys.argv[1:]))"
+    )
+    paths = [str(Path(file).resolve()) for file in files]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split(": ")[-1].split()[0] for line in done.stdout.splitlines()]
 
 
 def test_broken_photos_stop_a_run_that_does_not_skip_them(place, monkeypatch, capsys):

@@ -32,6 +32,13 @@ def write_json(path, data):
     path.write_text(json.dumps(data))
 
 
+def write_result(folder, stage, **values):
+    """Write the result of a stage, with what every result has."""
+    write_json(
+        folder / stage / "result.json", {"stage": stage, "fingerprint": "0" * 64, "seconds": 1.0, **values}
+    )
+
+
 def write_lines(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -92,17 +99,13 @@ def write_run(folder, *, steps=6, epochs=5, choices=8, classes=("cat", "dog", "e
     write_json(folder / "search/choices.json", {"choices": listed})
     last = trajectory[-1]["weights"]
     architecture = {n: OPTIONS[max(range(4), key=lambda i, n=n: last[n][i])] for n in names}
-    write_json(
-        folder / "search/result.json",
-        {"stage": "search", "steps": steps, "architecture": architecture, "front": [], "seconds": 60.5},
-    )
+    write_result(folder, "search", steps=steps, architecture=architecture, front=[], seconds=60.5)
     derived = {"architecture": architecture, "notation": "|conv|", "params": 63_922, "macs": 2_602_240}
-    write_json(folder / "derive/result.json", {"stage": "derive", **derived, "seconds": 0.2})
+    write_result(folder, "derive", **derived, seconds=0.2)
     write_json(folder / "derive/graphs.json", {"best": [GRAPH], "front": []})
     metrics = {"train_accuracy": 99.0}
-    write_json(folder / "train/result.json", {"stage": "train", "metrics": metrics, "seconds": 34.0})
-    tested = {"stage": "test", **derived, "accuracy": 90.0, "class_names": list(classes), "seconds": 1.0}
-    write_json(folder / "test/result.json", tested)
+    write_result(folder, "train", metrics=metrics, seconds=34.0)
+    write_result(folder, "test", **derived, accuracy=90.0, class_names=list(classes))
     count = len(classes)
     confusion = [[i, i, 9] for i in range(count)] + [[i, (i + 1) % count, 1] for i in range(count)]
     worst = [{"index": 4, "label": 0, "predicted": 1, "probability": 0.97, "loss": 3.5, "image": PIXEL}]
@@ -131,8 +134,8 @@ def write_search(folder, evaluations=40, *, objectives=("score", "-params"), see
     write_lines(folder / "metrics.jsonl", rows)
     write_lines(folder / "search/trajectory.jsonl", trajectory)
     front = [{"a": "x"}, {"a": "y"}]
-    write_json(folder / "search/result.json", {"architecture": {"a": "x"}, "front": front, "seconds": 9.0})
-    write_json(folder / "derive/result.json", {"notation": "net-1", "params": 5000, "seconds": 0.1})
+    write_result(folder, "search", architecture={"a": "x"}, front=front, seconds=9.0)
+    write_result(folder, "derive", notation="net-1", params=5000, seconds=0.1)
     return folder
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import sys
+from collections.abc import Iterable
 from pprint import pformat
 
 from nasforge.images import Preprocessing, decoding, resizing
@@ -13,15 +16,7 @@ IMAGES = '''"""Decode and resize image files as in the training. Needs torch, nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+{imports}
 
 {settings}
 
@@ -53,6 +48,12 @@ def normalize(images: Tensor) -> Tensor:
 
 {resizing}
 '''
+
+OWN_IMPORTS = """
+from pathlib import Path
+import torch
+from torch import Tensor
+"""
 
 PREDICT = '''"""Name the classes of image files: python predict.py IMAGE..."""
 
@@ -111,10 +112,12 @@ def write_images(preprocessing: Preprocessing) -> str:
         "BACKGROUND": preprocessing.background,
         "EXIF": preprocessing.exif,
     }
+    sources = [inspect.getsource(decoding), inspect.getsource(resizing)]
     return IMAGES.format(
+        imports=_imports([OWN_IMPORTS, *sources]),
         settings="\n".join(f"{name} = {pformat(value)}" for name, value in values.items()),
-        decoding=_body(inspect.getsource(decoding)),
-        resizing=_body(inspect.getsource(resizing)),
+        decoding=_body(sources[0]),
+        resizing=_body(sources[1]),
     )
 
 
@@ -123,10 +126,29 @@ def write_predict() -> str:
     return PREDICT
 
 
+def _imports(sources: Iterable[str]) -> str:
+    """Return the imports of modules once each, those of the standard library first; none of nasforge."""
+    whole, parts = set(), dict[str, set[str]]()
+    for source in sources:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import):
+                whole |= {ast.unparse(ast.Import([alias])) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                parts.setdefault(node.module, set()).update(alias.name for alias in node.names)
+    lines = [*whole, *(f"from {module} import {', '.join(sorted(parts[module]))}" for module in parts)]
+    roots = {line: line.split()[1].split(".")[0] for line in lines}
+    wanted = [line for line in lines if roots[line] not in ("__future__", "nasforge")]
+    ours = [line for line in wanted if roots[line] in sys.stdlib_module_names]
+    others = [line for line in wanted if line not in ours]
+    return "\n\n".join("\n".join(sorted(some, key=_import_order)) for some in (ours, others))
+
+
+def _import_order(line: str) -> tuple[bool, str]:
+    return line.startswith("from"), line.split()[1].lower()
+
+
 def _body(source: str) -> str:
     """Return a module without its docstring, imports and ``__all__``."""
-    import ast
-
     lines = source.splitlines()
     kept = []
     for node in ast.parse(source).body:
