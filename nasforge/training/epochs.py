@@ -65,6 +65,10 @@ class EpochTraining(ABC):
         """Change gradients between backward pass and clipping; by default, do nothing."""
         return
 
+    def after_update(self) -> None:
+        """Follow a step of the optimiser, for instance with an average of weights; by default, do nothing."""
+        return
+
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train on one batch; return its loss and logits.
 
@@ -74,6 +78,7 @@ class EpochTraining(ABC):
         """
         loss, logits = self.loss(images, labels)
         self.update.descend(loss, [self.optimizer], self.parameters, edit=self.edit_gradients)
+        self.after_update()
         return loss, logits
 
     def train(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import EvaluatorConfig
+from nasforge_plugins.evaluators.train.options import EmaOptions
 
 __all__ = ["TrainConfig"]
 
@@ -90,9 +91,17 @@ class TrainConfig(EvaluatorConfig):
     cutout: NonNegativeInt = 0
     """Side in pixels of the square that is blanked in every training image (published for CIFAR: 16)."""
 
+    ema: EmaOptions = Field(default_factory=EmaOptions)
+    """Exponential moving average of the weights."""
+
     keep_epochs: PositiveInt = 5
     """How many of the last epochs keep their weights. The test stage measures all of them: it reports the
     last epoch as `accuracy`, and the best of these, chosen on the test images, as `accuracy_best`."""
+
+    init: str = ""
+    """Folder of a finished run whose trained weights this training starts from, with a new optimiser and
+    schedule; in `[train]` only. Space, its options and the architecture must be the same (searcher `fixed`).
+    With another number of classes the classifier starts anew. Empty: random weights."""
 
     teacher: str = ""
     """Folder of a finished run whose network teaches this one; needs a distiller table beside this one."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, cast
-
-import torch
 
 from nasforge.arch import Arch
 from nasforge.component import Context, Slot
@@ -19,6 +17,7 @@ from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import Scores, isolated_random, score
+from nasforge_plugins.evaluators.train.checks import held_out, option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
 
@@ -53,44 +52,10 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         self._data = ctx.data
         self._teacher: Network | None = None
         table = "evaluator" if ctx.stage == "search" else "train"
-        if problems := [f"{table}.{problem}" for problem in self._problems()]:
+        if problems := [f"{table}.{problem}" for problem in option_problems(self.config, ctx)]:
             raise RecipeError("recipe", problems)
         if self.config.teacher and ctx.stage != "test":
             self._teacher = load_teacher(self.config.teacher, ctx, ctx.data.task)
-
-    def _problems(self) -> list[str]:
-        config, ctx = self.config, self.ctx
-        problems = list(self._too_long()) if ctx.stage == "search" else []
-        if config.auxiliary_weight and not self._has_auxiliary():
-            problems.append(
-                f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
-                "auxiliary head. Set it to 0."
-            )
-        if config.teacher and ctx.distiller is None and ctx.stage != "test":
-            problems.append(
-                f"teacher: {config.teacher!r}, but there is no distiller to compare the networks. "
-                "Add the table [train.distiller]."
-            )
-        if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
-            problems.append(
-                "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
-            )
-        return problems
-
-    def _too_long(self) -> Iterator[str]:
-        lengths: dict[str, Split] = {"epoch_batches": "weights", "score_batches": self._held_out()}
-        for option, split in lengths.items():
-            wanted, size = getattr(self.config, option), self._data.sizes()[split]
-            most = self._data.num_batches(split, batch_size=min(self.config.batch_size, size)) if size else 0
-            if wanted is not None and wanted > most:
-                yield (
-                    f"{option}: {wanted}, but split {split!r} has {most} batches of {self.config.batch_size} "
-                    f"images. Write at most {most}, or leave it out."
-                )
-
-    def _has_auxiliary(self) -> bool:
-        with torch.device("meta"):
-            return cast("NetworkSpace[Any]", self.ctx.space).build_auxiliary(self._data.task) is not None
 
     @property
     def _continues(self) -> bool:
@@ -166,7 +131,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
         distiller = self.ctx.distiller if self._teacher is not None else None
-        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher, index)
+        init = self.config.init if state is None else ""
+        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher, index, init)
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self._slot(arch, index), 0, 0.0
         curve: list[dict[str, Any]] = []
@@ -189,9 +155,10 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
             }
             if self._continues or (searching and done == epochs):
-                split, held_out = self._score_held_out(training.network)
-                state["score"] = held_out.accuracy if self.config.score == "accuracy" else -held_out.loss
-                state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
+                with training.scored():
+                    split, scored = self._score_held_out(training.network)
+                state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
+                state["metrics"] |= {f"{split}_{name}": v for name, v in scored._asdict().items()}
             if self._continues:
                 state["seconds"] = time.perf_counter() - started
                 curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
@@ -202,7 +169,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 slot.save(state)
                 break
             if not searching and epochs - self.config.keep_epochs < done < epochs:
-                self._kept(arch, done).save({"network": training.network.state_dict()})
+                self._kept(arch, done).save({"network": training.result()})
             state["training"] = training.state_dict()
             slot.save(state)
         assert state is not None
@@ -215,7 +182,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             self.ctx.record(epoch + 1, values)
 
     def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
-        split = self._held_out()
+        split = held_out(self._data)
         config, size = self.config, min(self.config.batch_size, self._data.sizes()[split])
         if config.score_batches is None:
             batches = self._data.batches(split, augment=False, batch_size=size)
@@ -224,9 +191,6 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         by_batch = config.score_norms == "batch"
         where = f"{self.ctx.stage}, {split} images"
         return split, score(network, batches, self.ctx.runtime, where=where, batch_statistics=by_batch)
-
-    def _held_out(self) -> Split:
-        return "select" if self._data.sizes()["select"] else "arch"
 
     def _score(self, network: Network, split: Split) -> Scores:
         size = min(self.config.batch_size, self._data.sizes()[split])
@@ -269,7 +233,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         Raises:
             RunError: It is not trained yet.
         """
-        return self._load(arch, self._finished(arch)["training"]["network"])
+        return self._load(arch, _result(self._finished(arch)))
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Measure the last epochs on the test split.
@@ -281,13 +245,14 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             ``accuracy`` and ``loss`` of the last epoch: the honest result, nothing was chosen by it.
             ``accuracy_best`` and ``best_epoch``: the best of the last ``epochs_tested`` epochs, *chosen on
             the test split*; too good by construction, and given only to compare with papers that report
-            their best epoch (over all epochs, so theirs is better still).
+            their best epoch (over all epochs, so theirs is better still). With an average of weights, all of
+            these are those of the average; ``accuracy_without_ema`` and ``loss_without_ema`` are not.
 
         Raises:
             RunError: The architecture is not trained yet.
         """
         state = self._finished(arch)
-        network = self._load(arch, state["training"]["network"])
+        network = self._load(arch, _result(state))
         results = {}
         for epoch in _last(state["settings"]):
             if epoch < state["epoch"]:
@@ -296,18 +261,30 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                     continue
                 network.load_state_dict(kept["network"])
             else:
-                network.load_state_dict(state["training"]["network"])
+                network.load_state_dict(_result(state))
             results[epoch] = self._score(network, "test")
             self.ctx.report({"done": len(results) / len(_last(state["settings"])), "epoch": epoch})
         best = max(results, key=lambda epoch: results[epoch].accuracy)
         last = results[state["epoch"]]
+        without = {}
+        if "average" in state["training"]:
+            network.load_state_dict(state["training"]["network"])
+            scores = self._score(network, "test")
+            without = {"accuracy_without_ema": scores.accuracy, "loss_without_ema": scores.loss}
         return {
             "accuracy": last.accuracy,
             "loss": last.loss,
             "accuracy_best": results[best].accuracy,
             "best_epoch": best,
             "epochs_tested": len(results),
+            **without,
         }
+
+
+def _result(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the weights that a training ended with: the average if there is one."""
+    training = state["training"]
+    return dict(training["average"]["weights"] if "average" in training else training["network"])
 
 
 def _last(settings: Mapping[str, Any]) -> range:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -21,9 +22,11 @@ from nasforge.images import cutout
 from nasforge.nn import Network, Output, set_drop_path
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
+from nasforge.training.averaging import WeightAverage
 from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import Scores, cosine_lr
 from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.initial import load_initial
 
 __all__ = ["Training", "load_teacher", "size_rule"]
 
@@ -96,6 +99,7 @@ class Training(EpochTraining):
             teacher.
         teacher: Frozen network, with ``distiller``.
         repeat: Index of a repetition; each has an order of images of its own.
+        init: Folder of a run whose weights replace the initial ones; empty for none.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Training(EpochTraining):
         distiller: Distiller[Any] | None = None,
         teacher: Network | None = None,
         repeat: int = 0,
+        init: str = "",
     ) -> None:
         assert ctx.data is not None
         self.config, self.ctx, self.epochs = config, ctx, epochs
@@ -131,6 +136,12 @@ class Training(EpochTraining):
         parameters = [p for p in nn.ModuleDict(parts).parameters() if p.requires_grad]
         optimizer = _optimizer(config, parameters, decay)
         super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip)
+        self.average: WeightAverage | None = None
+        if init:
+            load_initial(self.network, init, ctx, task)
+        if config.ema.decay:
+            ema = config.ema
+            self.average = WeightAverage(self.network, ema.decay, warmup=ema.warmup, every=ema.every)
 
     def lr(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
@@ -142,6 +153,30 @@ class Training(EpochTraining):
     def drop_path_rate(self, epoch: int) -> float:
         """Return the drop-path rate of an epoch, counted from 0: ``rate · epoch / epochs``."""
         return self.drop_path * epoch / self.epochs
+
+    def after_update(self) -> None:
+        """Take the new weights into the average, if there is one."""
+        if self.average is not None:
+            self.average.update()
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the weights that are tested and stored: the average if there is one."""
+        return self.network.state_dict() if self.average is None else self.average.weights()
+
+    def scored(self) -> AbstractContextManager[None]:
+        """Return a context in which the network has the weights that are scored; see `result`."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next epochs depend on."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        return {**super().state_dict(), **average}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def run_epoch(self, epoch: int, split: Split, report: Callable[[Mapping[str, float]], None]) -> Scores:
         """Train for one epoch.

@@ -1,0 +1,67 @@
+"""Checks of a training's options against the other parts of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+
+from nasforge.component import Context
+from nasforge.data import DataModule, Split
+from nasforge.space import NetworkSpace
+from nasforge_plugins.evaluators.train.config import TrainConfig
+
+__all__ = ["held_out", "option_problems"]
+
+
+def held_out(data: DataModule[Any]) -> Split:
+    """Return the split on which a search scores: ``select``, or ``arch`` where that is empty."""
+    return "select" if data.sizes()["select"] else "arch"
+
+
+def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
+    """Yield an ``option: what is wrong. What to do.`` for every option that does not fit the run.
+
+    Args:
+        config: The options.
+        ctx: Space, data, distiller and stage; nothing is read from the images.
+    """
+    if ctx.stage == "search":
+        yield from _search_problems(config, ctx)
+    if config.auxiliary_weight and not _has_auxiliary(ctx):
+        yield (
+            f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
+            "auxiliary head. Set it to 0."
+        )
+    if config.teacher and ctx.distiller is None and ctx.stage != "test":
+        yield (
+            f"teacher: {config.teacher!r}, but there is no distiller to compare the networks. "
+            "Add the table [train.distiller]."
+        )
+    if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
+        yield "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
+
+
+def _search_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
+    assert ctx.data is not None
+    lengths: dict[str, Split] = {"epoch_batches": "weights", "score_batches": held_out(ctx.data)}
+    for option, split in lengths.items():
+        wanted, size = getattr(config, option), ctx.data.sizes()[split]
+        most = ctx.data.num_batches(split, batch_size=min(config.batch_size, size)) if size else 0
+        if wanted is not None and wanted > most:
+            yield (
+                f"{option}: {wanted}, but split {split!r} has {most} batches of {config.batch_size} "
+                f"images. Write at most {most}, or leave it out."
+            )
+    if config.init:
+        yield (
+            f"init: {config.init!r}, but a search compares architectures, whose weights differ. Write it "
+            "below [train]."
+        )
+
+
+def _has_auxiliary(ctx: Context) -> bool:
+    assert ctx.data is not None
+    with torch.device("meta"):
+        return cast("NetworkSpace[Any]", ctx.space).build_auxiliary(ctx.data.task) is not None

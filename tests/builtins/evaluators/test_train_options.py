@@ -1,0 +1,137 @@
+"""Options of the train evaluator that change its updates: off means the same bits, a kill changes nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import SGD
+
+from nasforge.component import Stage
+from nasforge.config import PluginConfig
+from nasforge.seeding import derive_seed
+from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.evaluator import Trainer
+from nasforge_plugins.evaluators.train.training import Training
+from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, context
+
+OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
+ON: dict[str, dict[str, Any]] = {
+    "ema": {"ema": {"decay": 0.9, "every": 2}},
+}
+
+
+def trainer(folder: Path, data: TinyData, options: dict[str, Any], stage: Stage = "train") -> Trainer:
+    train = Trainer(TrainConfig(**{**OPTIONS, **options}))
+    train.setup(context(folder, data, stage))
+    return train
+
+
+def leaves(state: Any, at: str = "") -> dict[str, Any]:
+    """Return the leaves of a state by path, without what a clock measured."""
+    if isinstance(state, dict):
+        return {k: v for n, s in state.items() if n != "seconds" for k, v in leaves(s, f"{at}/{n}").items()}
+    if isinstance(state, list):
+        return {k: v for n, s in enumerate(state) for k, v in leaves(s, f"{at}/{n}").items()}
+    return {at: state}
+
+
+def assert_same(left: Any, right: Any) -> None:
+    left, right = leaves(left), leaves(right)
+    assert left.keys() == right.keys()
+    for path, value in left.items():
+        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
+        assert same, f"{path} differs"
+
+
+def test_without_options_a_training_is_plain_sgd_to_the_bit(tmp_path: Path) -> None:
+    train = trainer(tmp_path, TinyData(), {})
+    train.evaluate(ARCH)
+    data = TinyData()
+    torch.manual_seed(derive_seed(0, "train", ARCH.key))
+    network = TinySpace(PluginConfig()).build(data.task, ARCH).to(memory_format=torch.channels_last)
+    optimizer = SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=3e-4)
+    for epoch in range(4):
+        for group in optimizer.param_groups:
+            group["lr"] = train_lr(epoch)
+        for images, labels in data.batches("full", epoch=epoch, batch_size=8):
+            optimizer.zero_grad()
+            logits = network(images.contiguous(memory_format=torch.channels_last)).logits
+            cross_entropy(logits, labels).backward()
+            clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+    assert_same(train.network(ARCH).state_dict(), network.state_dict())
+
+
+def train_lr(epoch: int) -> float:
+    return float(0.1 * (1 + torch.cos(torch.tensor(torch.pi * epoch / 4, dtype=torch.float64))) / 2)
+
+
+@pytest.mark.parametrize("options", ON.values(), ids=ON)
+def test_a_killed_training_ends_in_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    undisturbed = trainer(tmp_path / "whole", TinyData(), options)
+    whole = undisturbed.evaluate(ARCH)
+    plain = trainer(tmp_path / "plain", TinyData(), {})
+    plain.evaluate(ARCH)
+    for stop in [(0, 3), (2, 2), (3, 5)]:
+        torch.manual_seed(77)  # a new process starts with another generator
+        with pytest.raises(Interrupted):
+            trainer(tmp_path / "parts", TinyData(fail=stop), options).evaluate(ARCH)
+    resumed = trainer(tmp_path / "parts", TinyData(), options)
+    parts = resumed.evaluate(ARCH)
+    assert (parts.score, parts.metrics) == (whole.score, whole.metrics)
+    assert_same(resumed.ctx.slot(ARCH.key).load(), undisturbed.ctx.slot(ARCH.key).load())
+    found, without = (t.network(ARCH).state_dict()["head.weight"] for t in (resumed, plain))
+    assert not torch.equal(found, without), "the option changed nothing"
+
+
+@pytest.mark.parametrize("options", ON.values(), ids=ON)
+def test_a_score_in_a_search_does_not_depend_on_what_was_drawn_before(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    torch.manual_seed(1)
+    first = trainer(tmp_path / "first", TinyData(), options, "search").evaluate(ARCH)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    second = trainer(tmp_path / "second", TinyData(), options, "search").evaluate(ARCH)
+    assert (first.score, first.metrics) == (second.score, second.metrics)
+    assert torch.equal(torch.get_rng_state(), state), "a searcher would draw other numbers"
+
+
+def test_the_average_is_what_is_stored_tested_and_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    original = Training.after_update
+
+    def watch(self: Training) -> None:
+        seen.append(self.network.state_dict()["head.weight"].double())
+        original(self)
+
+    monkeypatch.setattr(Training, "after_update", watch)
+    options = {"ema": {"decay": 0.8, "warmup": False}}
+    train = trainer(tmp_path, TinyData(), options)
+    train.evaluate(ARCH)
+    torch.manual_seed(derive_seed(0, "train", ARCH.key))
+    mean = TinySpace(PluginConfig()).build(TinyData().task, ARCH).state_dict()["head.weight"].double()
+    for weight in seen:
+        mean = 0.8 * mean + 0.2 * weight
+    stored = train.network(ARCH).state_dict()["head.weight"]
+    torch.testing.assert_close(stored.double(), mean, rtol=1e-5, atol=1e-6)
+    measured = trainer(tmp_path, TinyData(), options, "test").test(ARCH)
+    assert measured["loss"] != measured["loss_without_ema"]
+    plain = trainer(tmp_path / "plain", TinyData(), {})
+    plain.evaluate(ARCH)
+    expected = trainer(tmp_path / "plain", TinyData(), {}, "test").test(ARCH)
+    assert measured["loss_without_ema"] == expected["loss"], "an average changes no weights"
+    assert "loss_without_ema" not in expected
+    scores = [
+        trainer(tmp_path / str(decay), TinyData(), {"ema": {"decay": decay}, "score": "loss"}, "search")
+        .evaluate(ARCH)
+        .score
+        for decay in (0.0, 0.8)
+    ]
+    assert scores[0] != scores[1]
