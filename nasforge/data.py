@@ -85,6 +85,18 @@ class DataModule(Component[C], ABC):
             DataError: Images cannot be read. All are listed.
         """
 
+    def class_counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of images per class, by label. Default: count the labels of a plain pass.
+
+        Args:
+            split: The role.
+        """
+        counts = [0] * self.task.num_classes
+        for _, labels in self.batches(split, augment=False):
+            for label in labels.tolist():
+                counts[label] += 1
+        return tuple(counts)
+
     @abstractmethod
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""

@@ -91,13 +91,19 @@ def plain_passes_are_plain(subject: Subject) -> None:
 
 
 def sizes_are_true(subject: Subject) -> None:
-    """``sizes`` and ``num_batches`` count what a pass gives; a plain pass leaves no image out."""
+    """``sizes``, ``class_counts`` and ``num_batches`` count what a pass gives; plain passes are whole."""
     data = _data(subject)
     require(
         set(data.sizes()) == set(SPLITS), f"sizes() must name the splits {SPLITS}, got {tuple(data.sizes())}."
     )
     for split in _present(data):
         size = data.sizes()[split]
+        labels = torch.cat([labels for _, labels in _read(data, split, augment=False)])
+        counted = tuple(torch.bincount(labels, minlength=data.task.num_classes).tolist())
+        require(
+            tuple(data.class_counts(split)) == counted,
+            f"split {split!r}: class_counts() says {tuple(data.class_counts(split))}, a pass has {counted}.",
+        )
         for augment in (True, False):
             batches = _read(data, split, augment=augment)
             images = sum(len(labels) for _, labels in batches)

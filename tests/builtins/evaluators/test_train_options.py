@@ -10,17 +10,23 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD
 
+from nasforge.arch import Arch
 from nasforge.component import Stage
 from nasforge.config import PluginConfig
+from nasforge.data import Split
+from nasforge.errors import RecipeError
 from nasforge.seeding import derive_seed
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.evaluator import Trainer
 from nasforge_plugins.evaluators.train.training import Training
+from nasforge_plugins.evaluators.train.weighting import class_weights
 from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, context
 
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
 ON: dict[str, dict[str, Any]] = {
     "ema": {"ema": {"decay": 0.9, "every": 2}},
+    "class weights": {"class_weights": (0.5, 1.0, 2.0)},
+    "accumulate": {"accumulate": 2, "ema": {"decay": 0.5}},
 }
 
 
@@ -135,3 +141,50 @@ def test_the_average_is_what_is_stored_tested_and_scored(
         for decay in (0.0, 0.8)
     ]
     assert scores[0] != scores[1]
+
+
+def test_class_weights_average_a_batch_by_the_weights_of_its_labels(tmp_path: Path) -> None:
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    config = TrainConfig(**OPTIONS, class_weights=tuple(weights.tolist()))
+    training = Training(config, context(tmp_path), ARCH, 4, class_weights=weights)
+    images, labels = next(iter(TinyData().batches("full")))
+    loss, logits = training.loss(images, labels)
+    log_p = logits.double().log_softmax(1)
+    total = sum(weights[y].item() * -log_p[i, y].item() for i, y in enumerate(labels.tolist()))
+    share = sum(weights[y].item() for y in labels.tolist())
+    assert loss.item() == pytest.approx(total / share, rel=1e-5)
+
+
+def test_balanced_weights_give_every_class_the_same_share() -> None:
+    class Unbalanced(TinyData):
+        def class_counts(self, split: Split) -> tuple[int, ...]:
+            assert split == "full"
+            return (30, 5, 1)
+
+    weights = class_weights(TrainConfig(class_weights="balanced"), Unbalanced(), "full")
+    assert weights is not None
+    assert (weights * torch.tensor([30, 5, 1])).tolist() == pytest.approx([12, 12, 12])
+    assert class_weights(TrainConfig(), Unbalanced(), "full") is None
+
+
+def test_as_many_class_weights_as_classes(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"class_weights: has 2 number\(s\), the images 3 classes"):
+        trainer(tmp_path, TinyData(), {"class_weights": (1.0, 2.0)})
+
+
+@pytest.mark.parametrize("extra", [{}, {"class_weights": (0.5, 1.0, 2.0), "label_smoothing": 0.1}], ids=str)
+def test_accumulated_batches_equal_a_large_batch(tmp_path: Path, extra: dict[str, Any]) -> None:
+    arch = Arch({"layer": "skip"})  # without batch norm
+    few, many = ({**options, **extra} for options in ({"batch_size": 36}, {"batch_size": 8, "accumulate": 5}))
+    large = trainer(tmp_path / "large", TinyData(), few)
+    small = trainer(tmp_path / "small", TinyData(), many)
+    large.evaluate(arch)
+    small.evaluate(arch)
+    other = trainer(tmp_path / "other", TinyData(), {**many, "accumulate": 4})
+    other.evaluate(arch)
+    expected = large.network(arch).state_dict()
+    for name, value in small.network(arch).state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(
+        other.network(arch).state_dict()["head.weight"], expected["head.weight"], atol=1e-4
+    )

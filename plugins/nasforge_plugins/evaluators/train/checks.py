@@ -29,6 +29,13 @@ def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
     """
     if ctx.stage == "search":
         yield from _search_problems(config, ctx)
+    assert ctx.data is not None
+    classes = ctx.data.task.num_classes
+    if not isinstance(config.class_weights, str) and len(config.class_weights) != classes:
+        yield (
+            f"class_weights: has {len(config.class_weights)} number(s), the images {classes} classes. Write "
+            "one per class, or 'balanced'."
+        )
     if config.auxiliary_weight and not _has_auxiliary(ctx):
         yield (
             f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "

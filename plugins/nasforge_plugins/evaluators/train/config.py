@@ -45,6 +45,10 @@ class TrainConfig(EvaluatorConfig):
     batch_size: PositiveInt = 64
     """Images per batch."""
 
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged for one step of the optimiser, for large batches that do not fit
+    into memory. Batch norms see single batches; a group of fewer batches ends the epoch."""
+
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """What updates the weights."""
 
@@ -87,6 +91,11 @@ class TrainConfig(EvaluatorConfig):
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over all classes (published for ImageNet: 0.1)."""
+
+    class_weights: Literal["none", "balanced"] | tuple[PositiveFloat, ...] = "none"
+    """Weights of the classes in the training loss, for classes of different sizes. "balanced": N / (K n) for
+    a class of n among N images in K classes (King and Zeng, 2001); a list: a number above 0 per class. The
+    loss of a batch is the mean by these weights."""
 
     cutout: NonNegativeInt = 0
     """Side in pixels of the square that is blanked in every training image (published for CIFAR: 16)."""

@@ -20,6 +20,7 @@ from nasforge.training.loops import Scores, isolated_random, score
 from nasforge_plugins.evaluators.train.checks import held_out, option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
+from nasforge_plugins.evaluators.train.weighting import class_weights
 
 __all__ = ["Trainer"]
 
@@ -132,7 +133,11 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
         distiller = self.ctx.distiller if self._teacher is not None else None
         init = self.config.init if state is None else ""
-        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher, index, init)
+        split: Split = "weights" if searching else "full"
+        weights = class_weights(self.config, self._data, split)
+        training = Training(
+            self.config, self.ctx, arch, epochs, distiller, self._teacher, index, init, weights
+        )
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self._slot(arch, index), 0, 0.0
         curve: list[dict[str, Any]] = []
@@ -143,7 +148,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             curve, asked = list(state.get("curve", ())), asked.union(state.get("asked", ()))
         started = time.perf_counter() - seconds
         for epoch in range(first, until):
-            scores = training.run_epoch(epoch, "weights" if searching else "full", self.ctx.report)
+            scores = training.run_epoch(epoch, split, self.ctx.report)
             metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
             done = epoch + 1
             self._announce(training, epoch, scores)
@@ -156,9 +161,9 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             }
             if self._continues or (searching and done == epochs):
                 with training.scored():
-                    split, scored = self._score_held_out(training.network)
+                    by, scored = self._score_held_out(training.network)
                 state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
-                state["metrics"] |= {f"{split}_{name}": v for name, v in scored._asdict().items()}
+                state["metrics"] |= {f"{by}_{name}": v for name, v in scored._asdict().items()}
             if self._continues:
                 state["seconds"] = time.perf_counter() - started
                 curve.append({name: state[name] for name in ("score", "seconds", "metrics")})

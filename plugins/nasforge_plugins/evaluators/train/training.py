@@ -100,6 +100,7 @@ class Training(EpochTraining):
         teacher: Frozen network, with ``distiller``.
         repeat: Index of a repetition; each has an order of images of its own.
         init: Folder of a run whose weights replace the initial ones; empty for none.
+        class_weights: Weights of the classes in the loss ``(classes,)``; None counts all images the same.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Training(EpochTraining):
         teacher: Network | None = None,
         repeat: int = 0,
         init: str = "",
+        class_weights: Tensor | None = None,
     ) -> None:
         assert ctx.data is not None
         self.config, self.ctx, self.epochs = config, ctx, epochs
@@ -135,7 +137,8 @@ class Training(EpochTraining):
         self.drop_path = drop_path if config.drop_path == "by_size" else config.drop_path
         parameters = [p for p in nn.ModuleDict(parts).parameters() if p.requires_grad]
         optimizer = _optimizer(config, parameters, decay)
-        super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip)
+        super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip, config.accumulate)
+        self.class_weights = None if class_weights is None else class_weights.to(runtime.device)
         self.average: WeightAverage | None = None
         if init:
             load_initial(self.network, init, ctx, task)
@@ -234,7 +237,13 @@ class Training(EpochTraining):
         return loss
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        return F.cross_entropy(
+            logits, labels, self.class_weights, label_smoothing=self.config.label_smoothing
+        )
+
+    def amount(self, labels: Tensor) -> Tensor:
+        """Return the weight of a batch among those that make one step: that of its images together."""
+        return super().amount(labels) if self.class_weights is None else self.class_weights[labels].sum()
 
 
 def _optimizer(config: TrainConfig, parameters: list[nn.Parameter], by_size: float) -> Optimizer:
