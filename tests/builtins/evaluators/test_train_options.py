@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
@@ -25,6 +26,7 @@ from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, contex
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
 ON: dict[str, dict[str, Any]] = {
     "ema": {"ema": {"decay": 0.9, "every": 2}},
+    "mixing": {"augment": {"mixup": 0.2, "cutmix": 1.0, "mix_share": 0.9}, "label_smoothing": 0.1},
     "class weights": {"class_weights": (0.5, 1.0, 2.0)},
     "accumulate": {"accumulate": 2, "ema": {"decay": 0.5}},
 }
@@ -188,3 +190,36 @@ def test_accumulated_batches_equal_a_large_batch(tmp_path: Path, extra: dict[str
     assert not torch.allclose(
         other.network(arch).state_dict()["head.weight"], expected["head.weight"], atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 1, "accumulate": 8}, "batch_size is 1: set it to 2 or more"),
+        ({"class_weights": "balanced"}, "class_weights cannot tell its weight"),
+        ({"teacher": "runs/x"}, "distillers compare with one label"),
+    ],
+)
+def test_mixtures_exclude_what_needs_one_label(options: dict[str, Any], message: str) -> None:
+    TrainConfig(**options)
+    with pytest.raises(ValidationError, match=message):
+        TrainConfig(**options, augment={"cutmix": 1.0})
+
+
+def test_the_loss_of_a_mixture_is_the_mixture_of_losses(tmp_path: Path) -> None:
+    config = TrainConfig(**OPTIONS, augment={"mixup": 1.0})
+    training = Training(config, context(tmp_path), Arch({"layer": "skip"}), 4)
+    training.augmentation.start(0)
+    images, labels = next(iter(TinyData().batches("full")))
+    loss, logits = training.loss(images, labels)
+    training.augmentation.start(0)
+    mixed, targets = training.augmentation.mix(images, labels)
+    torch.testing.assert_close(training.network(training.runtime.prepare_images(mixed)).logits, logits)
+    log_p = logits.detach().double().log_softmax(1)
+    # The first image's own label has the share λ, that of the last image 1 - λ.
+    own = next(i for i in range(8) if labels[i] != labels[i - 1])
+    share = targets[own, labels[own]].item()
+    expected = sum(
+        -share * log_p[i, labels[i]].item() - (1 - share) * log_p[i, labels[i - 1]].item() for i in range(8)
+    )
+    assert loss.item() == pytest.approx(expected / 8, rel=1e-5)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import EvaluatorConfig
-from nasforge_plugins.evaluators.train.options import EmaOptions
+from nasforge_plugins.evaluators.train.options import AugmentOptions, EmaOptions
 
 __all__ = ["TrainConfig"]
 
@@ -100,6 +100,9 @@ class TrainConfig(EvaluatorConfig):
     cutout: NonNegativeInt = 0
     """Side in pixels of the square that is blanked in every training image (published for CIFAR: 16)."""
 
+    augment: AugmentOptions = Field(default_factory=AugmentOptions)
+    """Random changes of the training batches."""
+
     ema: EmaOptions = Field(default_factory=EmaOptions)
     """Exponential moving average of the weights."""
 
@@ -126,7 +129,27 @@ class TrainConfig(EvaluatorConfig):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not be above epochs ({self.epochs})")
+        if self.augment.mixes:
+            self._check_mixing()
         return self
+
+    def _check_mixing(self) -> None:
+        mixed = "augment.mixup" if self.augment.mixup else "augment.cutmix"
+        if self.batch_size == 1:
+            raise ValueError(
+                f"{mixed} mixes the images of one batch, also with accumulate, and batch_size is 1: set it to "
+                "2 or more"
+            )
+        if self.class_weights != "none":
+            raise ValueError(
+                f"{mixed} gives an image shares of several classes, so class_weights cannot tell its weight: "
+                "remove one of the two"
+            )
+        if self.teacher:
+            raise ValueError(
+                f"{mixed} gives an image shares of several classes, and distillers compare with one label: "
+                "remove it, or teacher"
+            )
 
     def reports(self) -> frozenset[str]:
         """Return what a training tells; the images decide which of ``select`` and ``arch`` is scored."""

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from nasforge.config import PluginConfig
 
-__all__ = ["EmaOptions"]
+__all__ = ["AugmentOptions", "EmaOptions"]
+
+
+class AugmentOptions(PluginConfig):
+    """Random changes of the training batches, beside those of ``[data]``; off by default."""
+
+    mixup: NonNegativeFloat = 0.0
+    """The a of mixup (Zhang et al., 2018): an image becomes λ times itself plus 1 - λ times another one of its
+    batch, with λ from Beta(a, a), and so do the labels. Published for ImageNet: 0.2. 0: none."""
+
+    cutmix: NonNegativeFloat = 0.0
+    """The a of CutMix (Yun et al., 2019): a rectangle of every image, of the share 1 - λ, comes from another
+    one of its batch, and labels count by area. Published: 1. With `mixup` too, each batch has one of the two. 0: none."""
+
+    mix_share: float = Field(1.0, gt=0, le=1)
+    """Share of the batches that are mixed, with `mixup` or `cutmix` (CutMix on CIFAR: 0.5)."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, so that targets are shares of classes."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 class EmaOptions(PluginConfig):

@@ -25,6 +25,7 @@ from nasforge.space import NetworkSpace, Task
 from nasforge.training.averaging import WeightAverage
 from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import Scores, cosine_lr
+from nasforge_plugins.evaluators.train.augmenting import Augmentation
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.initial import load_initial
 
@@ -139,6 +140,7 @@ class Training(EpochTraining):
         optimizer = _optimizer(config, parameters, decay)
         super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip, config.accumulate)
         self.class_weights = None if class_weights is None else class_weights.to(runtime.device)
+        self.augmentation = Augmentation(config.augment, task.num_classes)
         self.average: WeightAverage | None = None
         if init:
             load_initial(self.network, init, ctx, task)
@@ -195,6 +197,7 @@ class Training(EpochTraining):
         set_drop_path(self.network, self.drop_path_rate(epoch))
         seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
         self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
+        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
         return self.train(
             split,
             epoch,
@@ -208,7 +211,7 @@ class Training(EpochTraining):
         )
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and logits of a batch, with cutout, auxiliary head and teacher as configured.
+        """Return loss and logits of a batch, with augmentation, auxiliary head and teacher as configured.
 
         Args:
             images: ``(B, C, S, S)``.
@@ -216,29 +219,30 @@ class Training(EpochTraining):
         """
         if self.config.cutout:
             images = cutout(images, self.config.cutout, self._cutout)
+        images, targets = self.augmentation.mix(images, labels)
         images = self.runtime.prepare_images(images)
         with self.runtime.autocast():
             output = self.network(images)
-            loss = self._loss(output, images, labels)
+            loss = self._loss(output, images, targets)
         return loss, output.logits
 
-    def _loss(self, output: Output, images: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, output: Output, images: Tensor, targets: Tensor) -> Tensor:
         config = self.config
         output = Output(output.logits.float(), output.features)
-        loss = self._cross_entropy(output.logits, labels)
+        loss = self._cross_entropy(output.logits, targets)
         if self.distiller is not None and self.teacher is not None:
             with torch.no_grad():
                 lesson = self.teacher(images)
-            taught = self.distiller(output, Output(lesson.logits.float(), lesson.features), labels)
+            taught = self.distiller(output, Output(lesson.logits.float(), lesson.features), targets)
             loss = (1.0 - config.distill_weight) * loss + config.distill_weight * taught
         if self.auxiliary is not None:
             logits = self.auxiliary(output.features[self.feature]).float()
-            loss = loss + config.auxiliary_weight * self._cross_entropy(logits, labels)
+            loss = loss + config.auxiliary_weight * self._cross_entropy(logits, targets)
         return loss
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(
-            logits, labels, self.class_weights, label_smoothing=self.config.label_smoothing
+            logits, targets, self.class_weights, label_smoothing=self.config.label_smoothing
         )
 
     def amount(self, labels: Tensor) -> Tensor:
