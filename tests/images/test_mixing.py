@@ -24,10 +24,7 @@ def mixed(
 def test_mixup_mixes_pixels_and_labels_by_one_share(seed: int) -> None:
     images, labels = batch()
     found, targets = mixed(0.4, 0.0, seed=seed)
-    share = targets[
-        0, 0
-    ].item()  # images 0 and 5 are of class 0, image 1 has class 1 and its neighbour class 0
-    share = targets[1, 1].item()
+    share = targets[1, 1].item()  # image 1 has class 1, its neighbour class 0
     assert 0 < share < 1
     for i in range(6):
         expected = share * images[i] + (1 - share) * images[i - 1]
@@ -61,7 +58,9 @@ def test_shares_have_the_mean_and_variance_of_their_beta_distribution() -> None:
     mixing, generator = Mixing(0.2, 0.0, 1.0, 4), torch.Generator().manual_seed(1)
     shares = torch.tensor([mixing(*batch(), generator)[1][1, 1].item() for _ in range(1500)])
     assert shares.mean().item() == pytest.approx(0.5, abs=0.05)
-    assert shares.var().item() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), rel=0.1)  # αβ / ((α+β)² (α+β+1))
+    assert shares.var().item() == pytest.approx(
+        1 / (4 * (2 * 0.2 + 1)), rel=0.1
+    )  # ab / ((a + b)² (a + b + 1))
 
 
 def test_only_a_share_of_the_batches_is_mixed_and_no_other_draw_is_moved() -> None:

@@ -17,6 +17,8 @@ from nasforge.config import PluginConfig
 from nasforge.data import Split
 from nasforge.errors import RecipeError
 from nasforge.seeding import derive_seed
+from nasforge.space import Task
+from nasforge_plugins.evaluators.train.augmenting import to_bytes
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.evaluator import Trainer
 from nasforge_plugins.evaluators.train.training import Training
@@ -26,6 +28,7 @@ from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, contex
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
 ON: dict[str, dict[str, Any]] = {
     "ema": {"ema": {"decay": 0.9, "every": 2}},
+    "policy": {"augment": {"policy": "trivialaugment", "erasing": 0.5}},
     "mixing": {"augment": {"mixup": 0.2, "cutmix": 1.0, "mix_share": 0.9}, "label_smoothing": 0.1},
     "class weights": {"class_weights": (0.5, 1.0, 2.0)},
     "accumulate": {"accumulate": 2, "ema": {"decay": 0.5}},
@@ -223,3 +226,25 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_losses(tmp_path: Path) -> None:
         -share * log_p[i, labels[i]].item() - (1 - share) * log_p[i, labels[i - 1]].item() for i in range(8)
     )
     assert loss.item() == pytest.approx(expected / 8, rel=1e-5)
+
+
+def test_what_augmentation_needs_of_the_images(tmp_path: Path) -> None:
+    class Plain(TinyData):
+        preprocessing = None
+
+    class Pixel(TinyData):
+        @property
+        def task(self) -> Task:
+            return Task(2, 1, 3)
+
+    with pytest.raises(RecipeError, match=r"augment.policy: 'randaugment' changes bytes"):
+        trainer(tmp_path, Plain(), {"augment": {"policy": "randaugment"}})
+    with pytest.raises(RecipeError, match="these have 2") as error:
+        trainer(tmp_path, Pixel(), {"augment": {"policy": "randaugment", "erasing": 0.1}})
+    assert "augment.erasing: images of one pixel" in str(error.value)
+
+
+def test_bytes_come_back_from_normalised_images() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    preprocessing = TinyData().preprocessing
+    assert torch.equal(to_bytes(preprocessing.apply(pixels), preprocessing), pixels)

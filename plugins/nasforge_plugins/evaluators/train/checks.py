@@ -36,6 +36,8 @@ def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
             f"class_weights: has {len(config.class_weights)} number(s), the images {classes} classes. Write "
             "one per class, or 'balanced'."
         )
+    if ctx.stage != "test":
+        yield from _augment_problems(config, ctx.data)
     if config.auxiliary_weight and not _has_auxiliary(ctx):
         yield (
             f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
@@ -48,6 +50,22 @@ def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
         )
     if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
         yield "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
+
+
+def _augment_problems(config: TrainConfig, data: DataModule[Any]) -> Iterator[str]:
+    options, task = config.augment, data.task
+    if options.policy != "none" and data.preprocessing is None:
+        yield (
+            f"augment.policy: {options.policy!r} changes bytes, but these images come without a description "
+            "of how bytes were normalised. Write 'none', or give the data a property 'preprocessing'."
+        )
+    if options.policy != "none" and task.in_channels not in (1, 3):
+        yield (
+            f"augment.policy: {options.policy!r} changes images of 1 or 3 channels, these have "
+            f"{task.in_channels}. Write 'none'."
+        )
+    if options.erasing and task.image_size == 1:
+        yield "augment.erasing: images of one pixel have no rectangle to erase. Set it to 0."
 
 
 def _search_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:

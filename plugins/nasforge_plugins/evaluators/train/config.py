@@ -137,8 +137,8 @@ class TrainConfig(EvaluatorConfig):
         mixed = "augment.mixup" if self.augment.mixup else "augment.cutmix"
         if self.batch_size == 1:
             raise ValueError(
-                f"{mixed} mixes the images of one batch, also with accumulate, and batch_size is 1: set it to "
-                "2 or more"
+                f"{mixed} mixes the images of one batch, also with accumulate, and batch_size is 1: set it "
+                "to 2 or more"
             )
         if self.class_weights != "none":
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from nasforge.config import PluginConfig
@@ -12,15 +14,29 @@ __all__ = ["AugmentOptions", "EmaOptions"]
 class AugmentOptions(PluginConfig):
     """Random changes of the training batches, beside those of ``[data]``; off by default."""
 
+    policy: Literal["none", "randaugment", "trivialaugment"] = "none"
+    """Operations on the bytes of every image, such as rotations and changes of contrast: `operations` of one
+    `magnitude` ("randaugment", Cubuk et al., 2020) or one of random magnitude ("trivialaugment", Müller and
+    Hutter, 2021, the wide space)."""
+
+    operations: PositiveInt = 2
+    """Operations on each image, for "randaugment"."""
+
+    magnitude: int = Field(default=9, ge=0, le=30)
+    """Strength of the operations from 0 to 30, for "randaugment"."""
+
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a rectangle of 2 to 33 % of an image becomes the mean colour (Zhong et al., 2020)."""
+
     mixup: NonNegativeFloat = 0.0
-    """The a of mixup (Zhang et al., 2018): an image becomes λ times itself plus 1 - λ times another one of its
-    batch, with λ from Beta(a, a), and so do the labels. Published for ImageNet: 0.2. 0: none."""
+    """The a of mixup (Zhang et al., 2018): an image becomes λ times itself plus 1 - λ times another one of
+    its batch, with λ from Beta(a, a), and so do the labels. Published for ImageNet: 0.2. 0: none."""
 
     cutmix: NonNegativeFloat = 0.0
     """The a of CutMix (Yun et al., 2019): a rectangle of every image, of the share 1 - λ, comes from another
-    one of its batch, and labels count by area. Published: 1. With `mixup` too, each batch has one of the two. 0: none."""
+    one of its batch, and labels count by area. Published: 1. With `mixup`, a batch has either. 0: none."""
 
-    mix_share: float = Field(1.0, gt=0, le=1)
+    mix_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the batches that are mixed, with `mixup` or `cutmix` (CutMix on CIFAR: 0.5)."""
 
     @property
@@ -35,7 +51,7 @@ class EmaOptions(PluginConfig):
     With an average, it is scored, tested and stored instead of the weights that are trained.
     """
 
-    decay: float = Field(0.0, ge=0, lt=1)
+    decay: float = Field(default=0.0, ge=0, lt=1)
     """Share of the average that an update keeps, such as 0.9999; 0.99 to 0.999 for a few thousand updates. 0
     computes no average."""
 

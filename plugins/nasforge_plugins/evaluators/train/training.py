@@ -140,7 +140,7 @@ class Training(EpochTraining):
         optimizer = _optimizer(config, parameters, decay)
         super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip, config.accumulate)
         self.class_weights = None if class_weights is None else class_weights.to(runtime.device)
-        self.augmentation = Augmentation(config.augment, task.num_classes)
+        self.augmentation = Augmentation(config.augment, task.num_classes, ctx.data.preprocessing)
         self.average: WeightAverage | None = None
         if init:
             load_initial(self.network, init, ctx, task)
@@ -217,6 +217,7 @@ class Training(EpochTraining):
             images: ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
+        images = self.augmentation.change(images)
         if self.config.cutout:
             images = cutout(images, self.config.cutout, self._cutout)
         images, targets = self.augmentation.mix(images, labels)
