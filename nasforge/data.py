@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataModule", "Split"]
 
-Split = Literal["weights", "arch", "select", "full", "test"]
+Split = Literal["weights", "arch", "select", "full", "test", "holdout"]
 
 
 class DataModule(Component[C], ABC):
@@ -24,7 +24,8 @@ class DataModule(Component[C], ABC):
 
     ``weights`` trains the weights of a supernet or candidate, ``arch`` trains or scores architectures,
     ``select`` (may be empty) picks among candidates, ``full`` is all three together for the final training,
-    ``test`` is read by the test stage alone. ``weights``, ``arch``, ``select`` and ``test`` are disjoint.
+    ``test`` is read by the test stage alone. ``holdout`` decides when the final training ends; data without
+    it need not name it. ``weights``, ``arch``, ``select``, ``holdout`` and ``test`` are disjoint.
     """
 
     @property

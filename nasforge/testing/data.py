@@ -19,7 +19,8 @@ from nasforge.testing.workbench import Workbench
 
 __all__ = ["CHECKS"]
 
-SPLITS: tuple[Split, ...] = get_args(Split)
+OPTIONAL: Split = "holdout"
+SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split != OPTIONAL)
 SHARED = 0.05
 """Share of equal images that two splits may have: real data sets hold a few pictures twice."""
 
@@ -94,7 +95,8 @@ def sizes_are_true(subject: Subject) -> None:
     """``sizes``, ``class_counts`` and ``num_batches`` count what a pass gives; plain passes are whole."""
     data = _data(subject)
     require(
-        set(data.sizes()) == set(SPLITS), f"sizes() must name the splits {SPLITS}, got {tuple(data.sizes())}."
+        set(data.sizes()) - {OPTIONAL} == set(SPLITS),
+        f"sizes() must name the splits {SPLITS}, got {tuple(data.sizes())}.",
     )
     for split in _present(data):
         size = data.sizes()[split]
@@ -123,7 +125,7 @@ def splits_are_disjoint(subject: Subject) -> None:
     """No image is in two of ``weights``, ``arch``, ``select``, ``test``; ``full`` is all but the test."""
     data = _data(subject)
     content = {split: _pictures(data, split) for split in _present(data)}
-    parts = [s for s in ("weights", "arch", "select", "test") if s in content]
+    parts = [s for s in ("weights", "arch", "select", "test", OPTIONAL) if s in content]
     for i, one in enumerate(parts):
         for two in parts[i + 1 :]:
             shared = sum((content[one] & content[two]).values())
@@ -133,7 +135,7 @@ def splits_are_disjoint(subject: Subject) -> None:
                 f"splits {one!r} and {two!r} share {shared} images. What is trained on must not score.",
             )
     if "full" in content:
-        together = sum((content[s] for s in parts if s != "test"), Counter[bytes]())
+        together = sum((content[s] for s in parts if s not in ("test", OPTIONAL)), Counter[bytes]())
         require(
             together == content["full"],
             f"'full' has {content['full'].total()} images, 'weights', 'arch' and 'select' have "
@@ -241,7 +243,7 @@ def _data(subject: Subject, seed: int = 0) -> DataModule[Any]:
 
 
 def _present(data: DataModule[Any]) -> list[Split]:
-    return [split for split in SPLITS if data.sizes().get(split)]
+    return [split for split in (*SPLITS, OPTIONAL) if data.sizes().get(split)]
 
 
 def _filled(subject: Subject) -> list[tuple[DataModule[Any], Split]]:

@@ -36,6 +36,13 @@ def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
             f"class_weights: has {len(config.class_weights)} number(s), the images {classes} classes. Write "
             "one per class, or 'balanced'."
         )
+    if config.stop.patience and ctx.stage == "search":
+        yield "stop.patience: a search compares trainings of equal length. Write it below [train]."
+    elif config.stop.patience and not ctx.data.sizes().get("holdout"):
+        yield (
+            f"stop.patience: {config.stop.patience}, but no images are held out. Set data.holdout_share, for "
+            "instance 0.1, or stop.patience to 0."
+        )
     if ctx.stage != "test":
         yield from _augment_problems(config, ctx.data)
     if config.auxiliary_weight and not _has_auxiliary(ctx):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import EvaluatorConfig
-from nasforge_plugins.evaluators.train.options import AugmentOptions, EmaOptions
+from nasforge_plugins.evaluators.train.options import AugmentOptions, EmaOptions, StopOptions
 
 __all__ = ["TrainConfig"]
 
@@ -105,6 +105,9 @@ class TrainConfig(EvaluatorConfig):
 
     ema: EmaOptions = Field(default_factory=EmaOptions)
     """Exponential moving average of the weights."""
+
+    stop: StopOptions = Field(default_factory=StopOptions)
+    """Early stopping by held-out training images."""
 
     keep_epochs: PositiveInt = 5
     """How many of the last epochs keep their weights. The test stage measures all of them: it reports the

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from nasforge.config import PluginConfig
 
-__all__ = ["AugmentOptions", "EmaOptions"]
+__all__ = ["AugmentOptions", "EmaOptions", "StopOptions"]
 
 
 class AugmentOptions(PluginConfig):
@@ -43,6 +43,23 @@ class AugmentOptions(PluginConfig):
     def mixes(self) -> bool:
         """Whether images are mixed, so that targets are shares of classes."""
         return self.mixup > 0 or self.cutmix > 0
+
+
+class StopOptions(PluginConfig):
+    """Early stopping of the final training by split ``holdout``, which is no part of it (Prechelt, 1998).
+
+    The weights of the best epoch are tested and stored. Test images are never read.
+    """
+
+    patience: NonNegativeInt = 0
+    """Epochs in a row that are no better than the best one, after which the training ends; 0: never. Needs
+    `data.holdout_share`."""
+
+    metric: Literal["loss", "accuracy"] = "loss"
+    """What is compared: cross-entropy of the held-out images, or their accuracy."""
+
+    min_gain: NonNegativeFloat = 0.0
+    """By how much an epoch must be better than the best one: in nats, or in percent."""
 
 
 class EmaOptions(PluginConfig):
