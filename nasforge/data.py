@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataModule", "Split"]
 
-Split = Literal["weights", "arch", "select", "full", "test"]
+Split = Literal["weights", "arch", "select", "full", "test", "holdout"]
 
 
 class DataModule(Component[C], ABC):
@@ -26,8 +26,9 @@ class DataModule(Component[C], ABC):
 
     ``weights`` trains the weights of a supernet or candidate, ``arch`` trains or scores architectures,
     ``select`` (may be empty) picks among candidates, ``full`` is all three together for the final training,
-    ``test`` is read by the test stage, and by the export after it. ``weights``, ``arch``, ``select`` and
-    ``test`` are disjoint.
+    ``test`` is read by the test stage, and by the export after it. ``holdout`` decides when the final training
+    ends; data without it need not name it. ``weights``, ``arch``, ``select``, ``holdout`` and ``test`` are
+    disjoint.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -94,6 +95,18 @@ class DataModule(Component[C], ABC):
             DataError: Images cannot be read. All are listed.
         """
 
+    def class_counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of images per class, by label. Default: count the labels of a plain pass.
+
+        Args:
+            split: The role.
+        """
+        counts = [0] * self.task.num_classes
+        for _, labels in self.batches(split, augment=False):
+            for label in labels.tolist():
+                counts[label] += 1
+        return tuple(counts)
+
     @abstractmethod
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""
@@ -109,7 +122,7 @@ def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
             allowed = ", ".join(sorted(context.splits)) or "none"
             raise AccessError(
                 f"{type(self).__name__}: asked for the {split!r} images in the {context.stage} stage, which "
-                f"may read: {allowed}. The test images are read by the test stage alone."
+                f"may read: {allowed}. The test images are read by the test stage, and by the export after it."
             )
         return batches(self, split, **options)
 

@@ -54,10 +54,14 @@ class SplitConfig(PluginConfig):
     select_share: float = Field(0.0, ge=0, lt=1)
     """Share of the training images in split `select`, which picks among candidates."""
 
+    holdout_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the training images in split `holdout`, which no other split and no training has: the final
+    training can stop by it (`train.stop`)."""
+
     split_by: Literal["balanced", "position"] = "balanced"
     """`balanced`: every split has the same mix of classes, drawn anew for every seed. `position`: first
-    `weights`, then `arch`, then `select`, as in published code that is to be repeated; wrong where images
-    come sorted by class."""
+    `weights`, then `arch`, `select` and `holdout`, as in published code that is to be repeated; wrong where
+    images come sorted by class."""
 
     limit_train: int | None = Field(None, ge=1)
     """Use only so many training images, with the classes balanced: for quick trials."""
@@ -67,7 +71,12 @@ class SplitConfig(PluginConfig):
 
     @model_validator(mode="after")
     def _shares_leave_weights(self) -> SplitConfig:
-        taken = self.arch_share + self.select_share
+        taken = self.arch_share + self.select_share + self.holdout_share
+        if taken >= 1 and self.holdout_share:
+            raise ValueError(
+                f"arch_share {self.arch_share:g}, select_share {self.select_share:g} and holdout_share "
+                f"{self.holdout_share:g} leave no image to train weights: keep their sum below 1"
+            )
         if taken >= 1:
             raise ValueError(
                 f"arch_share {self.arch_share:g} and select_share {self.select_share:g} leave no image to "

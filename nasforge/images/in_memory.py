@@ -170,6 +170,12 @@ class InMemoryImages(DataModule[C]):
         """Return which images a split has ``(N,)``: positions in the loaded training or test images."""
         return self._splits.indices(split)
 
+    def class_counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of images per class, by label."""
+        labels = (self._test if split == "test" else self._train)[1]
+        chosen = labels[self._splits.indices(split).to(labels.device)]
+        return tuple(torch.bincount(chosen, minlength=self._task.num_classes).tolist())
+
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches a training pass has; for split ``test``, any pass."""
         return len(self._splits.bounds(split, batch_size, training=split != "test"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
-
 import torch
 from torch import Tensor
 
@@ -69,7 +67,8 @@ class Splits:
         self._config, self._seed = config, seed
         total = len(labels)
         arch, select = round(total * config.arch_share), round(total * config.select_share)
-        weights = total - arch - select
+        holdout = round(total * config.holdout_share)
+        weights = total - arch - select - holdout
         if config.split_by == "balanced":
             order = balanced_order(labels, derive_seed(seed, "data", "split"))
         else:
@@ -78,14 +77,16 @@ class Splits:
         self._indices: dict[Split, Tensor] = {
             "weights": order[:weights].sort().values,
             "arch": order[weights : weights + arch].sort().values,
-            "select": order[weights + arch :].sort().values,
-            "full": torch.arange(total),
+            "select": order[weights + arch : total - holdout].sort().values,
+            "full": order[: total - holdout].sort().values,
             "test": torch.arange(test_size),
         }
+        if holdout:
+            self._indices["holdout"] = order[total - holdout :].sort().values
 
     def sizes(self) -> dict[Split, int]:
         """Return the number of images per split."""
-        return {cast("Split", name): len(self._indices[name]) for name in get_args(Split)}
+        return {split: len(indices) for split, indices in self._indices.items()}
 
     def indices(self, split: Split) -> Tensor:
         """Return the positions of a split's images, ascending: in the training images, or the test images."""
@@ -115,7 +116,7 @@ class Splits:
             DataError: The split is empty, or a training batch is larger than the split.
         """
         size = self._config.batch_size if batch_size is None else batch_size
-        total = len(self._indices[split])
+        total = len(self._indices.get(split, ()))
         if not total:
             raise DataError(f"data, split {split!r}: has no image. {self._remedy(split)}")
         read = max(1, round(total * share))
@@ -141,4 +142,6 @@ class Splits:
             return f"To enlarge the split, raise data.arch_share {config.arch_share:g}{limited}."
         if split == "select":
             return f"To enlarge the split, raise data.select_share {config.select_share:g}{limited}."
+        if split == "holdout":
+            return f"To enlarge the split, raise data.holdout_share {config.holdout_share:g}{limited}."
         return f"To enlarge the split, add images{limited}."

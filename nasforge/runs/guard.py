@@ -62,6 +62,15 @@ class GuardedData(DataModule[Any]):
         """Return how many batches one pass over ``split`` has."""
         return self._data.num_batches(split, batch_size=batch_size)
 
+    def class_counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of images per class, if this stage may read the split.
+
+        Raises:
+            AccessError: It may not.
+        """
+        self._check(split)
+        return self._data.class_counts(split)
+
     def batches(
         self, split: Split, *, epoch: int = 0, augment: bool = True, batch_size: int | None = None
     ) -> Iterable[tuple[Tensor, Tensor]]:
@@ -70,14 +79,18 @@ class GuardedData(DataModule[Any]):
         Raises:
             AccessError: It may not.
         """
+        self._check(split)
+        self.batch_sizes[split] = batch_size
+        return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)
+
+    def _check(self, split: Split) -> None:
+        """Log the first access to a split, or refuse it."""
         if split not in self._scope.reads:
             allowed = ", ".join(sorted(self._scope.reads)) or "none"
             raise AccessError(
                 f"{self._reader}: asked for the {split!r} images in the {self._scope.stage} stage, "
-                f"which may read: {allowed}. The test images are read by the test stage alone."
+                f"which may read: {allowed}. The test images are read by the test stage, and by the export after it."
             )
         if split not in self._seen:
             self._seen.add(split)
             self._log(split)
-        self.batch_sizes[split] = batch_size
-        return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)

@@ -36,7 +36,7 @@ SEARCH = Scope("search", frozenset({"weights", "arch", "select"}), stepped=True)
 DERIVE = Scope("derive")
 """No component takes part."""
 
-TRAIN = Scope("train", frozenset({"weights", "arch", "select", "full"}))
+TRAIN = Scope("train", frozenset({"weights", "arch", "select", "full", "holdout"}))
 """The trainer of the final network."""
 
 TEST = Scope("test", frozenset({"test"}), slots_of=TRAIN.stage)

@@ -19,7 +19,8 @@ from nasforge.testing.workbench import Workbench
 
 __all__ = ["CHECKS"]
 
-SPLITS: tuple[Split, ...] = get_args(Split)
+OPTIONAL: Split = "holdout"
+SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split != OPTIONAL)
 SHARED = 0.05
 """Share of equal images that two splits may have: real data sets hold a few pictures twice."""
 
@@ -91,13 +92,20 @@ def plain_passes_are_plain(subject: Subject) -> None:
 
 
 def sizes_are_true(subject: Subject) -> None:
-    """``sizes`` and ``num_batches`` count what a pass gives; a plain pass leaves no image out."""
+    """``sizes``, ``class_counts`` and ``num_batches`` count what a pass gives; plain passes are whole."""
     data = _data(subject)
     require(
-        set(data.sizes()) == set(SPLITS), f"sizes() must name the splits {SPLITS}, got {tuple(data.sizes())}."
+        set(data.sizes()) - {OPTIONAL} == set(SPLITS),
+        f"sizes() must name the splits {SPLITS}, got {tuple(data.sizes())}.",
     )
     for split in _present(data):
         size = data.sizes()[split]
+        labels = torch.cat([labels for _, labels in _read(data, split, augment=False)])
+        counted = tuple(torch.bincount(labels, minlength=data.task.num_classes).tolist())
+        require(
+            tuple(data.class_counts(split)) == counted,
+            f"split {split!r}: class_counts() says {tuple(data.class_counts(split))}, a pass has {counted}.",
+        )
         for augment in (True, False):
             batches = _read(data, split, augment=augment)
             images = sum(len(labels) for _, labels in batches)
@@ -117,7 +125,7 @@ def splits_are_disjoint(subject: Subject) -> None:
     """No image is in two of ``weights``, ``arch``, ``select``, ``test``; ``full`` is all but the test."""
     data = _data(subject)
     content = {split: _pictures(data, split) for split in _present(data)}
-    parts = [s for s in ("weights", "arch", "select", "test") if s in content]
+    parts = [s for s in ("weights", "arch", "select", "test", OPTIONAL) if s in content]
     for i, one in enumerate(parts):
         for two in parts[i + 1 :]:
             shared = sum((content[one] & content[two]).values())
@@ -127,7 +135,7 @@ def splits_are_disjoint(subject: Subject) -> None:
                 f"splits {one!r} and {two!r} share {shared} images. What is trained on must not score.",
             )
     if "full" in content:
-        together = sum((content[s] for s in parts if s != "test"), Counter[bytes]())
+        together = sum((content[s] for s in parts if s not in ("test", OPTIONAL)), Counter[bytes]())
         require(
             together == content["full"],
             f"'full' has {content['full'].total()} images, 'weights', 'arch' and 'select' have "
@@ -235,7 +243,7 @@ def _data(subject: Subject, seed: int = 0) -> DataModule[Any]:
 
 
 def _present(data: DataModule[Any]) -> list[Split]:
-    return [split for split in SPLITS if data.sizes().get(split)]
+    return [split for split in (*SPLITS, OPTIONAL) if data.sizes().get(split)]
 
 
 def _filled(subject: Subject) -> list[tuple[DataModule[Any], Split]]:

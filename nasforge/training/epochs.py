@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -25,6 +27,14 @@ from nasforge.training.update import Update
 __all__ = ["EpochTraining"]
 
 
+class _Part(NamedTuple):
+    """Place of a batch in a step of the optimiser; ``share`` is its weight in the mean of the losses."""
+
+    share: Tensor
+    first: bool
+    last: bool
+
+
 class EpochTraining(ABC):
     """Trains modules with one optimiser, epoch by epoch, and resumes exactly.
 
@@ -35,6 +45,8 @@ class EpochTraining(ABC):
         optimizer: Of ``parameters``.
         parameters: What is trained, and clipped together.
         clip: Largest norm of the gradients; 0 does not clip.
+        accumulate: Batches whose gradients make one step; the last step of an epoch may have fewer. They are
+            read before the first of them is used.
     """
 
     share_name = "done"
@@ -48,9 +60,12 @@ class EpochTraining(ABC):
         optimizer: Optimizer,
         parameters: list[nn.Parameter],
         clip: float,
+        accumulate: int = 1,
     ) -> None:
         self.data, self.runtime, self.modules = data, runtime, dict(modules)
         self.optimizer, self.parameters, self.update = optimizer, parameters, Update(clip)
+        self._accumulate = accumulate
+        self._part: _Part | None = None
 
     @abstractmethod
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,6 +80,10 @@ class EpochTraining(ABC):
         """Change gradients between backward pass and clipping; by default, do nothing."""
         return
 
+    def after_update(self) -> None:
+        """Follow a step of the optimiser, for instance with an average of weights; by default, do nothing."""
+        return
+
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train on one batch; return its loss and logits.
 
@@ -73,8 +92,34 @@ class EpochTraining(ABC):
             labels: ``(B,)``.
         """
         loss, logits = self.loss(images, labels)
-        self.update.descend(loss, [self.optimizer], self.parameters, edit=self.edit_gradients)
+        descend, part = partial(self.update.descend, edit=self.edit_gradients), self._part
+        if part is None:
+            descend(loss, [self.optimizer], self.parameters)
+        else:
+            scaled = loss * part.share
+            descend(scaled, [self.optimizer], self.parameters, first=part.first, last=part.last)
+        if part is None or part.last:
+            self.after_update()
         return loss, logits
+
+    def amount(self, labels: Tensor) -> Tensor:
+        """Return the weight of a batch among those that make one step, a scalar: its number of images.
+
+        Args:
+            labels: ``(B,)``.
+        """
+        return torch.tensor(float(len(labels)), device=labels.device)
+
+    def _grouped(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches, and set before each which part of a step it is."""
+        batches = iter(batches)
+        while group := list(islice(batches, self._accumulate)):
+            amounts = torch.stack([self.amount(labels) for _, labels in group])
+            shares = amounts / amounts.sum()
+            for number, batch in enumerate(group, 1):
+                self._part = _Part(shares[number - 1], number == 1, number == len(group))
+                yield batch
+        self._part = None
 
     def train(
         self,
@@ -116,6 +161,8 @@ class EpochTraining(ABC):
         images = self.data.batches(split, epoch=first_order + epoch, batch_size=batch_size)
         if batches is not None:
             images = islice(images, length)
+        if self._accumulate > 1:
+            images = self._grouped(images)
         every = max(1, length // 10)
         return train_epoch(images, self.step, f"{where}, epoch {epoch + 1}", every=every, progress=progress)
 

@@ -57,6 +57,7 @@ class Twin:
         renew_optimizer: Start every network without momentum; False carries it over by parameter name.
         share: Make what the space ties, such as the stem, one for both networks; False gives each its own.
         skip: Given a network and its architecture, beginnings of names that never go to or from the bank.
+        label_smoothing: Share of the labels that is spread over all classes.
 
     Attributes:
         bank: Weights of all operations.
@@ -79,10 +80,11 @@ class Twin:
         renew_optimizer: bool = True,
         share: bool = True,
         skip: Callable[[Network, Arch], Iterable[str]] = lambda network, arch: (),
+        label_smoothing: float = 0.0,
     ) -> None:
         self._space, self._task, self._runtime, self._search_net = space, task, runtime, search_net
         self._make_optimizer, self._skip = make_optimizer, skip
-        self._inherit, self._renew = inherit, renew_optimizer
+        self._inherit, self._renew, self._smoothing = inherit, renew_optimizer, label_smoothing
         self.bank = space.build(task, scale="eval")
         self.distiller = distiller
         if distiller is not None:
@@ -150,7 +152,8 @@ class Twin:
                 distill = torch.zeros((), device=images.device)
             else:
                 distill = self.distiller(student, output, labels).float()
-        return TwinLoss(cross_entropy(output.logits.float(), labels), distill, output)
+        task = cross_entropy(output.logits.float(), labels, label_smoothing=self._smoothing)
+        return TwinLoss(task, distill, output)
 
     def state_dict(self) -> dict[str, Any]:
         """Return bank, network, architecture, optimiser and distiller."""

@@ -31,17 +31,24 @@ class Update:
         clipped: Iterable[nn.Parameter] = (),
         *,
         edit: Callable[[], None] | None = None,
+        first: bool = True,
+        last: bool = True,
     ) -> None:
-        """Differentiate a loss and step.
+        """Differentiate a loss and step. Several losses can add up their gradients for one step.
 
         Args:
             loss: A scalar.
             optimizers: Stepped in this order.
             clipped: The parameters whose joint norm is limited.
             edit: Called between backward pass and clipping; may change gradients.
+            first: Whether this is the first loss of the step: gradients are cleared before it.
+            last: Whether this is the last one: the optimisers step after it.
         """
-        self.clear(optimizers)
+        if first:
+            self.clear(optimizers)
         loss.backward()
+        if not last:
+            return
         if edit is not None:
             edit()
         self._step(optimizers, clipped)

@@ -95,6 +95,11 @@ class CountsWrong(TinyData):
         return super().num_batches(split, batch_size=batch_size) + (batch_size is None)
 
 
+class CountsOtherClasses(TinyData):
+    def class_counts(self, split):
+        return super().class_counts("weights")
+
+
 class ForgetsASplit(TinyData):
     def sizes(self):
         return {split: size for split, size in super().sizes().items() if split != "select"}
@@ -194,6 +199,7 @@ class NumbersForNames(TinyData):
         (PlainIsAugmented, "plain_passes_are_plain", "depend on the epoch"),
         (DropsTheRest, "sizes_are_true", "sizes() says"),
         (CountsWrong, "sizes_are_true", "num_batches() says"),
+        (CountsOtherClasses, "sizes_are_true", "class_counts() says"),
         (ForgetsASplit, "sizes_are_true", "must name the splits"),
         (ArchIsWeights, "splits_are_disjoint", "'weights' and 'arch' share 16"),
         (WeightsAreTest, "splits_are_disjoint", "'test'"),

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from nasforge.errors import DataError
 from nasforge.images.config import SplitConfig
@@ -124,3 +125,18 @@ def test_an_empty_split_is_explained():
 def test_a_batch_has_an_image():
     with pytest.raises(DataError, match="at least 1 image, got 0"):
         bounds(10, 0)
+
+
+def test_held_out_images_are_in_no_other_split() -> None:
+    labels = torch.arange(200) % 4
+    plain = Splits(SplitConfig(arch_share=0.3, select_share=0.1), labels, 20, seed=3)
+    assert "holdout" not in plain.sizes()
+    made = Splits(SplitConfig(arch_share=0.3, select_share=0.1, holdout_share=0.2), labels, 20, seed=3)
+    assert made.sizes() == {"weights": 80, "arch": 60, "select": 20, "full": 160, "test": 20, "holdout": 40}
+    parts = [made.indices(name) for name in ("weights", "arch", "select")]
+    assert torch.equal(torch.cat(parts).sort().values, made.indices("full"))
+    everything = torch.cat([made.indices("full"), made.indices("holdout")])
+    assert torch.equal(everything.sort().values, torch.arange(200))
+    assert torch.bincount(labels[made.indices("holdout")]).tolist() == [10, 10, 10, 10]
+    with pytest.raises(ValidationError, match=r"holdout_share 0.2 leave no image"):
+        SplitConfig(arch_share=0.5, select_share=0.3, holdout_share=0.2)

@@ -13,6 +13,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.component import Context, Stage
 from nasforge.config import PluginConfig
 from nasforge.data import DataModule, Split
+from nasforge.images import Preprocessing
 from nasforge.nn import ChoiceBlock, DropPath, FeatureInfo, Network, OptionWeights, Output
 from nasforge.runs.slots import FileSlot
 from nasforge.runtime import Runtime
@@ -80,6 +81,12 @@ class TinyData(DataModule[PluginConfig]):
     @property
     def task(self) -> Task:
         return Task(3, 8, self.classes)
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        return Preprocessing(
+            size=(8, 8), channels="rgb", mean=(0.49, 0.48, 0.45), deviation=(0.2, 0.21, 0.23)
+        )
 
     def sizes(self) -> Mapping[Split, int]:
         return self._sizes

@@ -112,6 +112,12 @@ class Imagenet(DataModule[ImagenetConfig]):
         """Return which images a split has ``(N,)``: positions in the sorted list of files."""
         return (self._kept_test if split == "test" else self._kept_train)[self._splits.indices(split)]
 
+    def class_counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of images per class, by label; no image is read."""
+        labels = torch.as_tensor((self._test if split == "test" else self._train).labels)
+        chosen = labels[self.split_indices(split)]
+        return tuple(torch.bincount(chosen, minlength=self.task.num_classes).tolist())
+
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches a training pass has; for split ``test``, any pass."""
         training = split != "test"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import EvaluatorConfig
+from nasforge_plugins.evaluators.train.options import AugmentOptions, EmaOptions, StopOptions
 
 __all__ = ["TrainConfig"]
 
@@ -43,6 +44,10 @@ class TrainConfig(EvaluatorConfig):
 
     batch_size: PositiveInt = 64
     """Images per batch."""
+
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged for one step of the optimiser, for large batches that do not fit
+    into memory. Batch norms see single batches; a group of fewer batches ends the epoch."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """What updates the weights."""
@@ -87,12 +92,31 @@ class TrainConfig(EvaluatorConfig):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over all classes (published for ImageNet: 0.1)."""
 
+    class_weights: Literal["none", "balanced"] | tuple[PositiveFloat, ...] = "none"
+    """Weights of the classes in the training loss, for classes of different sizes. "balanced": N / (K n) for
+    a class of n among N images in K classes (King and Zeng, 2001); a list: a number above 0 per class. The
+    loss of a batch is the mean by these weights."""
+
     cutout: NonNegativeInt = 0
     """Side in pixels of the square that is blanked in every training image (published for CIFAR: 16)."""
+
+    augment: AugmentOptions = Field(default_factory=AugmentOptions)
+    """Random changes of the training batches."""
+
+    ema: EmaOptions = Field(default_factory=EmaOptions)
+    """Exponential moving average of the weights."""
+
+    stop: StopOptions = Field(default_factory=StopOptions)
+    """Early stopping by held-out training images."""
 
     keep_epochs: PositiveInt = 5
     """How many of the last epochs keep their weights. The test stage measures all of them: it reports the
     last epoch as `accuracy`, and the best of these, chosen on the test images, as `accuracy_best`."""
+
+    init: str = ""
+    """Folder of a finished run whose trained weights this training starts from, with a new optimiser and
+    schedule; in `[train]` only. Space, its options and the architecture must be the same (searcher `fixed`).
+    With another number of classes the classifier starts anew. Empty: random weights."""
 
     teacher: str = ""
     """Folder of a finished run whose network teaches this one; needs a distiller table beside this one."""
@@ -108,7 +132,27 @@ class TrainConfig(EvaluatorConfig):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not be above epochs ({self.epochs})")
+        if self.augment.mixes:
+            self._check_mixing()
         return self
+
+    def _check_mixing(self) -> None:
+        mixed = "augment.mixup" if self.augment.mixup else "augment.cutmix"
+        if self.batch_size == 1:
+            raise ValueError(
+                f"{mixed} mixes the images of one batch, also with accumulate, and batch_size is 1: set it "
+                "to 2 or more"
+            )
+        if self.class_weights != "none":
+            raise ValueError(
+                f"{mixed} gives an image shares of several classes, so class_weights cannot tell its weight: "
+                "remove one of the two"
+            )
+        if self.teacher:
+            raise ValueError(
+                f"{mixed} gives an image shares of several classes, and distillers compare with one label: "
+                "remove it, or teacher"
+            )
 
     def reports(self) -> frozenset[str]:
         """Return what a training tells; the images decide which of ``select`` and ``arch`` is scored."""

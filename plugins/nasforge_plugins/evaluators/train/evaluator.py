@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, cast
-
-import torch
 
 from nasforge.arch import Arch
 from nasforge.component import Context, Slot
@@ -19,8 +17,12 @@ from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import Scores, isolated_random, score
+from nasforge_plugins.evaluators.train.checks import held_out, option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.stopping import EarlyStopping
+from nasforge_plugins.evaluators.train.stored import is_complete, kept_epochs, on_curve
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
+from nasforge_plugins.evaluators.train.weighting import class_weights
 
 __all__ = ["Trainer"]
 
@@ -53,44 +55,10 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         self._data = ctx.data
         self._teacher: Network | None = None
         table = "evaluator" if ctx.stage == "search" else "train"
-        if problems := [f"{table}.{problem}" for problem in self._problems()]:
+        if problems := [f"{table}.{problem}" for problem in option_problems(self.config, ctx)]:
             raise RecipeError("recipe", problems)
         if self.config.teacher and ctx.stage != "test":
             self._teacher = load_teacher(self.config.teacher, ctx, ctx.data.task)
-
-    def _problems(self) -> list[str]:
-        config, ctx = self.config, self.ctx
-        problems = list(self._too_long()) if ctx.stage == "search" else []
-        if config.auxiliary_weight and not self._has_auxiliary():
-            problems.append(
-                f"auxiliary_weight: {config.auxiliary_weight:g}, but {type(ctx.space).__name__} has no "
-                "auxiliary head. Set it to 0."
-            )
-        if config.teacher and ctx.distiller is None and ctx.stage != "test":
-            problems.append(
-                f"teacher: {config.teacher!r}, but there is no distiller to compare the networks. "
-                "Add the table [train.distiller]."
-            )
-        if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
-            problems.append(
-                "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
-            )
-        return problems
-
-    def _too_long(self) -> Iterator[str]:
-        lengths: dict[str, Split] = {"epoch_batches": "weights", "score_batches": self._held_out()}
-        for option, split in lengths.items():
-            wanted, size = getattr(self.config, option), self._data.sizes()[split]
-            most = self._data.num_batches(split, batch_size=min(self.config.batch_size, size)) if size else 0
-            if wanted is not None and wanted > most:
-                yield (
-                    f"{option}: {wanted}, but split {split!r} has {most} batches of {self.config.batch_size} "
-                    f"images. Write at most {most}, or leave it out."
-                )
-
-    def _has_auxiliary(self) -> bool:
-        with torch.device("meta"):
-            return cast("NetworkSpace[Any]", self.ctx.space).build_auxiliary(self._data.task) is not None
 
     @property
     def _continues(self) -> bool:
@@ -152,13 +120,13 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         if state is not None and state["settings"] != settings:
             self._forget(arch, state, slot)
             state = None
-        if state is None or state["epoch"] < until:
+        if state is None or not is_complete(state, until):
             # Restored afterwards: a searcher's own draws must not depend on what is trained in between.
             names = ("train", arch.key, *(("repeat", index) if index else ()))
             with isolated_random(self.ctx.runtime.device, derive_seed(self.ctx.seed, *names)):
                 state = self._train(arch, settings, state, until, index)
         if self._continues:
-            return _on_curve(arch, state, until)
+            return on_curve(arch, state, until)
         return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
 
     def _train(
@@ -166,21 +134,30 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
         distiller = self.ctx.distiller if self._teacher is not None else None
-        training = Training(self.config, self.ctx, arch, epochs, distiller, self._teacher, index)
+        init = self.config.init if state is None else ""
+        split: Split = "weights" if searching else "full"
+        weights = class_weights(self.config, self._data, split)
+        training = Training(
+            self.config, self.ctx, arch, epochs, distiller, self._teacher, index, init, weights
+        )
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self._slot(arch, index), 0, 0.0
         curve: list[dict[str, Any]] = []
         asked = {until}
+        stopping = EarlyStopping(self.config.stop) if self.config.stop.patience else None
         if state is not None:
             training.load_state_dict(state["training"])
+            if stopping is not None:
+                stopping.load_state_dict(state["stop"])
             first, seconds = state["epoch"], state["seconds"]
             curve, asked = list(state.get("curve", ())), asked.union(state.get("asked", ()))
         started = time.perf_counter() - seconds
         for epoch in range(first, until):
-            scores = training.run_epoch(epoch, "weights" if searching else "full", self.ctx.report)
+            scores = training.run_epoch(epoch, split, self.ctx.report)
             metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
             done = epoch + 1
-            self._announce(training, epoch, scores)
+            held = None if stopping is None else self._score_stop(training)
+            self._announce(training, epoch, scores, held)
             state = {
                 "settings": settings,
                 "epoch": done,
@@ -189,9 +166,10 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
             }
             if self._continues or (searching and done == epochs):
-                split, held_out = self._score_held_out(training.network)
-                state["score"] = held_out.accuracy if self.config.score == "accuracy" else -held_out.loss
-                state["metrics"] |= {f"{split}_{name}": v for name, v in held_out._asdict().items()}
+                with training.scored():
+                    by, scored = self._score_held_out(training.network)
+                state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
+                state["metrics"] |= {f"{by}_{name}": v for name, v in scored._asdict().items()}
             if self._continues:
                 state["seconds"] = time.perf_counter() - started
                 curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
@@ -201,21 +179,35 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 slot.delete()
                 slot.save(state)
                 break
-            if not searching and epochs - self.config.keep_epochs < done < epochs:
-                self._kept(arch, done).save({"network": training.network.state_dict()})
+            if stopping is not None and held is not None:
+                if stopping.improves(done, held):
+                    self._best(arch).save({"network": training.result()})
+                best = {f"holdout_{name}": value for name, value in stopping.best._asdict().items()}
+                state["metrics"] |= {"best_epoch": stopping.epoch, **best}
+                state |= {"stop": stopping.state_dict(), "stopped": stopping.over(done)}
+            elif not searching and epochs - self.config.keep_epochs < done < epochs:
+                self._kept(arch, done).save({"network": training.result()})
             state["training"] = training.state_dict()
             slot.save(state)
+            if is_complete(state, until):
+                break
         assert state is not None
         return dict(state)
 
-    def _announce(self, training: Training, epoch: int, scores: Scores) -> None:
+    def _announce(self, training: Training, epoch: int, scores: Scores, held: Scores | None = None) -> None:
         values = {**scores._asdict(), "lr": training.lr(epoch), "drop_path": training.drop_path_rate(epoch)}
+        if held is not None:
+            values |= {f"holdout_{name}": value for name, value in held._asdict().items()}
         self.ctx.report({"done": (epoch + 1) / training.epochs, "epoch": epoch + 1, **values})
         if self.ctx.stage == "train":
             self.ctx.record(epoch + 1, values)
 
+    def _score_stop(self, training: Training) -> Scores:
+        with training.scored():
+            return self._score(training.network, "holdout")
+
     def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
-        split = self._held_out()
+        split = held_out(self._data)
         config, size = self.config, min(self.config.batch_size, self._data.sizes()[split])
         if config.score_batches is None:
             batches = self._data.batches(split, augment=False, batch_size=size)
@@ -224,9 +216,6 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         by_batch = config.score_norms == "batch"
         where = f"{self.ctx.stage}, {split} images"
         return split, score(network, batches, self.ctx.runtime, where=where, batch_statistics=by_batch)
-
-    def _held_out(self) -> Split:
-        return "select" if self._data.sizes()["select"] else "arch"
 
     def _score(self, network: Network, split: Split) -> Scores:
         size = min(self.config.batch_size, self._data.sizes()[split])
@@ -239,19 +228,33 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     def _kept(self, arch: Arch, epoch: int) -> Slot:
         return self.ctx.slot(f"{arch.key}-epoch{epoch}")
 
+    def _best(self, arch: Arch) -> Slot:
+        return self.ctx.slot(f"{arch.key}-best")
+
     def _forget(self, arch: Arch, state: Mapping[str, Any], slot: Slot) -> None:
         """Remove the weights of a training with other options."""
-        for epoch in _last(state["settings"]):
+        for epoch in kept_epochs(state["settings"]):
             self._kept(arch, epoch).delete()
+        if "stop" in state:
+            self._best(arch).delete()
         slot.delete()
 
     def _finished(self, arch: Arch) -> dict[str, Any]:
         state = self._slot(arch).load()
-        if state is None or state["epoch"] < state["settings"]["epochs"] or "training" not in state:
+        if state is None or not is_complete(state, state["settings"]["epochs"]) or "training" not in state:
             raise RunError(
                 f"{self.ctx.stage}: architecture {arch.key} is not trained yet. Run the train stage first."
             )
         return state
+
+    def _result(self, arch: Arch, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the weights that are tested and stored: of the best epoch, the average, or the last ones."""
+        if "stop" in state:
+            best = self._best(arch).load()
+            assert best is not None, "it was saved before the training's own slot"
+            return dict(best["network"])
+        training = state["training"]
+        return dict(training["average"]["weights"] if "average" in training else training["network"])
 
     def _load(self, arch: Arch, weights: Mapping[str, Any]) -> Network:
         space = cast("NetworkSpace[Any]", self.ctx.space)
@@ -263,13 +266,15 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     def network(self, arch: Arch) -> Network:
         """Return the trained network of the last epoch, on the run's device, in `eval` mode.
 
+        With early stopping it is that of the best epoch.
+
         Args:
             arch: An architecture that `evaluate` has trained in the train stage.
 
         Raises:
             RunError: It is not trained yet.
         """
-        return self._load(arch, self._finished(arch)["training"]["network"])
+        return self._load(arch, self._result(arch, self._finished(arch)))
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Measure the last epochs on the test split.
@@ -281,45 +286,39 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             ``accuracy`` and ``loss`` of the last epoch: the honest result, nothing was chosen by it.
             ``accuracy_best`` and ``best_epoch``: the best of the last ``epochs_tested`` epochs, *chosen on
             the test split*; too good by construction, and given only to compare with papers that report
-            their best epoch (over all epochs, so theirs is better still).
+            their best epoch (over all epochs, so theirs is better still). With an average of weights, all of
+            these are those of the average; ``accuracy_without_ema`` and ``loss_without_ema`` are not.
 
         Raises:
             RunError: The architecture is not trained yet.
         """
         state = self._finished(arch)
-        network = self._load(arch, state["training"]["network"])
+        network = self._load(arch, self._result(arch, state))
+        final = state["stop"]["epoch"] if "stop" in state else state["epoch"]
+        epochs = [final] if "stop" in state else list(kept_epochs(state["settings"]))
         results = {}
-        for epoch in _last(state["settings"]):
-            if epoch < state["epoch"]:
+        for epoch in epochs:
+            if epoch < final:
                 kept = self._kept(arch, epoch).load()
                 if kept is None:
                     continue
                 network.load_state_dict(kept["network"])
             else:
-                network.load_state_dict(state["training"]["network"])
+                network.load_state_dict(self._result(arch, state))
             results[epoch] = self._score(network, "test")
-            self.ctx.report({"done": len(results) / len(_last(state["settings"])), "epoch": epoch})
+            self.ctx.report({"done": len(results) / len(epochs), "epoch": epoch})
         best = max(results, key=lambda epoch: results[epoch].accuracy)
-        last = results[state["epoch"]]
+        last = results[final]
+        without = {}
+        if "average" in state["training"] and "stop" not in state:
+            network.load_state_dict(state["training"]["network"])
+            scores = self._score(network, "test")
+            without = {"accuracy_without_ema": scores.accuracy, "loss_without_ema": scores.loss}
         return {
             "accuracy": last.accuracy,
             "loss": last.loss,
             "accuracy_best": results[best].accuracy,
             "best_epoch": best,
             "epochs_tested": len(results),
+            **without,
         }
-
-
-def _last(settings: Mapping[str, Any]) -> range:
-    """Return the epochs, from 1, whose weights are kept."""
-    epochs = settings["epochs"]
-    return range(max(1, epochs - settings["options"]["keep_epochs"] + 1), epochs + 1)
-
-
-def _on_curve(arch: Arch, state: Mapping[str, Any], until: int) -> Evaluation:
-    """Return the evaluation after some epochs of a training that may have gone on since."""
-    point = state["curve"][until - 1]
-    before = max((asked for asked in state["asked"] if asked < until), default=0)
-    paid = state["curve"][before - 1]["seconds"] if before else 0.0
-    cost = point["seconds"] - paid if until in state["asked"] else 0.0
-    return Evaluation(arch, point["score"], cost, point["metrics"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -21,9 +22,12 @@ from nasforge.images import cutout
 from nasforge.nn import Network, Output, set_drop_path
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
+from nasforge.training.averaging import WeightAverage
 from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import Scores, cosine_lr
+from nasforge_plugins.evaluators.train.augmenting import Augmentation
 from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.initial import load_initial
 
 __all__ = ["Training", "load_teacher", "size_rule"]
 
@@ -96,6 +100,8 @@ class Training(EpochTraining):
             teacher.
         teacher: Frozen network, with ``distiller``.
         repeat: Index of a repetition; each has an order of images of its own.
+        init: Folder of a run whose weights replace the initial ones; empty for none.
+        class_weights: Weights of the classes in the loss ``(classes,)``; None counts all images the same.
     """
 
     def __init__(
@@ -107,6 +113,8 @@ class Training(EpochTraining):
         distiller: Distiller[Any] | None = None,
         teacher: Network | None = None,
         repeat: int = 0,
+        init: str = "",
+        class_weights: Tensor | None = None,
     ) -> None:
         assert ctx.data is not None
         self.config, self.ctx, self.epochs = config, ctx, epochs
@@ -130,7 +138,15 @@ class Training(EpochTraining):
         self.drop_path = drop_path if config.drop_path == "by_size" else config.drop_path
         parameters = [p for p in nn.ModuleDict(parts).parameters() if p.requires_grad]
         optimizer = _optimizer(config, parameters, decay)
-        super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip)
+        super().__init__(ctx.data, runtime, parts, optimizer, parameters, config.clip, config.accumulate)
+        self.class_weights = None if class_weights is None else class_weights.to(runtime.device)
+        self.augmentation = Augmentation(config.augment, task.num_classes, ctx.data.preprocessing)
+        self.average: WeightAverage | None = None
+        if init:
+            load_initial(self.network, init, ctx, task)
+        if config.ema.decay:
+            ema = config.ema
+            self.average = WeightAverage(self.network, ema.decay, warmup=ema.warmup, every=ema.every)
 
     def lr(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
@@ -142,6 +158,30 @@ class Training(EpochTraining):
     def drop_path_rate(self, epoch: int) -> float:
         """Return the drop-path rate of an epoch, counted from 0: ``rate · epoch / epochs``."""
         return self.drop_path * epoch / self.epochs
+
+    def after_update(self) -> None:
+        """Take the new weights into the average, if there is one."""
+        if self.average is not None:
+            self.average.update()
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the weights that are tested and stored: the average if there is one."""
+        return self.network.state_dict() if self.average is None else self.average.weights()
+
+    def scored(self) -> AbstractContextManager[None]:
+        """Return a context in which the network has the weights that are scored; see `result`."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the next epochs depend on."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        return {**super().state_dict(), **average}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def run_epoch(self, epoch: int, split: Split, report: Callable[[Mapping[str, float]], None]) -> Scores:
         """Train for one epoch.
@@ -157,6 +197,7 @@ class Training(EpochTraining):
         set_drop_path(self.network, self.drop_path_rate(epoch))
         seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
         self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
+        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
         return self.train(
             split,
             epoch,
@@ -170,36 +211,44 @@ class Training(EpochTraining):
         )
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and logits of a batch, with cutout, auxiliary head and teacher as configured.
+        """Return loss and logits of a batch, with augmentation, auxiliary head and teacher as configured.
 
         Args:
             images: ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
+        images = self.augmentation.change(images)
         if self.config.cutout:
             images = cutout(images, self.config.cutout, self._cutout)
+        images, targets = self.augmentation.mix(images, labels)
         images = self.runtime.prepare_images(images)
         with self.runtime.autocast():
             output = self.network(images)
-            loss = self._loss(output, images, labels)
+            loss = self._loss(output, images, targets)
         return loss, output.logits
 
-    def _loss(self, output: Output, images: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, output: Output, images: Tensor, targets: Tensor) -> Tensor:
         config = self.config
         output = Output(output.logits.float(), output.features)
-        loss = self._cross_entropy(output.logits, labels)
+        loss = self._cross_entropy(output.logits, targets)
         if self.distiller is not None and self.teacher is not None:
             with torch.no_grad():
                 lesson = self.teacher(images)
-            taught = self.distiller(output, Output(lesson.logits.float(), lesson.features), labels)
+            taught = self.distiller(output, Output(lesson.logits.float(), lesson.features), targets)
             loss = (1.0 - config.distill_weight) * loss + config.distill_weight * taught
         if self.auxiliary is not None:
             logits = self.auxiliary(output.features[self.feature]).float()
-            loss = loss + config.auxiliary_weight * self._cross_entropy(logits, labels)
+            loss = loss + config.auxiliary_weight * self._cross_entropy(logits, targets)
         return loss
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits, targets, self.class_weights, label_smoothing=self.config.label_smoothing
+        )
+
+    def amount(self, labels: Tensor) -> Tensor:
+        """Return the weight of a batch among those that make one step: that of its images together."""
+        return super().amount(labels) if self.class_weights is None else self.class_weights[labels].sum()
 
 
 def _optimizer(config: TrainConfig, parameters: list[nn.Parameter], by_size: float) -> Optimizer:

@@ -238,6 +238,10 @@ class SupernetOptions(SearcherConfig):
     weight_decay: NonNegativeFloat = 3e-4
     """Weight decay of the networks."""
 
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of every label that is spread over all classes, in the losses that train the architecture and the
+    weights of both networks (Szegedy et al., 2016, section 7). What only measures is not smoothed."""
+
     clip: NonNegativeFloat = 5.0
     """Largest norm of a network's gradients; 0 does not clip."""
 

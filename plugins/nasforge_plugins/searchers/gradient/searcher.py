@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from nasforge.component import Context
 from nasforge.errors import RunError
@@ -107,7 +106,7 @@ class GradientSearcher(SupernetSearcher[G]):
 
         def valid_loss() -> Tensor:
             output = self.run(images)
-            loss = cross_entropy(output.logits.float(), labels)
+            loss = self.cross_entropy(output, labels)
             penalty = self.compute_penalties()
             values.update(arch_loss=loss, arch_accuracy=accuracy_of(output, labels), penalty=penalty)
             return loss + penalty
@@ -186,4 +185,4 @@ class GradientSearcher(SupernetSearcher[G]):
         self.guard.watch(Landscape(self.ctx, network, self.alpha, self.compute_mean_weights))
 
     def _task_loss(self, images: Tensor, labels: Tensor, weights: OptionWeights | None = None) -> Tensor:
-        return cross_entropy(self.run(images, weights).logits.float(), labels)
+        return self.cross_entropy(self.run(images, weights), labels)

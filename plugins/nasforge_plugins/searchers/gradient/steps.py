@@ -92,7 +92,7 @@ class SupernetSteps(Searcher[S]):
         self.search_net.train()
         with frozen(self.select_unused(self.twin.resting())):
             student = self.run(images)
-            arch_loss = cross_entropy(student.logits.float(), labels)
+            arch_loss = self.cross_entropy(student, labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
             penalty = self.compute_penalties()
             mutual = options.loss_alpha * options.distill_weight * distill_loss
@@ -137,9 +137,18 @@ class SupernetSteps(Searcher[S]):
             weights = self.draw_training_weights(images, labels)
             self.search_net.train()
             output = self.run(images, weights)
-            loss = cross_entropy(output.logits.float(), labels)
+            loss = self.cross_entropy(output, labels)
         self.update.descend(loss, [self.search_optimizer], self.search_net.parameters())
         return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels)}
+
+    def cross_entropy(self, output: Output, labels: Tensor) -> Tensor:
+        """Return the loss of a batch with smoothed labels, a scalar in float32.
+
+        Args:
+            output: What a network returned for the batch.
+            labels: ``(B,)``.
+        """
+        return cross_entropy(output.logits.float(), labels, label_smoothing=self.config.label_smoothing)
 
     def select_unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return those of the parameters that an update does not train whose gradients it does not need."""

@@ -83,6 +83,7 @@ class SupernetSearcher(SupernetSteps[S]):
             ctx.distiller,
             inherit=cfg.twin.inherit,
             share=cfg.twin.share_stem,
+            label_smoothing=cfg.label_smoothing,
             **more,
         )
 
