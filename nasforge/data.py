@@ -26,9 +26,9 @@ class DataModule(Component[C], ABC):
 
     ``weights`` trains the weights of a supernet or candidate, ``arch`` trains or scores architectures,
     ``select`` (may be empty) picks among candidates, ``full`` is all three together for the final training,
-    ``test`` is read by the test stage, and by the export after it. ``holdout`` decides when the final training
-    ends; data without it need not name it. ``weights``, ``arch``, ``select``, ``holdout`` and ``test`` are
-    disjoint.
+    ``test`` is read by the test stage, and by the export after it. ``holdout`` decides when the final
+    training ends; data without it need not name it. ``weights``, ``arch``, ``select``, ``holdout`` and
+    ``test`` are disjoint.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -122,7 +122,7 @@ def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
             allowed = ", ".join(sorted(context.splits)) or "none"
             raise AccessError(
                 f"{type(self).__name__}: asked for the {split!r} images in the {context.stage} stage, which "
-                f"may read: {allowed}. The test images are read by the test stage, and by the export after it."
+                f"may read: {allowed}. The test images are for the test stage, and the export after it."
             )
         return batches(self, split, **options)
 

@@ -89,7 +89,7 @@ class GuardedData(DataModule[Any]):
             allowed = ", ".join(sorted(self._scope.reads)) or "none"
             raise AccessError(
                 f"{self._reader}: asked for the {split!r} images in the {self._scope.stage} stage, "
-                f"which may read: {allowed}. The test images are read by the test stage, and by the export after it."
+                f"which may read: {allowed}. The test images are for the test stage, and the export after it."
             )
         if split not in self._seen:
             self._seen.add(split)
