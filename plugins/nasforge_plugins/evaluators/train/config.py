@@ -111,7 +111,8 @@ class TrainConfig(EvaluatorConfig):
 
     keep_epochs: PositiveInt = 5
     """How many of the last epochs keep their weights. The test stage measures all of them: it reports the
-    last epoch as `accuracy`, and the best of these, chosen on the test images, as `accuracy_best`."""
+    last epoch as `accuracy`, and the best of these, chosen on the test images, as `accuracy_best`. With
+    `stop.patience` only the best held-out epoch is kept and measured."""
 
     init: str = ""
     """Folder of a finished run whose trained weights this training starts from, with a new optimiser and

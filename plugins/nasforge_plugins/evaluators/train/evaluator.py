@@ -39,8 +39,9 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     The initial weights are a function of seed and architecture, whatever was evaluated before.
 
     Papers in this field report the best test epoch, which chooses on the test images. Here nothing is: the
-    result is the last epoch. For comparison the last ``keep_epochs`` epochs keep their weights, and `test`
-    reports the best of them under a name of its own.
+    result is the last epoch, or the best on held-out training images with ``stop``. For comparison the
+    last ``keep_epochs`` epochs keep their weights, and `test` reports the best of them under a name of
+    its own.
     """
 
     def setup(self, ctx: Context) -> None:
@@ -288,6 +289,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             the test split*; too good by construction, and given only to compare with papers that report
             their best epoch (over all epochs, so theirs is better still). With an average of weights, all of
             these are those of the average; ``accuracy_without_ema`` and ``loss_without_ema`` are not.
+            With early stopping the best held-out epoch is measured, and no other.
 
         Raises:
             RunError: The architecture is not trained yet.
