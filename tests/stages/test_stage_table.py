@@ -174,7 +174,7 @@ def test_splits_of_the_stages():
     assert {stage.name: set(stage.reads) for stage in STAGES} == {
         "search": {"weights", "arch", "select"},
         "derive": set(),
-        "train": {"weights", "arch", "select", "full"},
+        "train": {"weights", "arch", "select", "full", "holdout"},
         "test": {"test"},
         "export": {"weights", "select", "test"},
     }
