@@ -68,10 +68,12 @@ def read_json(
 
 def _misfit(shape: type[BaseModel], data: Mapping[str, Any]) -> str:
     """Return the first entry that does not have its type, in words."""
+    from pydantic import ValidationError  # the shape has imported it already
+
     try:
         shape.model_validate(data, strict=True)
-    except ValueError as error:  # pydantic's, which is not imported for this
-        first = error.errors()[0]  # type: ignore[attr-defined]
+    except ValidationError as error:
+        first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         message = str(first["msg"])
         return f"{place!r} is wrong: {message[:1].lower()}{message[1:]}"

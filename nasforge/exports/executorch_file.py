@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,10 @@ class ExecuTorch(Format):
         from executorch.runtime import Runtime
 
         program = Runtime.get().load_program(path)
-        method = program.load_method("forward")
+        # A method does not keep its program alive, so it is loaded from one that the call holds.
+        return partial(_execute, program, program.load_method("forward"))
 
-        def run(images: Tensor) -> Tensor:
-            # The runtime reuses the memory of its output.
-            return torch.cat([method.execute([image[None].contiguous()])[0].clone() for image in images])
 
-        run.program = program  # type: ignore[attr-defined] # a method does not keep its program alive
-        return run
+def _execute(_program: Any, method: Any, images: Tensor) -> Tensor:
+    # The runtime reuses the memory of its output.
+    return torch.cat([method.execute([image[None].contiguous()])[0].clone() for image in images])

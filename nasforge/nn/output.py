@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import is_tracing
 
 from nasforge.nn.recompute import recomputed
 
@@ -68,7 +69,7 @@ def is_exporting() -> bool:
 
     Custom operators are unknown outside this process, so an exported program must not contain them.
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if is_tracing():
         return True
     # torch before 2.7 reports an export as a compilation.
     exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
