@@ -62,6 +62,7 @@ def build_table(
     from nasforge.cli.output import print_json
     from nasforge.cost.latency_table import path_of
     from nasforge.errors import RunError
+    from nasforge.files import read_json
     from nasforge.plugins import Registry
     from nasforge.recipe import load
 
@@ -97,7 +98,7 @@ def build_table(
         space, task, runtime, described, settings=settings, report=_show_share, backend=backend
     ).write(path)
     if as_json:
-        print_json(table.to_json())
+        print_json(read_json(path))
         return
     _print(table)
     named = f'"{path}"' if out else f'"{path.stem}"'
