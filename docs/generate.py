@@ -5,6 +5,7 @@ An event hook of mkdocs: see ``hooks`` in mkdocs.yml. Without mkdocs, ``pages()`
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,10 @@ from typing import Any
 from nasforge.plugins.kinds import KINDS, table_abouts
 
 ROOT = Path(__file__).parents[1]
+
+_SPEC = importlib.util.spec_from_file_location("docs_notebooks", ROOT / "docs" / "notebooks.py")
+notebooks = importlib.util.module_from_spec(_SPEC)  # the hook is loaded by its path, so this is as well
+_SPEC.loader.exec_module(notebooks)
 
 OUTSIDE = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 """Pages of the site that lie beside the folder of the site's sources."""
@@ -35,6 +40,7 @@ def pages() -> dict[str, str]:
         "reference/errors.md": errors_page(),
         "reference/conformance.md": conformance_page(),
         **{page: outside_page(ROOT / source) for page, source in OUTSIDE.items()},
+        **notebooks.notebooks(),
     }
 
 

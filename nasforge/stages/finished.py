@@ -32,7 +32,8 @@ def export(
 
     Example:
         >>> result = export("runs/flowers", ["onnx", "standalone"])
-        >>> result["formats"]["onnx"]["max_difference"]
+        >>> for name, written in result["formats"].items():
+        ...     print(name, written["max_difference"])
 
     Args:
         folder: The run folder.
