@@ -310,10 +310,10 @@ def compare(
             runs have.
         baseline: The searcher to compare with; None for that of a bench, an installed searcher that provides
             `nasforge.searcher.BaselineSearcher`, or the first.
-        allow: Tables, such as ``"evaluator"``, in which the runs may differ.
+        allow: Tables, such as ``"evaluator"``, in which the runs of one line may differ.
 
     Raises:
-        RunError: A folder holds nothing finished, or the runs are not comparable.
+        RunError: A folder holds nothing finished or is given twice, or the runs have no number in common.
     """
     from nasforge.benches.compare import compare_folders
 

@@ -19,6 +19,9 @@ __all__ = ["COSTS", "MEASURED", "Constraints", "ConstraintsConfig"]
 COSTS = ("params", "macs", "memory", "latency_ms")
 """What an architecture may cost. A searcher may ask for them by these names, as objectives for example."""
 
+UNITS = {"params": "parameters", "macs": "MACs", "memory": "MiB", "latency_ms": "ms"}
+"""Units of the costs, for messages."""
+
 MEASURED = "measured"
 """The source of latencies that measures each network itself."""
 
@@ -182,8 +185,8 @@ class Constraints:
         for name, limit in self.limits.items():
             seen = [*self._values.get(name, {}).values()]
             seen += [cost[name] for cost in self._costs.values() if name in cost]
-            least = f" (the smallest seen so far: {number(min(seen))})" if seen else ""
-            words.append(f"max_{name} = {number(limit)}{least}")
+            least = f" (the smallest seen so far: {in_unit(name, min(seen))})" if seen else ""
+            words.append(f"max_{name} = {in_unit(name, limit)}{least}")
         return " and ".join(words)
 
     def _quick(self, arch: Arch) -> Mapping[str, float]:
@@ -192,6 +195,16 @@ class Constraints:
                 raise RunError("constraints: nothing here can measure the cost of an architecture.")
             self._costs[arch] = self._measure(arch)
         return self._costs[arch]
+
+
+def in_unit(name: str, value: float) -> str:
+    """Write a cost with its unit.
+
+    Args:
+        name: See `COSTS`.
+        value: The cost.
+    """
+    return f"{number(value)} {UNITS[name]}"
 
 
 def number(value: float) -> str:

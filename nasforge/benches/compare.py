@@ -1,59 +1,28 @@
-"""Finished runs and benches, read from their folders and compared."""
+"""Finished runs and benches compared: lines per searcher and setup, and what differs between setups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nasforge.benches.folder import BenchFolder
+from nasforge.benches.finished import TABLES, Finished, read_folder
 from nasforge.benches.standings import Group, Standing, standings
 from nasforge.errors import RunError, suggest
-from nasforge.files import read_json
 from nasforge.plugins import Registry
-from nasforge.recipe.bench_table import CEILING, installed_baselines
+from nasforge.recipe.bench_table import installed_baselines
 from nasforge.recipe.toml_text import to_toml
-from nasforge.runs.folder import RESTORE, RunFolder, differences
-from nasforge.runs.scope import SEARCH
-from nasforge.runs.stored import ResolvedFile
-from nasforge.stages import STAGES, Stage
+from nasforge.runs.folder import differing
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+__all__ = ["Comparison", "compare_folders"]
 
-__all__ = ["Comparison", "Finished", "compare_folders", "read_folder"]
+MEASURED_BY = {"accuracy": ("data",), "score": ("data", "evaluator")}
+"""Tables that a metric depends on, beside the architecture."""
 
-TABLES = ("space", "data", "evaluator", "train", "constraints", "budget")
-"""What must be equal in all runs: they are comparable if nothing but searcher and seed differs."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One run of one searcher.
-
-    Attributes:
-        folder: Where it is.
-        label: What its searcher is called.
-        options: The searcher's options.
-        seed: Its seed.
-        tables: What must be equal in runs that are compared, by the names of `TABLES`.
-        metrics: What it found: ``"accuracy"`` on the test images, ``"score"`` of the evaluator, what a table
-            knows of the architecture, ``"params"`` and ``"macs"``.
-        evaluations: How many evaluations it made, if that is known.
-        seconds: What they cost, if that is known.
-        baseline: What its bench compares with, if it belongs to one.
-    """
-
-    folder: Path
-    label: str
-    options: Mapping[str, Any]
-    seed: int
-    tables: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    evaluations: float | None = None
-    seconds: float | None = None
-    baseline: str | None = None
+MOST_NOTES, MOST_PARTS = 20, 3
+"""Differences that are listed, and those that fit into the name of a line."""
 
 
 @dataclass(frozen=True)
@@ -78,24 +47,30 @@ def compare_folders(
 ) -> Comparison:
     """Compare the searchers of runs and benches, paired by seed.
 
+    Runs of one searcher with different setups (see `TABLES`) are compared with each other, and the notes list
+    what differs.
+
     Args:
         paths: Folders of finished runs, or of benches.
         metric: What to compare; None for the first of test accuracy, score and what a table knows that every
             run has.
         baseline: What to compare with; None for the baseline of a bench, an installed searcher that provides
             `nasforge.searcher.BaselineSearcher`, or the first.
-        allow: Which of `TABLES` may differ.
+        allow: Which of `TABLES` may differ between the runs of one line.
 
     Raises:
-        RunError: A folder is none of these, the runs are not comparable, or a name is unknown.
+        RunError: A folder is none of these or given twice, the runs have no number in common, or a name is
+            unknown.
     """
+    if twice := [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]:
+        raise RunError(f"compare: {twice[0]} is given twice. Leave one out.")
     runs = [run for path in paths for run in read_folder(path)]
     allowed = tuple(allow)
     if unknown := [name for name in allowed if name not in TABLES]:
         raise RunError(f"compare: --allow {unknown[0]}: no such table.{suggest(unknown[0], TABLES)}")
-    notes = _check_comparable(runs, allowed)
-    named = _named(runs)
     chosen = _metric(runs, metric)
+    notes = _describe_differences(runs, chosen)
+    named = _named(runs, [table for table in TABLES if table not in allowed], notes)
     groups = []
     for name, members in named.items():
         groups.append(
@@ -116,122 +91,97 @@ def compare_folders(
     return Comparison(chosen, first, tuple(found), tuple(notes))
 
 
-def read_folder(path: Path) -> list[Finished]:
-    """Read a finished run, or every run of a bench.
-
-    Raises:
-        RunError: The folder is neither, or the run is not finished.
-    """
-    bench, run = BenchFolder(path), RunFolder(path)
-    if (inputs := bench.inputs) is not None:
-        return _bench_runs(bench, inputs)
-    if run.resolved is None:
-        raise RunError(f"{path}: is neither a run nor a bench. Give the folder that one of them made.")
-    resolved = read_json(path / "resolved.json", ResolvedFile, RESTORE)
-    stages = [stage for stage in STAGES if stage.compared and stage.needed(resolved)]
-    results = [_stored(run.stage(stage.name) / "result.json", stage.shape) for stage in stages]
-    if not all(results):
-        raise RunError(f"{path}: is not finished. Go on with it: nasforge run {path}")
-    rows = [row for row in run.metrics.rows() if row.get("stage") == SEARCH.stage]
-    options = {key: value for key, value in resolved["searcher"].items() if key not in ("use", "evaluations")}
-    evaluations = resolved["searcher"].get("evaluations")
-    return [
-        Finished(
-            path,
-            resolved["searcher"]["use"],
-            options,
-            resolved["run"]["seed"],
-            {**resolved, "budget": None if evaluations is None else f"{evaluations} evaluations"},
-            _numbers(zip(stages, results, strict=True), rows[-1] if rows else {}),
-            evaluations,
-        )
-    ]
+def _apart(one: Finished, other: Finished, tables: Iterable[str] = TABLES) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name and both values of what differs between two setups; a table of another plugin is one."""
+    for table in tables:
+        old, new = one.tables[table], other.tables[table]
+        if isinstance(old or new, dict) and table == "constraints":  # has no table without limits
+            old, new = old or {}, new or {}
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("use") != new.get("use"):
+            yield f"{table}.use", old.get("use"), new.get("use")
+        else:
+            yield from differing({table: old}, {table: new})
 
 
-def _bench_runs(bench: BenchFolder, inputs: Mapping[str, Any]) -> list[Finished]:
-    found = []
-    for label, searcher in inputs["searchers"].items():
-        options = {k: v for k, v in searcher.items() if k != "use" and v != CEILING}
-        for row in bench.read_results(label):
-            numbers = {k: v for k, v in row["metrics"].items() if isinstance(v, int | float)}
-            found.append(
-                Finished(
-                    bench.path,
-                    label,
-                    options,
-                    row["seed"],
-                    inputs,
-                    {**numbers, "score": row["score"]},
-                    row["evaluations"],
-                    row["seconds"],
-                    inputs["baseline"],
-                )
-            )
-    if not found:
-        raise RunError(f"{bench.path}: holds no finished run yet. Go on with the bench first.")
+def _setups(runs: Sequence[Finished], tables: Sequence[str]) -> list[int]:
+    """Return for each run the position of the first one with the same setup."""
+    found: list[int] = []
+    for run in runs:
+        known = dict.fromkeys(found)
+        alike = (first for first in known if not any(_apart(runs[first], run, tables)))
+        found.append(next(alike, len(found)))
     return found
 
 
-def _stored(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
-    return read_json(path, shape) if path.exists() else {}
+def _describe_differences(runs: Sequence[Finished], metric: str) -> list[str]:
+    """Return a note per option in which a setup differs from the first one."""
+    others = [runs[at] for at in dict.fromkeys(_setups(runs, TABLES)) if at]
+    notes = [
+        f"differs: {name}: {_shown(old)} in {runs[0].folder}, {_shown(new)} in {other.folder}"
+        for other in others
+        for name, old, new in _apart(runs[0], other)
+    ]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f"differs: {len(notes) - MOST_NOTES} more options"]
+    tables = [t for t in MEASURED_BY.get(metric, ()) if any(any(_apart(runs[0], o, [t])) for o in others)]
+    if tables:
+        options = " and ".join(f"[{table}]" for table in tables)
+        notes.append(f"{metric} depends on {options}, which differ: it is not the same number in all runs.")
+    return notes
 
 
-def _numbers(results: Iterable[tuple[Stage, Mapping[str, Any]]], row: Mapping[str, Any]) -> dict[str, float]:
-    """Merge the numbers of all stages, later ones over earlier ones, and the last score of the search."""
-    merged: dict[str, Any] = {}
-    for stage, result in results:
-        merged |= stage.numbers(result)
-    if "best_score" in row:
-        merged["score"] = row["best_score"]
-    return {k: v for k, v in merged.items() if isinstance(v, int | float) and k not in ("seconds", "index")}
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"use = {value['use']!r}" if "use" in value else to_toml(value)
+    return "nothing" if value is None else repr(value)
 
 
-def _check_comparable(runs: Sequence[Finished], allowed: Sequence[str]) -> list[str]:
-    """Raise what differs and may not; return what differs and may."""
-    first = runs[0]
-    problems: list[str] = []
-    notes: list[str] = []
-    for run in runs[1:]:
-        for table in TABLES:
-            one, other = first.tables.get(table), run.tables.get(table)
-            found = notes if table in allowed else problems
-            places = {"there": f"in {first.folder}", "here": f"in {run.folder}"}
-            found += differences({table: one}, {table: other}, **places)
-    if problems:
-        listed = "\n".join(f"  - {line}" for line in dict.fromkeys(problems))
-        raise RunError(
-            f"compare: these runs differ in more than searcher and seed:\n{listed}\n"
-            "Compare runs that are alike, or accept a table's differences with --allow TABLE."
-        )
-    return [f"differs: {line}" for line in dict.fromkeys(notes)]
+def _named(runs: Sequence[Finished], tables: Sequence[str], notes: list[str]) -> dict[str, list[Finished]]:
+    """Sort runs by searcher and setup; those of one name are told apart by what differs, then by folder.
 
-
-def _named(runs: Sequence[Finished]) -> dict[str, list[Finished]]:
-    """Sort runs by searcher; searchers of one name are told apart by options that differ, then by folder."""
-    alike: dict[tuple[str, str], list[Finished]] = {}
-    for run in runs:
-        alike.setdefault((run.label, to_toml(dict(run.options))), []).append(run)
-    groups: dict[tuple[str, str, str], list[Finished]] = {}
-    for (label, options), members in alike.items():
+    Args:
+        runs: All runs.
+        tables: The tables that make a setup.
+        notes: Runs that are alike in everything, the seed included, are noted here.
+    """
+    same: dict[tuple[str, str, int], list[Finished]] = {}
+    for run, setup in zip(runs, _setups(runs, tables), strict=True):
+        same.setdefault((run.label, to_toml(dict(run.options)), setup), []).append(run)
+    groups: dict[tuple[str, str, int, str], list[Finished]] = {}
+    for (label, options, setup), members in same.items():
         # Two benches may hold the same searcher with the same seeds: from before and after a change.
         split = len({run.seed for run in members}) < len(members)
         for run in members:
             origin = str(run.folder) if split and run.baseline is not None else ""
-            group = groups.setdefault((label, options, origin), [])
+            group = groups.setdefault((label, options, setup, origin), [])
             if twins := [other for other in group if other.seed == run.seed]:
-                raise RunError(
-                    f"compare: {twins[0].folder} and {run.folder} are both {label!r} with seed {run.seed}. "
-                    "Leave one out, or run it with another seed."
+                notes.append(
+                    f"{twins[0].folder} and {run.folder} are both {label!r} with seed {run.seed}, and their "
+                    "recipes do not differ."
                 )
+                group = groups.setdefault((label, options, setup, str(run.folder)), [])
             group.append(run)
     found: dict[str, list[Finished]] = {}
-    for (label, _, origin), members in groups.items():
-        mine = members[0].options
-        others = [rs[0].options for (other, *_), rs in groups.items() if other == label]
-        parts = [f"{k} = {to_toml(v)}" for k, v in mine.items() if any(o.get(k) != v for o in others)]
+    for (label, _, _, origin), members in groups.items():
+        mine = members[0]
+        others = [runs[0] for (other, *_), runs in groups.items() if other == label]
+        parts = [
+            f"{k} = {to_toml(v)}"
+            for k, v in mine.options.items()
+            if any(o.options.get(k) != v for o in others)
+        ]
+        parts += _name_setup(mine, others, tables)
         parts += [origin] if origin else []
         found[f"{label} ({', '.join(parts)})" if parts else label] = members
     return found
+
+
+def _name_setup(mine: Finished, others: Iterable[Finished], tables: Iterable[str]) -> list[str]:
+    """Return what is special about a setup, for the name of its line; the folder, if that is too much."""
+    special = {name: value for other in others for name, value, _ in _apart(mine, other, tables)}
+    if len(special) > MOST_PARTS:
+        return [str(mine.folder)]
+    return [f"no {k}" if v is None else f"{k} = {to_toml(v)}" for k, v in special.items()]
 
 
 def _metric(runs: Sequence[Finished], wanted: str | None) -> str:

@@ -24,12 +24,13 @@ def run_command(arguments: Sequence[str]) -> int:
         The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 3 for
         a result that misses a limit of a strict run, 130 if it was interrupted.
     """
-    from nasforge.cli.output import one_line_warnings, print_error
+    from nasforge.cli.output import debugging, one_line_warnings, print_error
     from nasforge.errors import NasforgeError, describe_system_error
 
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    debugging.set(debug)
     if any("\0" in argument for argument in arguments):
         print_error("an argument holds a NUL byte, which no file name or option can have.")
         return 2

@@ -40,13 +40,11 @@ def compare(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        repeated(
-            "--allow", metavar="TABLE", about="Compare runs although this table differs, or their budget."
-        ),
+        repeated("--allow", metavar="TABLE", about="Put runs into one line although this table differs."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare searchers, paired by seed. Runs that differ in more than searcher and seed are refused."""
+    """Compare runs by searcher and setup, paired by seed, and list what differs between their setups."""
     from nasforge.benches.compare import compare_folders
     from nasforge.benches.standings import cells, head
     from nasforge.cli.output import print_json, print_table

@@ -8,10 +8,14 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TextIO
 
-__all__ = ["one_line_warnings", "print_error", "print_json", "print_table", "readable"]
+__all__ = ["debugging", "one_line_warnings", "print_error", "print_json", "print_table", "readable"]
 
+
+debugging: ContextVar[bool] = ContextVar("debugging", default=False)
+"""Whether the command was called with ``--debug``; commands that catch errors show their tracebacks then."""
 
 LONGEST = 2000
 """Characters of a message."""

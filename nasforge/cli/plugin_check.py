@@ -55,6 +55,10 @@ def check(
         list[str] | None,
         repeated("--waive", metavar="CHECK=REASON", about="Expect a check to fail, and give the reason."),
     ] = None,
+    partners: Annotated[
+        list[str] | None,
+        repeated("--with", metavar="KIND=NAME", about="Check it with this plugin, such as space=my-space."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run every conformance check of a plugin; the exit status is 1 if one fails."""
@@ -62,17 +66,19 @@ def check(
     from nasforge.errors import PluginError
     from nasforge.plugins import Registry
 
-    if every == (name is not None) or (every and (sets or waive)):
-        raise PluginError("plugins check: give a NAME, or --all without --set and --waive.")
+    if every == (name is not None) or (every and (sets or waive or partners)):
+        raise PluginError("plugins check: give a NAME, or --all without --set, --waive and --with.")
     registry = Registry.discover()
-    waivers = _waivers(waive or [])
+    waivers, named = _waivers(waive or []), _named(partners or [])
     local = bool(name and name.endswith(".py"))
     found: list[Outcome] = []
-    for plugin in _plugins(registry, name, kind):
+    plugins = _plugins(registry, name, kind)
+    registry = registry.extended(plugins) if local else registry
+    for plugin in plugins:
         if not as_json:
             print(f"{plugin.kind} {plugin.name} ({plugin.origin})", flush=True)
         skipped: Counter[str] = Counter()
-        for outcome in _outcomes(plugin, registry, sets or [], waivers, local=local):
+        for outcome in _outcomes(plugin, registry, sets or [], waivers, named, local=local):
             found.append(outcome)
             if every and outcome.outcome == "skipped":
                 skipped[outcome.message] += 1
@@ -86,6 +92,8 @@ def check(
         print_json({"checks": [asdict(outcome) for outcome in found], "counts": counts})
     else:
         print(", ".join(f"{count} {word}" for word, count in counts.items() if count) + ".")
+        if not named and any(o.outcome == "failed" and ": raised " in f": {o.message}" for o in found):
+            print("If a plugin works with one plugin alone, name that one: --with space=NAME.")
     if counts["failed"]:
         raise typer.Exit(1)
 
@@ -120,11 +128,32 @@ def _waivers(written: Sequence[str]) -> dict[str, str]:
     return waivers
 
 
+def _named(written: Sequence[str]) -> dict[str, str]:
+    from nasforge.errors import PluginError
+
+    named = {}
+    for text in written:
+        kind, _, name = (part.strip() for part in text.partition("="))
+        if not kind or not name:
+            raise PluginError(f"--with {text}: write KIND=NAME, such as space=my-space.")
+        named[kind] = name
+    return named
+
+
 def _outcomes(
-    plugin: Plugin, registry: Registry, sets: Sequence[str], waivers: Mapping[str, str], *, local: bool
+    plugin: Plugin,
+    registry: Registry,
+    sets: Sequence[str],
+    waivers: Mapping[str, str],
+    named: Mapping[str, str],
+    *,
+    local: bool,
 ) -> Iterator[Outcome]:
+    import traceback
+
     import torch
 
+    from nasforge.cli.output import debugging
     from nasforge.errors import DataError, PluginError, suggest
     from nasforge.plugins import KINDS
     from nasforge.recipe.layers import draft_of_options
@@ -137,7 +166,7 @@ def _outcomes(
             near = suggest(option, plugin.config.model_fields)
             draft.say((plugin.kind, option), f"no such option.{near}")
     draft.stop_if_wrong()
-    partners, obstacle = _partners(plugin, registry)
+    partners, obstacle = _partners(plugin, registry, named)
     obstacle = obstacle or _missing(plugin, written)
     checks = list(checks_for(plugin, module=plugin.module or None, options=written, partners=partners))
     if unknown := sorted(set(waivers) - {check.name for check in checks}):
@@ -165,6 +194,8 @@ def _outcomes(
                 obstacle = f"its images are not here, or need options: {error.__cause__}"
                 yield Outcome(title, check.name, "skipped", obstacle)
                 continue
+            if debugging.get() and not reason:
+                traceback.print_exception(error.__cause__ or error)
             message = str(error).removeprefix(f"{check}: ")
             yield Outcome(title, check.name, "waived" if reason else "failed", reason or message)
         else:
@@ -182,20 +213,26 @@ def _missing(plugin: Plugin, written: Mapping[str, Any]) -> str | None:
     return f"give {' '.join(f'--set {option}=…' for option in missing)}" if missing else None
 
 
-def _partners(plugin: Plugin, registry: Registry) -> tuple[Partners | None, str | None]:
-    """Return an installed space for a plugin that cannot use the kit's own, or the reason if none fits."""
+def _partners(
+    plugin: Plugin, registry: Registry, named: Mapping[str, str]
+) -> tuple[Partners | None, str | None]:
+    """Return partners for a plugin that cannot use the kit's own, or the reason if none fits.
+
+    Args:
+        plugin: The plugin under test.
+        registry: Where partners are looked up.
+        named: Names by kind, over those that the plugin names.
+    """
     from nasforge.plugins.capabilities import kind_of
-    from nasforge.recipe import Part
-    from nasforge.runs.build import build
     from nasforge.space import NetworkSpace
     from nasforge.testing import Partners
 
+    names = {**plugin.partners, **named}
     wanted = {n for n in plugin.needs if isinstance(n, type) and kind_of(n) == "space"} - {NetworkSpace}
-    if not wanted:
-        return None, None
-    space = next((p for p in registry.of("space") if wanted <= p.provides), None)
-    if space is None:
-        names = " and ".join(sorted(one.__name__ for one in wanted))
-        return None, f"it needs a space with {names}, and none is installed."
-    part = Part("space", space, space.config(**space.tiny))
-    return Partners(space=lambda: build(part)), None
+    if wanted and "space" not in names:
+        space = next((p for p in registry.of("space") if wanted <= p.provides), None)
+        if space is None:
+            capabilities = " and ".join(sorted(one.__name__ for one in wanted))
+            return None, f"it needs a space with {capabilities}, and none is installed."
+        names["space"] = space.name
+    return (Partners.named(names, registry), None) if names else (None, None)

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from nasforge.arch import Arch
-from nasforge.constraints import Constraints, number
+from nasforge.constraints import Constraints, in_unit
 from nasforge.cost.additive import AdditiveCost
 from nasforge.errors import RunError
 from nasforge.searcher import DRAWS
@@ -74,9 +74,9 @@ def check_feasible(
         if (least := cost.bound(name)) > constraints.limits[name] * (1 + 1e-9):
             return Infeasible(
                 f"constraints.max_{name}: no architecture of this space can keep "
-                f"{number(constraints.limits[name])} with images of {task.image_size} pixels and "
-                f"{task.num_classes} classes: the cheapest options add up to {number(least)}. Raise the "
-                "limit, or choose a space with smaller networks.",
+                f"{in_unit(name, constraints.limits[name])} with images of {task.image_size} pixels and "
+                f"{task.num_classes} classes: the cheapest options add up to {in_unit(name, least)}. Raise "
+                "the limit, or choose a space with smaller networks.",
                 certain=True,
             )
     cheapest = [space.discretize(cost.preferences(name)) for name, cost in known.items()]

@@ -7,7 +7,8 @@ networks run. Whoever adds a data set of this kind subclasses `InMemoryImages` a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -27,6 +28,9 @@ from nasforge.space import Task
 __all__ = ["ImageSet", "InMemoryImages"]
 
 C = TypeVar("C", bound=ImageConfig)
+
+SHOWN = 10
+"""Names of classes in one message."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,8 @@ class ImageSet:
         if len(self.classes) < 2:
             raise DataError(f"{where}: has {len(self.classes)} class(es). Classification needs two or more.")
         if len(set(self.classes)) < len(self.classes):
-            twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-            raise DataError(
-                f"{where}: class name {', '.join(map(repr, twice))} is there twice. Give every class its own."
-            )
+            twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
+            raise DataError(f"{where}: class name {_listed(twice)} is there twice. Give every class its own.")
         for part, images, labels in (
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
@@ -97,9 +99,15 @@ class ImageSet:
         counts = torch.bincount(self.train_labels.long(), minlength=len(self.classes))
         if empty := [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]:
             raise DataError(
-                f"{where}: no training image of class {', '.join(map(repr, empty))}. Number the labels "
+                f"{where}: no training image of class {_listed(empty)}. Number the labels "
                 "from 0 without gaps, or remove the class."
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Quote the first names of a list that may hold millions."""
+    rest = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + rest
 
 
 class InMemoryImages(DataModule[C]):

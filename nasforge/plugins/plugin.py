@@ -44,6 +44,8 @@ class Plugin:
         conventions: Of a searcher: the cells that its published code searches.
         tiny: Options for small, quick runs: conformance checks use them. Options of sub-tables are nested.
         api: The `API` it was written for.
+        partners: Plugins that conformance checks use beside this one, by kind: ``{"space": "my-space"}``
+            for an evaluator that works in that space alone. Others are the kit's own.
         origin: The distribution it comes from; filled in by the registry.
         module: The module with its hook; filled in by the registry.
     """
@@ -58,6 +60,7 @@ class Plugin:
     conventions: CellConventions | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
     api: int = 1
+    partners: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     origin: str = field(default="?", compare=False)
     module: str = field(default="", compare=False)
 

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasforge.errors import suggest
+from nasforge.errors import RecipeError, suggest
 from nasforge.plugins.kinds import TABLES
 from nasforge.recipe.draft import TOP_TABLES, Draft, Layer, Shares
 from nasforge.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 from nasforge.recipe.toml_text import key_lines
 
 __all__ = ["Overrides", "draft_of_file", "draft_of_mapping", "draft_of_options"]
+
+MOST_FILES = 100
+"""Largest number of files that make one recipe. A file that is extended twice counts twice."""
 
 Overrides = Sequence[str] | Mapping[str, Any]
 """``["table.key=value", …]`` with TOML values, or values by dotted key."""
@@ -102,6 +105,8 @@ class _LayerReader:
     def chain(self, path: Path, above: tuple[Path, ...]) -> list[Layer]:
         order, self.read = self.read, self.read + 1
         label = f"{_display(path)}, " if above else ""
+        if order >= MOST_FILES:
+            self._refuse_size()
         try:
             text = path.read_bytes().decode("utf-8")
             layer = Layer(order, label, tomllib.loads(text), key_lines(text), path.resolve().parent)
@@ -120,6 +125,8 @@ class _LayerReader:
                 layer, ("extends",), "must be a file or recipe name in quotes, or a list of them."
             )
             return []
+        if len(names) > MOST_FILES:
+            self._refuse_size()
         layers: list[Layer] = []
         for name in names:
             found = _extended(path, name)
@@ -136,6 +143,11 @@ class _LayerReader:
             else:
                 layers += self.chain(found, above or (path,))
         return layers
+
+    def _refuse_size(self) -> None:
+        """End the reading at once: files that extend another one twice double its layers each time."""
+        told = f"extends: this recipe is made of more than {MOST_FILES} files. Extend each file once."
+        raise RecipeError(self.draft.source, [told])
 
 
 def _extended(path: Path, name: str) -> Path | None:

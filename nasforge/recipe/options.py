@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from nasforge.config import PluginConfig, sub_tables
 from nasforge.recipe.toml_text import to_toml
@@ -48,7 +48,7 @@ def validate(model: type[M], body: Mapping[str, Any]) -> tuple[M | None, list[tu
     try:
         return model.model_validate_json(text, strict=True), []
     except ValidationError as error:
-        if filled := _with_default_paths(error, plain):
+        if filled := _with_default_paths(error, model, plain):
             return validate(model, filled)
         groups = group_errors(error, model, plain)
     forms = {where: found for where, found in groups.items() if any(map(_is_form, found))}
@@ -134,21 +134,31 @@ def _settle(
     return settled, found
 
 
-def _with_default_paths(error: ValidationError, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with the defaults that are paths, if the error is about such defaults; else nothing.
+def _with_default_paths(
+    error: ValidationError, model: type[BaseModel], body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values with the defaults that hold paths, if the error is about such defaults; else nothing.
 
     Pydantic checks defaults as if they came from JSON, where a path is text.
     """
     filled: dict[str, Any] = deepcopy(dict(body))
-    paths = [(d["loc"], d["input"]) for d in error.errors() if isinstance(d["input"], PurePath)]
-    for where, path in paths:
-        at = filled
-        for step in where:
-            if step not in at:
-                at[str(step)] = str(path)
-                break
-            at = at[str(step)]
-    return filled if paths else {}
+    for details in error.errors():
+        if isinstance(details["input"], PurePath):
+            _fill_default(filled, model, details["loc"])
+    return {} if filled == body else filled
+
+
+def _fill_default(values: dict[str, Any], model: type[BaseModel], where: Location) -> None:
+    """Write the default of the option at a location into the values, as JSON has it."""
+    for step in map(str, where):
+        if step not in values:
+            default = model.model_fields[step].get_default(call_default_factory=True)
+            values[step] = to_jsonable_python(default)
+            return
+        inner = sub_tables(model).get(step)
+        if inner is None or not isinstance(values[step], dict):
+            return
+        values, model = values[step], inner
 
 
 def _is_form(details: ErrorDetails) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nasforge.benches.compare import TABLES, compare_folders
+from nasforge.benches.compare import compare_folders
 from nasforge.benches.standings import cells, head
 from nasforge.errors import NasforgeError
 from nasforge.report.cells import Drawing, drawings_of
@@ -102,21 +102,17 @@ def pair(folders: Sequence[Path]) -> Pairing:
     Args:
         folders: Of runs and benches.
     """
-    problem = ""
     try:
-        try:
-            found = compare_folders(folders)
-        except NasforgeError as error:
-            problem = str(error).removeprefix("compare: ")
-            found = compare_folders(folders, allow=TABLES)
+        found = compare_folders(folders)
     except NasforgeError as error:
         return Pairing(problem=str(error).removeprefix("compare: "))
     except (AttributeError, KeyError, TypeError, ValueError):  # what other versions or people wrote
         return Pairing(problem="A result has another form than expected, so these runs cannot be paired.")
     rows = tuple(cells(standing) for standing in found.standings)
     notes = tuple(note for note in found.notes if not note.startswith("differs: "))
-    # What advises how to compare all the same is for the other command.
-    return Pairing(found.metric, head(found.baseline), rows, notes, problem.split("\nCompare runs")[0])
+    apart = [f"  - {note.removeprefix('differs: ')}" for note in found.notes if note not in notes]
+    problem = "\n".join(["these runs differ in more than searcher and seed:", *apart]) if apart else ""
+    return Pairing(found.metric, head(found.baseline), rows, notes, problem)
 
 
 def _pair_finished(records: Sequence[RunRecord]) -> Pairing:

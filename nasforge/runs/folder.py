@@ -28,6 +28,7 @@ __all__ = [
     "MetricsLog",
     "RunFolder",
     "differences",
+    "differing",
     "fingerprint",
     "inputs_of",
 ]
@@ -285,15 +286,23 @@ def differences(
         there: Where the first one is.
         here: Where the other is.
     """
+    for name, old, new in differing(known, wanted, at):
+        yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
+
+
+def differing(
+    known: Mapping[str, Any], wanted: Mapping[str, Any], at: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name and both values of every option that differs, with the arguments of `differences`."""
     for key in sorted({*known, *wanted}):
         name = f"{at}.{key}" if at else key
         if (at == "run" and key in HOW_NOT_WHAT) or name == "observers":
             continue
         old, new = known.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from differences(old, new, name, there=there, here=here)
+            yield from differing(old, new, name)
         elif old != new:
-            yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
+            yield name, old, new
 
 
 def _shown(value: Any) -> str:

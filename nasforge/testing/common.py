@@ -22,6 +22,7 @@ from nasforge.config import read_descriptions, sub_tables, walk_options
 from nasforge.files import AppendOnly
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import known_capabilities, missing_members
+from nasforge.recipe.options import validate
 from nasforge.testing.parts import Partners
 
 __all__ = [
@@ -149,6 +150,9 @@ def options_have_defaults(subject: Subject) -> None:
     require(not missing, f"option(s) without a default: {', '.join(missing)}. Give each one.")
     if not required:
         defaults = subject.plugin.config()
+        _, problems = validate(subject.plugin.config, {})
+        refused = "; ".join(f"{'.'.join(map(str, where))} {message}" for where, message in problems)
+        require(not refused, f"recipes without options are refused: {refused} Give a default that fits.")
         for name in sub_tables(subject.plugin.config):
             require(
                 subject.plugin.config(**{name: {}}) == defaults,

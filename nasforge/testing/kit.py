@@ -87,14 +87,18 @@ def checks_for(
         plugin: The description its hook returns.
         module: The module of the hook; without it, listing_is_light looks at the module of the options.
         options: Options on top of the plugin's ``tiny`` ones, such as the path of images.
-        partners: Replace the tiny parts it works with.
+        partners: Replace the tiny parts it works with. None: those that the plugin names.
+
+    Raises:
+        PluginError: A partner that the plugin names is not there.
 
     Example:
         >>> from nasforge.plugins import Registry
         >>> for check in checks_for(Registry.discover().get("space", "darts")):
         ...     check()
     """
-    subject = Subject(plugin, module, merge_options(plugin.tiny, options or {}), partners or Partners())
+    partners = partners or Partners.named(plugin.partners)
+    subject = Subject(plugin, module, merge_options(plugin.tiny, options or {}), partners)
     groups: list[Need] = [plugin.kind, *sorted(plugin.provides, key=describe_need)]
     for rule in (*common.CHECKS, *(rule for group in groups for rule in RULES.get(group, ()))):
         yield Check(rule, subject)
@@ -114,7 +118,7 @@ def conformance(
         expected_failures: Waived checks: a reason by the check's name. A waived check that passes is an
             error, so waivers do not outlive their reason.
         options: Options on top of the ``tiny`` ones, by plugin name.
-        partners: Replace the tiny parts that plugins work with.
+        partners: Replace the tiny parts that plugins work with. None: those that each plugin names.
 
     Raises:
         PluginError: The module describes no plugin, or a waiver names no check.

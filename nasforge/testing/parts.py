@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,14 +17,18 @@ from nasforge.component import Context
 from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.data import DataModule, Split
 from nasforge.distiller import Distiller
-from nasforge.errors import DataError
+from nasforge.errors import DataError, PluginError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.images import Preprocessing
 from nasforge.nn import ChoiceBlock, EdgeSum, FeatureInfo, Network, OptionWeights, Output
+from nasforge.plugins import Plugin, Registry
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Scale, SearchSpace, Task
 
 __all__ = ["Partners", "TinyData", "TinyDistiller", "TinyEvaluator", "TinySpace"]
+
+PARTNER_KINDS = ("space", "data", "evaluator", "distiller")
+"""Kinds of plugins that stand in for the other parts of a run."""
 
 SPLITS: Mapping[Split, tuple[int, int]] = {"weights": (0, 16), "arch": (16, 32), "select": (32, 40)}
 
@@ -186,3 +192,35 @@ class Partners:
     evaluator: Callable[[], Evaluator[Any]] = lambda: TinyEvaluator(TinyEvaluatorConfig())
     distiller: Callable[[], Distiller[Any]] = lambda: TinyDistiller(PluginConfig())
     task: Task = field(default_factory=lambda: Task(3, 16, 4))
+
+    @classmethod
+    def named(cls, names: Mapping[str, str], registry: Registry | None = None) -> Partners:
+        """Make partners of installed plugins, with their ``tiny`` options; the others are the kit's own.
+
+        Args:
+            names: Names of plugins by kind: ``{"space": "my-space"}``.
+            registry: Where they are looked up; None for what is installed.
+
+        Raises:
+            PluginError: There is no such plugin, its kind is no partner, or it needs options.
+        """
+        plugins = Registry.discover() if names and registry is None else registry
+        found: dict[str, Any] = {}
+        for kind, name in names.items():
+            if kind not in PARTNER_KINDS:
+                raise PluginError(
+                    f"partner {kind} = {name!r}: no such kind of partner.{suggest(kind, PARTNER_KINDS)}"
+                )
+            assert plugins is not None, "looked up above"
+            plugin = plugins.get(kind, name)
+            try:
+                found[kind] = partial(_make, plugin, plugin.config(**plugin.tiny))
+            except ValidationError:
+                raise PluginError(
+                    f"partner {kind} = {name!r}: its tiny options do not suffice. Name another one."
+                ) from None
+        return cls(**found)
+
+
+def _make(plugin: Plugin, config: PluginConfig) -> Any:
+    return plugin.load()(config)

@@ -1,6 +1,7 @@
 """Finished runs and benches, compared; and runs that cannot be."""
 
 import json
+import re
 
 import pytest
 
@@ -82,36 +83,81 @@ def test_options_that_differ_tell_searchers_of_one_name_apart(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "overrides", "words"),
+    ("recipe", "overrides", "words", "name"),
     [
-        (table("random", 13), (), r"budget: '12 evaluations' in .*random0, '13 evaluations' in .*other"),
+        (
+            table("random", 13),
+            (),
+            r"budget: '12 evaluations' in .*random0, '13 evaluations' in .*other",
+            'budget = "13 evaluations"',
+        ),
         (
             table("random"),
             ["evaluator.dataset='cifar100'"],
             r"evaluator\.dataset: 'cifar10' in .*'cifar100' in",
+            'evaluator.dataset = "cifar100"',
         ),
-        (table("random"), ["space.cells=3"], r"space\.cells: 5 in .*, 3 in "),
+        (table("random"), ["space.cells=3"], r"space\.cells: 5 in .*, 3 in ", "space.cells = 3"),
         (
             table("random"),
             ["constraints.max_params=1e9"],
-            r"constraints: nothing in .*random0, use = None in",
+            r"constraints\.max_params: nothing in .*random0, 1000000000.* in",
+            "constraints.max_params = 1000000000.0",
         ),
     ],
 )
-def test_runs_that_differ_in_more_are_refused_with_the_difference(runs, tmp_path, recipe, overrides, words):
+def test_runs_that_differ_in_more_have_a_line_each_and_the_difference(
+    runs, tmp_path, recipe, overrides, words, name
+):
     other = run(tmp_path, recipe, "other", 5, overrides)
-    with pytest.raises(RunError, match="differ in more than searcher and seed") as caught:
-        nasforge.compare([runs["random", 0], other])
-    assert pytest.approx(1) == len(str(caught.value).splitlines()) - 2
-    import re
+    found = nasforge.compare([runs["random", 0], runs["random", 1], other])
+    told = [note for note in found.notes if note.startswith("differs: ")]
+    assert len(told) == 1
+    assert re.search(words, told[0])
+    assert [line.runs for line in found.standings] == [2, 1]
+    assert found.standings[1].name == f"random ({name})"
 
-    assert re.search(words, str(caught.value)) or "constraints" in words
+
+def test_runs_with_the_same_seed_and_another_training_are_compared(runs, tmp_path):
+    """One searcher and one seed: the setups tell the lines apart, and they are paired."""
+    other = run(tmp_path, table("random"), "other", 0, ["evaluator.dataset='cifar100'"])
+    found = nasforge.compare([runs["random", 0], other])
+    assert [line.name for line in found.standings] == [
+        'random (evaluator.dataset = "cifar10")',
+        'random (evaluator.dataset = "cifar100")',
+    ]
+    assert found.standings[1].difference.pairs == 1
+    assert "score depends on [evaluator], which differ: it is not the same number in all runs." in found.notes
+    apart = found.standings[1].mean - found.standings[0].mean
+    assert found.standings[1].difference.mean == pytest.approx(apart)
+
+
+def test_a_table_of_another_plugin_is_one_difference(runs, tmp_path):
+    recipe = {**table("random"), "evaluator": {"use": "zero-cost", "proxies": ["params"]}}
+    recipe["data"] = {"use": "synthetic", "image_size": 8, "train_images": 40, "test_images": 10}
+    recipe["searcher"]["evaluations"] = 3
+    other = run(tmp_path, recipe, "other")
+    found = nasforge.compare([runs["random", 0], other], metric="params")
+    told = [note for note in found.notes if note.startswith("differs: evaluator")]
+    assert len(told) == 1
+    assert told[0].startswith("differs: evaluator.use: 'tabular' in ")
+
+
+def test_a_run_that_was_repeated_is_compared_with_the_first(runs, tmp_path):
+    again = run(tmp_path, table("random"), "again")
+    found = nasforge.compare([runs["random", 0], runs["random", 1], again])
+    assert [(line.name, line.runs) for line in found.standings] == [("random", 2), (f"random ({again})", 1)]
+    assert found.standings[1].difference.mean == 0
+    assert any("with seed 0, and their recipes do not differ" in note for note in found.notes)
 
 
 def test_a_difference_may_be_accepted_and_is_told(runs, tmp_path):
     other = run(tmp_path, table("local-search", 20), "other", 1)
     found = nasforge.compare([runs["random", 1], other], allow=["budget"])
     assert "differs: budget: '12 evaluations'" in found.notes[0]
+    third = run(tmp_path, table("random", 13), "third", 2)
+    found = nasforge.compare([runs["random", 1], third], allow=["budget"])
+    assert [(line.name, line.runs) for line in found.standings] == [("random", 2)]
     with pytest.raises(RunError, match=r"--allow budgt: no such table\. Did you mean 'budget'\?"):
         nasforge.compare([runs["random", 1]], allow=["budgt"])
 
@@ -123,7 +169,7 @@ def test_seeds_that_do_not_meet_are_not_paired(runs):
 
 
 def test_the_same_run_twice_is_a_mistake(runs):
-    with pytest.raises(RunError, match="are both 'random' with seed 0"):
+    with pytest.raises(RunError, match=r"random0 is given twice\. Leave one out\."):
         nasforge.compare([runs["random", 0], runs["random", 0]])
 
 

@@ -1,11 +1,15 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from nasforge.cli import run_command
-from nasforge.errors import DataError
+from nasforge.config import PluginConfig
+from nasforge.errors import DataError, PluginError
 from nasforge.images import InMemoryImages
 from nasforge.plugins import Plugin, Registry
+from nasforge.testing import ConformanceError, Partners, checks_for
 from support.recipe_samples import plugin
 
 LOSS = '''\
@@ -202,3 +206,96 @@ def test_all_plugins_are_checked_and_only_what_is_not_ok_is_told(capsys, monkeyp
 def test_all_and_a_name_exclude_each_other(arguments, message, capsys):
     assert run_command(["plugins", "check", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+PRICES = """\
+from nasforge import Evaluation, EvaluatorConfig, Evaluator, Plugin, hookimpl
+
+PRICES = {"none": 0, "skip_connect": 1, "nor_conv_1x1": 2, "nor_conv_3x3": 3, "avg_pool_3x3": 4}
+
+
+class PricesConfig(EvaluatorConfig):
+    def reports(self):
+        return frozenset()
+
+
+class Prices(Evaluator[PricesConfig]):
+    def evaluate(self, arch, *, budget=None):
+        return Evaluation(arch, float(sum(PRICES[arch[name][0]] for name in arch)), 1.0, {})
+
+
+@hookimpl
+def nasforge_plugins():
+    return [Plugin("evaluator", "prices", "prices:Prices", PricesConfig, needs=frozenset({"space"}))]
+"""
+
+
+@pytest.fixture
+def prices(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "prices.py"
+    path.write_text(PRICES)
+    return path
+
+
+def test_an_evaluator_of_one_space_is_checked_with_it(prices, capsys):
+    status, rows, _ = checked(capsys, "prices.py")
+    assert status == 1
+    assert "KeyError" in rows["evaluations_are_complete"]["message"]
+    assert checked(capsys, "prices.py", "--with", "space=nasbench201")[0] == 0
+    prices.write_text(PRICES.replace("needs=", 'partners={"space": "nasbench201"}, needs='))
+    assert checked(capsys, "prices.py")[0] == 0
+
+
+def test_the_way_out_is_told(prices, capsys):
+    assert run_command(["plugins", "check", "prices.py"]) == 1
+    assert "works with one plugin alone, name that one: --with space=NAME" in capsys.readouterr().out
+    assert run_command(["plugins", "check", "prices.py", "--with", "space=nasbench201"]) == 0
+    assert "--with" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("space", "--with space: write KIND=NAME, such as space=my-space."),
+        ("spaces=nasbench201", "no such kind of partner. Did you mean 'space'?"),
+        ("space=nasbench20", "Did you mean 'nasbench201'?"),
+        ("data=npz", "its tiny options do not suffice"),
+    ],
+)
+def test_partners_that_are_not_there(prices, capsys, written, message):
+    assert run_command(["plugins", "check", "prices.py", "--with", written]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback_of_a_failed_check(prices, capsys):
+    assert run_command(["plugins", "check", "prices.py"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert run_command(["plugins", "check", "prices.py", "--debug"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "in evaluate" in told
+    assert "KeyError" in told
+
+
+def test_partners_in_python():
+    plugin = Registry.discover().get("evaluator", "tabular")
+    by_name = replace(plugin, partners={"space": "nasbench201"})
+    for check in checks_for(by_name):
+        if check.name == "evaluations_are_complete":
+            check()
+    assert Partners.named({"space": "darts"}).space().choices[0].name
+    with pytest.raises(PluginError, match="no such kind of partner"):
+        Partners.named({"observer": "csv"})
+
+
+def test_a_default_that_recipes_refuse_is_a_broken_rule():
+    class Wrong(PluginConfig):
+        folder: Path = "text"
+        """A folder."""
+        count: int = "3"
+        """A number."""
+
+    checks = {c.name: c for c in checks_for(Plugin("distiller", "wrong", "nowhere:Loss", Wrong))}
+    with pytest.raises(ConformanceError, match="count must be a whole number"):
+        checks["options_have_defaults"]()

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from nasforge.errors import RecipeError
@@ -281,3 +283,16 @@ def test_an_option_defined_anew_is_not_shared():
     assert registry.shares("data", "toys", "turned", "mean")
     assert not registry.shares("data", "toys", "turned", "rotate")
     assert not registry.shares("data", "toys", "nobody", "mean")
+
+
+def test_files_that_extend_one_twice_are_refused_at_once(tmp_path):
+    """Twice in each of 18 files would be 262,144 layers."""
+    (tmp_path / "r18.toml").write_text('[run]\nname = "x"\n')
+    for level in range(18):
+        (tmp_path / f"r{level}.toml").write_text(f'extends = ["r{level + 1}", "r{level + 1}"]\n')
+    (tmp_path / "many.toml").write_text(f"extends = {['nothing'] * 20_000}\n")
+    for name in ("r0", "many"):
+        started = time.process_time()
+        with pytest.raises(RecipeError, match="made of more than 100 files"):
+            load(tmp_path / f"{name}.toml", REGISTRY)
+        assert time.process_time() - started < 2

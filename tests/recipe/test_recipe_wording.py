@@ -179,16 +179,27 @@ def test_defaults_are_as_strict_as_values():
         parse_options(plugin("space", "wrong", Wrong), [])
 
 
+class Below(PluginConfig):
+    deep: Path = Path("i")
+    deeper: frozenset[Path] = frozenset({Path("j")})
+
+
 def test_a_path_may_be_a_default():
     class Paths(PluginConfig):
         one: Path = Path("a/b")
         two: Path | None = Path("c")
         home: UserPath = Path("~/x")
+        several: tuple[Path, ...] = (Path("e"), Path("f"))
+        named: dict[str, Path] = {"g": Path("h")}  # noqa: RUF012
+        below: Below = Field(default_factory=Below)
         number: int = 1
 
     options = parse_options(plugin("space", "paths", Paths), ["two=d"])
     assert (options.one, options.two) == (Path("a/b"), Path("d"))
     assert options.home == Path("~/x").expanduser()
+    assert (options.several, options.named) == ((Path("e"), Path("f")), {"g": Path("h")})
+    assert options.below == Below()
+    assert parse_options(plugin("space", "paths", Paths), ["below.deep=k"]).below.deep == Path("k")
     with pytest.raises(RecipeError) as caught:
         parse_options(plugin("space", "paths", Paths), ["number=true", "one=3"])
     assert caught.value.problems == (

@@ -84,3 +84,16 @@ def test_a_run_that_was_refused_for_its_limit_takes_a_higher_one(tmp_path):
         nasforge.run(recipe, out=tmp_path)
     recipe["constraints"]["max_params"] = 1e9
     assert "search" in nasforge.run(recipe, out=tmp_path).results
+
+
+def test_messages_about_limits_have_units():
+    limits = Constraints(
+        ConstraintsConfig(max_memory=2.5, max_macs=1000, max_latency_ms=4, latency="measured"),
+        lambda arch: {"macs": 2e6},
+        {"memory": lambda arch: 7.0, "latency_ms": lambda arch: 9.0},
+    )
+    limits.cost(Arch({"a": "b"}))
+    told = str(limits.impossible(5))
+    assert "max_memory = 2.5 MiB (the smallest seen so far: 7 MiB)" in told
+    assert "max_macs = 1,000 MACs (the smallest seen so far: 2,000,000 MACs)" in told
+    assert "max_latency_ms = 4 ms (the smallest seen so far: 9 ms)" in told

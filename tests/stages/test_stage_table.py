@@ -9,7 +9,7 @@ import pytest
 
 import nasforge
 from nasforge.api import RunResult
-from nasforge.benches.compare import read_folder
+from nasforge.benches.finished import read_folder
 from nasforge.cli import run_command
 from nasforge.cli.summary import print_summary
 from nasforge.errors import RunError
@@ -137,7 +137,7 @@ def test_the_summary_and_the_progress_take_any_name(twice, capsys):
 
 def test_help_and_comparisons_do_not_depend_on_the_stages(twice, monkeypatch, capsys):
     folder, _, _ = twice
-    monkeypatch.setattr("nasforge.benches.compare.STAGES", (*STAGES, Copy()))
+    monkeypatch.setattr("nasforge.benches.finished.STAGES", (*STAGES, Copy()))
     assert len(read_folder(folder)) == 1
     assert run_command(["run", "--help"]) == 0
     assert "RECIPE" in capsys.readouterr().out
@@ -192,7 +192,7 @@ def test_a_run_has_the_files_that_loading_a_network_reads(tmp_path):
 def test_no_other_module_names_a_stage():
     """Outside of the scopes a stage name stands as text only where it means a table, a split or a scale."""
     other_meanings = {
-        "benches/compare.py": {"train"},  # a table
+        "benches/finished.py": {"train"},  # a table
         "benches/run.py": {"train"},  # a table
         "cli/own_images.py": {"train", "test"},  # folders of images
         "cli/check.py": {"test"},  # a split

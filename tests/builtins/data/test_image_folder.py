@@ -1,4 +1,5 @@
 import os
+import re
 import tarfile
 
 import numpy as np
@@ -6,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from nasforge.cli import run_command
 from nasforge.errors import DataError
 from nasforge_plugins.data.image_folder import data as implementation
+from nasforge_plugins.data.image_folder.config import ImageFolderConfig
 
 
 def caches(tmp_path):
@@ -296,3 +299,30 @@ def test_a_named_pipe_is_an_error_that_names_it(loaded, image_tree):
     os.mkfifo(root / "train/ant/pipe.png")
     with pytest.raises(DataError, match=r"pipe\.png.*not a regular file"):
         loaded("image-folder", root=root)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"), [({}, (3, 6)), ({"image_size": 8}, (3, 8)), ({"channels": "gray"}, (1, 6))]
+)
+def test_the_expected_sizes_are_those_that_reading_finds(loaded, image_tree, options, size):
+    made = loaded("image-folder", root=image_tree(classes=("ant", "bee", "cow")), **options).data
+    found = implementation.ImageFolder(made.config).expected_task()
+    assert found == made.task
+    assert (found.in_channels, found.image_size, found.num_classes) == (*size, 3)
+
+
+def test_nothing_is_expected_of_a_folder_that_cannot_be_used(tmp_path):
+    assert implementation.ImageFolder(ImageFolderConfig(root=tmp_path / "gone")).expected_task() is None
+
+
+def test_check_and_run_agree_about_a_limit_that_nothing_keeps(image_tree, tmp_path, capsys):
+    (tmp_path / "r.toml").write_text(
+        'extends = "quickstart"\n[constraints]\nmax_params = 10\nmax_memory = 0.001\n'
+        f'[data]\nuse = "image-folder"\nroot = "{image_tree()}"\ncache = false\nbatch_size = 2\n'
+    )
+    told = []
+    for words in (["check"], ["run", "--out", str(tmp_path / "runs")]):
+        assert run_command([words[0], str(tmp_path / "r.toml"), *words[1:]]) != 0
+        told.append(capsys.readouterr().err)
+    reason = r"can keep 10 parameters with images of 6 pixels and 2 classes: .* add up to [\d,]+ parameters\."
+    assert all(re.search(reason, text) for text in told), told

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,34 @@ def test_archives_that_do_not_fit_are_explained(loaded, tmp_path, changes, messa
     with pytest.raises(DataError, match=message) as raised:
         loaded("npz", path=tmp_path / "d.npz")
     assert "d.npz" in str(raised.value)
+
+
+def test_labels_with_gaps_are_numbered(loaded, tmp_path):
+    labels = {"y_train": np.array([3, 10**7] * 10), "y_test": np.array([10**7, 3, 3, 10**7], np.uint64)}
+    np.savez(tmp_path / "d.npz", **arrays(**labels))
+    made = loaded("npz", path=tmp_path / "d.npz")
+    assert made.data.class_names == ("3", "10000000")
+    assert made.stored("full")[1].tolist() == [0, 1] * 10
+    assert made.stored("test")[1].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": np.arange(20) * 10**6}, r"20 different labels for 20 images \(0, 1000000, …\).*IDs"),
+        ({"y_train": np.arange(20, dtype=np.uint64) + 2**63}, "20 different labels .* IDs of images"),
+        ({"y_train": np.arange(20) // 2, "y_test": np.arange(4) + 10**7}, "of class '10000000', '10000001'"),
+        ({"classes": np.arange(10**5)}, "of class '2', .* and 99,988 more"),
+        ({"classes": np.zeros(10**5, int)}, "class name '0' is there twice"),
+    ],
+)
+def test_labels_that_are_no_classes_cost_no_time(loaded, tmp_path, changes, message):
+    np.savez(tmp_path / "d.npz", **arrays(**changes))
+    started = time.process_time()
+    with pytest.raises(DataError, match=message) as raised:
+        loaded("npz", path=tmp_path / "d.npz")
+    assert time.process_time() - started < 2
+    assert len(str(raised.value)) < 500
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04broken"])

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import time
 
 import numpy as np
 import pytest
@@ -175,6 +176,15 @@ def test_other_headers(tmp_path, header, words):
     with pytest.raises(TableError) as error:
         read_csv(write(tmp_path / "bad.csv", [], header))
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["c10_test_200_s{}", "unknown{}", "c10_test_200"])
+def test_thousands_of_columns_are_refused_at_once(tmp_path, name):
+    header = ["index", "arch", *(name.format(i) for i in range(20_000))]
+    started = time.process_time()
+    with pytest.raises(TableError, match=r"line 1: has 20,002 columns; at most 1,000 are read\."):
+        import_table(write(tmp_path / "wide.csv", [], header))
+    assert time.process_time() - started < 2
 
 
 def test_damaged_files(tmp_path, rows):

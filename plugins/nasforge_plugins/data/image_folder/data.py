@@ -16,6 +16,7 @@ from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, list_broken
 from nasforge.images.duplicates import warn_of_shared
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import balanced_order
+from nasforge.space import Task
 from nasforge_plugins.data.image_folder import cache
 from nasforge_plugins.data.image_folder.config import ImageFolderConfig
 
@@ -24,6 +25,20 @@ __all__ = ["ImageFolder"]
 
 class ImageFolder(InMemoryImages[ImageFolderConfig]):
     """Images below ``root/train/<class>/`` and ``root/test/<class>/``."""
+
+    def expected_task(self) -> Task | None:
+        """Count the folders of the classes; without `image_size`, the first image has the size of all.
+
+        Returns:
+            None if the folder cannot be used; reading the images says why.
+        """
+        config = self.config
+        try:
+            train = list_folder(config.root / "train", "data.root")
+            side = config.image_size or len(self._one(train.path / train.files[0]))
+        except (DataError, OSError):
+            return None
+        return Task(1 if config.channels == "gray" else 3, side, len(train.classes))
 
     def load(self) -> ImageSet:
         """List, decode and scale the images, or take them from the cache.

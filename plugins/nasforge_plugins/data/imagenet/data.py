@@ -101,7 +101,8 @@ class Imagenet(DataModule[ImagenetConfig]):
     def expected_task(self) -> Task | None:
         """Count the folders of the training images; None if they are not there."""
         train = self.config.root / "train"
-        classes = sum(folder.is_dir() for folder in train.iterdir()) if train.is_dir() else 0
+        folders = train.iterdir() if train.is_dir() else ()
+        classes = sum(folder.is_dir() and not folder.name.startswith(".") for folder in folders)
         return Task(3, self.config.image_size, classes) if classes else None
 
     def sizes(self) -> Mapping[Split, int]:

@@ -10,4 +10,5 @@ class NpzConfig(ImageConfig):
 
     path: UserPath
     """The `.npz` file. Arrays: `x_train` and `x_test`, uint8, N x height x width (grey) or N x height x
-    width x channels; `y_train` and `y_test`, integers from 0; if wanted `classes`, names as text."""
+    width x channels; `y_train` and `y_test`, integers from 0; if wanted `classes`, names as text, by label.
+    Without `classes` labels may have gaps: every label that occurs is a class."""

@@ -13,6 +13,9 @@ from nasforge_plugins.data.npz.config import NpzConfig
 
 __all__ = ["Npz"]
 
+FEW_CLASSES = 10
+"""Up to this number of classes, each may have a single image."""
+
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -54,8 +57,7 @@ class Npz(InMemoryImages[NpzConfig]):
         if "classes" in arrays:
             classes = tuple(str(name) for name in arrays["classes"].reshape(-1))
         else:
-            highest = max((int(y.max()) for y in (y_train, y_test) if len(y)), default=-1)
-            classes = tuple(str(label) for label in range(highest + 1))
+            y_train, y_test, classes = _number(where, y_train, y_test)
         data = ImageSet(_images(x_train), _labels(y_train), _images(x_test), _labels(y_test), classes)
         data.check(where)
         return data
@@ -74,6 +76,36 @@ class Npz(InMemoryImages[NpzConfig]):
                 f"{where}: cannot be read ({error}). Write it with numpy.savez; arrays of Python objects are "
                 "not read."
             ) from None
+
+
+def _number(
+    where: str, y_train: np.ndarray, y_test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Number the classes from 0 in the order of their labels, and name them after the labels.
+
+    Args:
+        where: The file, for the message.
+        y_train: Labels of the training images: integers, with gaps or without.
+        y_test: Labels of the test images.
+
+    Returns:
+        Both arrays with the new numbers, and the names of the classes.
+
+    Raises:
+        DataError: There are nearly as many labels as training images, so that they must be something else.
+    """
+    (train, train_at), (test, test_at) = (np.unique(y, return_inverse=True) for y in (y_train, y_test))
+    if len(train) > FEW_CLASSES and 2 * len(train) > len(y_train):
+        raise DataError(
+            f"{where}: 'y_train' has {len(train):,} different labels for {len(y_train):,} images "
+            f"({train[0]}, {train[1]}, …), which looks like IDs of images. Store the class of each image."
+        )
+    found = sorted({*train.tolist(), *test.tolist()})  # Python's integers hold int64 and uint64 alike
+    if found and found[0] < 0:
+        return y_train, y_test, tuple(map(str, found))  # refused with the other checks of labels
+    number = {label: position for position, label in enumerate(found)}
+    numbers = [np.array([number[label] for label in labels.tolist()], np.int64) for labels in (train, test)]
+    return numbers[0][train_at], numbers[1][test_at], tuple(map(str, found))
 
 
 def _images(array: np.ndarray) -> torch.Tensor:

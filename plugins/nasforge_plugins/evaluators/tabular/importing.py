@@ -7,6 +7,7 @@ import gzip
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ DATASETS = {"c10": "cifar10", "c100": "cifar100", "im16": "imagenet16-120"}
 """Data sets by the short names of CSV columns."""
 
 MAX_PROBLEMS = 10
+MAX_COLUMNS = 1000
 
 # Parameters and operations of a network without convolutions in its cells, and per data set the number of
 # classes and the image area relative to CIFAR (fact sheet of NAS-Bench-201; the rule is exact for all rows).
@@ -221,9 +223,15 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
             f"{path}: is no table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts with "
             f"{','.join(header)[:60]!r}."
         )
+    if len(header) > MAX_COLUMNS:
+        raise TableError(
+            f"{path}, line 1: has {len(header):,} columns; at most {MAX_COLUMNS:,} are read. Import the "
+            "columns that you need."
+        )
     columns: dict[str, _Column] = {}
+    counts = Counter(header)
     for name in header:
-        if list(header).count(name) > 1:
+        if counts[name] > 1:
             raise TableError(f"{path}, line 1: column {name!r} is there twice.")
         if name in _IGNORED:
             continue
