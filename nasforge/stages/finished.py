@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,11 +88,12 @@ def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | N
     if earlier.get(TRAIN.stage) != run.results[TRAIN.stage]["fingerprint"]:
         folder.begin(EXPORT.stage, mark)  # sets files of another training aside
         earlier = {}
+    started = time.monotonic()
     result = export_run(run, formats or (recipe.export or ExportConfig()).formats)
+    seconds = earlier.get("seconds", 0.0) + time.monotonic() - started
     # A stage that the recipe has stays done; another one is not done by this.
     mark = earlier.get("fingerprint", mark)
     formats_so_far = {**earlier.get("formats", {}), **result["formats"]}
-    folder.store(
-        EXPORT.stage, {"stage": EXPORT.stage, **result, "formats": formats_so_far, "fingerprint": mark}
-    )
+    stored = {"stage": EXPORT.stage, **result, "formats": formats_so_far}
+    folder.store(EXPORT.stage, {**stored, "seconds": round(seconds, 3), "fingerprint": mark})
     return result

@@ -55,7 +55,8 @@ def test_the_wheel_carries_all_templates(tmp_path):
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
     wheel = build_wheel(ROOT, tmp_path)
     carried = {name for name in zipfile.ZipFile(wheel).namelist() if "/templates/" in name}
-    there = {p.relative_to(ROOT).as_posix() for p in TEMPLATES.rglob("*") if p.is_file()}
+    folders = [TEMPLATES, ROOT / "nasforge/report/templates"]
+    there = {p.relative_to(ROOT).as_posix() for folder in folders for p in folder.rglob("*") if p.is_file()}
     assert carried == {name for name in there if "__pycache__" not in name}
 
 
