@@ -247,7 +247,7 @@ def _first(described: Any) -> str:
 
 
 def _about(config: Any) -> str:
-    return _code(inspect.cleandoc(config.__doc__ or "").partition("\n\nExample:")[0])
+    return _code(inspect.cleandoc(config.__doc__ or "").partition("\n\nExamples:")[0])
 
 
 def _option_table(config: Any) -> str:

@@ -74,7 +74,7 @@ def create_network(
 ) -> nn.Module:
     """Build a network of a search space, with fresh weights.
 
-    Example:
+    Examples:
         >>> network = create_network("darts", arch="DARTS_V2", num_classes=100)
 
     Args:
@@ -129,7 +129,7 @@ def load_predictor(folder: str | Path, *, device: str | None = None) -> ImagePre
 
     The local modules of its recipe are executed: load only folders from people whose programs you would run.
 
-    Example:
+    Examples:
         >>> predictor = nasforge.load_predictor("runs/photos")
         >>> for found in predictor(["cat.jpg", "dog.png"]):
         ...     print(found.class_name, found.probability)
@@ -231,7 +231,7 @@ def bench(
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
 
-    Example:
+    Examples:
         >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
         >>> best = max(found.standings, key=lambda line: line.mean)
 
@@ -276,7 +276,7 @@ def bench(
 def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write a report on runs and benches: one HTML file that loads nothing.
 
-    Example:
+    Examples:
         >>> path = write_report(["runs/a", "runs/b"], "a-and-b.html")  # doctest: +SKIP
 
     Args:

@@ -52,7 +52,7 @@ class PluginConfig(BaseModel):
         moved_options: Where options are that recipes wrote elsewhere before: ``{"guard": "guard.policy"}``.
             A recipe that uses the old place gets an error that names the new one.
 
-    Example:
+    Examples:
         >>> class Options(PluginConfig):
         ...     epochs: int = 50
         ...     '''Passes over the training images.'''
@@ -89,7 +89,7 @@ class PluginConfig(BaseModel):
             doc: Its docstring.
             defaults: Values by option; for a sub-table, a mapping of those that differ.
 
-        Example:
+        Examples:
             >>> class Options(PluginConfig):
             ...     epochs: int = 50
             >>> Options.with_defaults("LongOptions", "A longer training.", {"epochs": 600})().epochs
@@ -196,7 +196,7 @@ def merge_options(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str,
 class EvaluatorConfig(PluginConfig):
     """Options of an evaluator that says what it reports: wrong objectives are found before anything runs.
 
-    Example:
+    Examples:
         >>> class Options(EvaluatorConfig):
         ...     def reports(self):
         ...         return frozenset({"accuracy"})

@@ -193,7 +193,7 @@ class FolderConfig(SplitConfig):
 
     ``nasforge init --images`` asks the options of every installed data plugin that derive from this class.
 
-    Example:
+    Examples:
         >>> class Options(FolderConfig):
         ...     root: UserPath
         ...     '''Folder with `train/<class>/*.jpg`.'''

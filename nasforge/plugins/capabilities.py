@@ -39,7 +39,7 @@ def capability(kind: str) -> Callable[[T], T]:
     Args:
         kind: The kind of plugin that can have it, such as ``"space"``.
 
-    Example:
+    Examples:
         >>> @capability("space")
         ... @runtime_checkable
         ... class HasPictures(Protocol):

@@ -44,7 +44,7 @@ class CellSpaceConfig(PluginConfig):
     These have the name of a convention and the default None. Recipes are checked with the values that result,
     so all stages and all later commands see the same.
 
-    Example:
+    Examples:
         >>> class Options(CellSpaceConfig):
         ...     pool_batch_norm: bool | None = None
         >>> Options().with_conventions(CellConventions(pool_batch_norm=True)).pool_batch_norm

@@ -31,7 +31,7 @@ def export(
     The result is stored beside that of earlier exports. The local modules of the recipe are executed, as by
     `nasforge.load_network`.
 
-    Example:
+    Examples:
         >>> result = export("runs/flowers", ["onnx", "standalone"])
         >>> for name, written in result["formats"].items():
         ...     print(name, written["max_difference"])

@@ -92,7 +92,7 @@ def checks_for(
     Raises:
         PluginError: A partner that the plugin names is not there.
 
-    Example:
+    Examples:
         >>> from nasforge.plugins import Registry
         >>> for check in checks_for(Registry.discover().get("space", "darts")):
         ...     check()
@@ -123,7 +123,7 @@ def conformance(
     Raises:
         PluginError: The module describes no plugin, or a waiver names no check.
 
-    Example:
+    Examples:
         >>> @conformance("my_package.plugin", {"building_is_seeded": "draws from hardware noise"})
         ... def test_conformance(check):
         ...     check()
