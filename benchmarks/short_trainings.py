@@ -8,7 +8,7 @@ as the evaluator of ``recipes/cdarts_nasbench201.toml --profile cpu`` trains can
 deep, narrow network on small images. Budgets are lengths of one training in its epochs of 30 batches;
 ``--set`` changes any other option of the recipe. The ranks after each are compared with the 200-epoch
 validation accuracy on CIFAR-10 in the table inside nasforge. Finished cells are lines of FILE, so a second
-call goes on where the first one stopped.
+call resumes where the first one stopped.
 """
 
 import argparse

@@ -117,27 +117,23 @@ def _plugins(registry: Registry, name: str | None, kind: str | None) -> Sequence
 
 
 def _waivers(written: Sequence[str]) -> dict[str, str]:
-    from nasforge.errors import PluginError
-
-    waivers = {}
-    for text in written:
-        check, _, reason = (part.strip() for part in text.partition("="))
-        if not check or not reason:
-            raise PluginError(f"--waive {text}: write CHECK=REASON: a waiver needs a reason.")
-        waivers[check] = reason
-    return waivers
+    return _pairs("--waive", written, "CHECK=REASON: a waiver needs a reason")
 
 
 def _named(written: Sequence[str]) -> dict[str, str]:
+    return _pairs("--with", written, "KIND=NAME, such as space=my-space")
+
+
+def _pairs(option: str, written: Sequence[str], how: str) -> dict[str, str]:
     from nasforge.errors import PluginError
 
-    named = {}
+    found = {}
     for text in written:
-        kind, _, name = (part.strip() for part in text.partition("="))
-        if not kind or not name:
-            raise PluginError(f"--with {text}: write KIND=NAME, such as space=my-space.")
-        named[kind] = name
-    return named
+        key, _, value = (part.strip() for part in text.partition("="))
+        if not key or not value:
+            raise PluginError(f"{option} {text}: write {how}.")
+        found[key] = value
+    return found
 
 
 def _outcomes(

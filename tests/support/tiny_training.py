@@ -131,3 +131,21 @@ def context(
         data=TinyData() if data is None else data,
         **settings,
     )
+
+
+def _leaves(state: Any, at: str = "") -> dict[str, Any]:
+    """Return the leaves of a state by path, without what a clock measured."""
+    if isinstance(state, dict):
+        return {k: v for n, s in state.items() if n != "seconds" for k, v in _leaves(s, f"{at}/{n}").items()}
+    if isinstance(state, list):
+        return {k: v for n, s in enumerate(state) for k, v in _leaves(s, f"{at}/{n}").items()}
+    return {at: state}
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Compare two states bit by bit, without what a clock measured."""
+    left, right = _leaves(left), _leaves(right)
+    assert left.keys() == right.keys()
+    for path, value in left.items():
+        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
+        assert same, f"{path} differs"

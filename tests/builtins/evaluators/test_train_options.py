@@ -23,7 +23,7 @@ from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.evaluator import Trainer
 from nasforge_plugins.evaluators.train.training import Training
 from nasforge_plugins.evaluators.train.weighting import class_weights
-from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, context
+from support.tiny_training import ARCH, Interrupted, TinyData, TinySpace, assert_same, context
 
 OPTIONS: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.1, "keep_epochs": 2}
 ON: dict[str, dict[str, Any]] = {
@@ -39,23 +39,6 @@ def trainer(folder: Path, data: TinyData, options: dict[str, Any], stage: Stage 
     train = Trainer(TrainConfig(**{**OPTIONS, **options}))
     train.setup(context(folder, data, stage))
     return train
-
-
-def leaves(state: Any, at: str = "") -> dict[str, Any]:
-    """Return the leaves of a state by path, without what a clock measured."""
-    if isinstance(state, dict):
-        return {k: v for n, s in state.items() if n != "seconds" for k, v in leaves(s, f"{at}/{n}").items()}
-    if isinstance(state, list):
-        return {k: v for n, s in enumerate(state) for k, v in leaves(s, f"{at}/{n}").items()}
-    return {at: state}
-
-
-def assert_same(left: Any, right: Any) -> None:
-    left, right = leaves(left), leaves(right)
-    assert left.keys() == right.keys()
-    for path, value in left.items():
-        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
-        assert same, f"{path} differs"
 
 
 def test_without_options_a_training_is_plain_sgd_to_the_bit(tmp_path: Path) -> None:

@@ -3,13 +3,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from nasforge.component import Stage
 from nasforge.config import PluginConfig
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.evaluator import Trainer
-from support.tiny_training import ARCH, AuxiliarySpace, Interrupted, TinyData, context
+from support.tiny_training import ARCH, AuxiliarySpace, Interrupted, TinyData, assert_same, context
 
 OPTIONS: dict[str, Any] = {
     "epochs": 4,
@@ -26,23 +25,6 @@ def trainer(folder: Path, data: TinyData, stage: Stage = "train", **options: Any
     train = Trainer(TrainConfig(**{**OPTIONS, **options}))
     train.setup(context(folder, data, stage, space=AuxiliarySpace(PluginConfig())))
     return train
-
-
-def flat(state: Any, at: str = "") -> dict[str, Any]:
-    """Return the leaves of a state by path, without what a clock measured."""
-    if isinstance(state, dict):
-        return {k: v for n, s in state.items() if n != "seconds" for k, v in flat(s, f"{at}/{n}").items()}
-    if isinstance(state, list):
-        return {k: v for n, s in enumerate(state) for k, v in flat(s, f"{at}/{n}").items()}
-    return {at: state}
-
-
-def assert_same(left: Any, right: Any) -> None:
-    left, right = flat(left), flat(right)
-    assert left.keys() == right.keys()
-    for path, value in left.items():
-        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
-        assert same, f"{path} differs"
 
 
 def everything(train: Trainer) -> dict[str, Any]:
