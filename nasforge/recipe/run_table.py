@@ -52,6 +52,11 @@ class RunConfig(PluginConfig):
     backend: Literal["processes", "ray"] = "processes"
     """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
+    shards: int = Field(default=1, ge=1, le=65_536)
+    """Equal parts of every training batch. Batch norms see one part, and gradients are the mean over all of
+    them. Processes share the parts (`--processes`), whose number does not change the result; one process
+    computes them one after the other, with the memory of one."""
+
     observers: tuple[str, ...] | None = None
     """Names of observers, such as ["progress", "jsonl"]; their options stand in [observers.NAME]. They never
     change a result. Not set: the command line shows progress, nasforge.run in Python nothing."""

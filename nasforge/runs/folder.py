@@ -48,6 +48,9 @@ PREDICTIONS = "predictions.json"
 HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers", "report"})
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
+ADDED = {"shards": 1}
+"""Options of ``[run]`` that older folders lack, with the value that stands for what they did."""
+
 RESTORE = "Put a copy of it back, or run the recipe again under another name (--set run.name=…)."
 
 
@@ -261,7 +264,7 @@ def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
         resolved: The complete recipe.
         tables: Names of the tables, besides ``run`` and ``constraints``.
     """
-    run = {key: value for key, value in resolved["run"].items() if key not in HOW_NOT_WHAT}
+    run = {k: v for k, v in resolved["run"].items() if k not in HOW_NOT_WHAT and ADDED.get(k) != v}
     # Where a local module lies does not matter, and what it says does.
     local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
     limits = {"constraints": resolved["constraints"]} if "constraints" in resolved else {}
@@ -298,7 +301,8 @@ def differing(
         name = f"{at}.{key}" if at else key
         if (at == "run" and key in HOW_NOT_WHAT) or name == "observers":
             continue
-        old, new = known.get(key), wanted.get(key)
+        missing = ADDED.get(key) if at == "run" else None
+        old, new = known.get(key, missing), wanted.get(key, missing)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differing(old, new, name)
         elif old != new:
