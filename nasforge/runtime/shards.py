@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from nasforge.errors import DataError
+from nasforge.errors import DataError, NasforgeError, RunError
 
 if TYPE_CHECKING:
     from nasforge.runtime.distributed import ProcessGroup
 
 __all__ = ["Shards"]
+
+T = TypeVar("T")
 
 
 class Shards:
@@ -89,7 +93,8 @@ class Shards:
         """
         total = rows[0]
         if self.group is not None:
-            return self.group.sum_in_order(torch.stack(list(rows))) / self.count
+            summed = self.group.sum_in_order(torch.stack([row.reshape(-1) for row in rows]))
+            return summed.view(total.shape) / self.count
         for row in rows[1:]:
             total = total + row
         return total / self.count
@@ -125,3 +130,72 @@ class Shards:
         """Wait until all processes are here, for instance after rank 0 has written a file."""
         if self.group is not None:
             self.group.exchange(None)
+
+    def everywhere(self, task: Callable[[], T]) -> T:
+        """Do a task in every process; if it fails in one, it fails in all.
+
+        Args:
+            task: Must not talk to other processes.
+
+        Raises:
+            NasforgeError: Of the first process in which it failed, with its name.
+        """
+        if self.group is None:
+            return task()
+        result, error = _attempt(task)
+        for rank, found in enumerate(self.group.exchange(_describe(error))):
+            if found is not None:
+                name = f"process {rank} on {found['host']}: " if rank else ""
+                raise RunError(f"{name}{found['message']}") from error
+        return cast("T", result)
+
+    def from_main(self, task: Callable[[], T]) -> T:
+        """Return the result of a task that rank 0 does alone, JSON data.
+
+        Args:
+            task: Sees one process that has all shards.
+
+        Raises:
+            NasforgeError: It failed.
+        """
+        if self.group is None:
+            return task()
+        group, result, error = self.group, None, None
+        if self.is_main:
+            with self.alone():
+                result, error = _attempt(task)
+        found = group.broadcast({"result": result, "error": _describe(error)})
+        if error is not None:
+            raise error
+        if found["error"] is not None:
+            raise RunError(found["error"]["message"])
+        return cast("T", result if self.is_main else found["result"])
+
+    def main_first(self, task: Callable[[], T]) -> T:
+        """Do a task in rank 0, then in all others, which may read what it wrote; see `everywhere`."""
+        if self.group is None:
+            return task()
+        first = self.everywhere(task if self.is_main else lambda: cast("T", None))
+        rest = self.everywhere(task if not self.is_main else lambda: cast("T", None))
+        return first if self.is_main else rest
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let this process have all shards inside the block, and talk to no other."""
+        kept = self.group, self.world, self.rank, self.local, self.first
+        self.group, self.world, self.rank, self.local, self.first = None, 1, 0, self.count, 0
+        try:
+            yield
+        finally:
+            self.group, self.world, self.rank, self.local, self.first = kept
+
+
+def _attempt(task: Callable[[], T]) -> tuple[T | None, NasforgeError | None]:
+    try:
+        return task(), None
+    except NasforgeError as error:
+        return None, error
+
+
+def _describe(error: NasforgeError | None) -> dict[str, str] | None:
+    return None if error is None else {"message": str(error), "host": socket.gethostname()}
