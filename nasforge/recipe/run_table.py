@@ -78,6 +78,11 @@ class RunConfig(PluginConfig):
     @field_validator("device")
     @classmethod
     def _device_has_a_form(cls, device: str) -> str:
+        if "," in device:
+            raise ValueError(
+                "must be one device: for several GPUs write 'cuda', show the process those it may use "
+                "(CUDA_VISIBLE_DEVICES=0,2) and start a process for each (--processes 2)"
+            )
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
         return device

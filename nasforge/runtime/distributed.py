@@ -64,7 +64,7 @@ def place_device(device: str, processes: int) -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         return device
-    place = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+    place = int(os.environ.get("LOCAL_RANK") or os.environ["RANK"])
     if place >= count:
         raise RunError(
             f"run.device: process {place} of this computer has no GPU of its own: there are {count}. Start "
