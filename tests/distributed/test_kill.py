@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
+from random import Random
 
 import pytest
 
@@ -12,6 +14,7 @@ from support.ranks import run_ranks, start_ranks
 from support.sharded import result_of, sharded
 
 MINUTE = 60.0
+KILLS = int(os.environ.get("NASFORGE_KILLS", "3"))
 
 
 def kill_at(ranks, rank, metrics, row):
@@ -47,6 +50,32 @@ def test_other_numbers_of_processes_go_on(victim, then, tmp_path):
         assert "another process of this run is gone" in ranks.words()[0]
     assert result_of(folder) != straight, "it was killed before its end"
     assert result_of(run_ranks(recipe, tmp_path / "killed", then)) == straight
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cdarts", "train"])
+def test_random_moments(kind, tmp_path):
+    recipe, rng = sharded(kind), Random(kind)
+    started = time.monotonic()
+    straight = result_of(run_ranks(recipe, tmp_path / "straight", 1))
+    length = time.monotonic() - started
+    kills, waited, runs = 0, 0.0, 1
+    while kills < KILLS:
+        world = rng.choice([2, 4])
+        ranks = start_ranks(recipe, tmp_path / f"killed{runs}", world)
+        time.sleep(rng.uniform(0.0, 1.5 * length))
+        victim = rng.randrange(world)
+        with suppress(ProcessLookupError):
+            os.kill(ranks.pids[victim], signal.SIGKILL)
+        killed = time.monotonic()
+        if ranks.wait()[victim] == -signal.SIGKILL:
+            kills, waited = kills + 1, max(waited, time.monotonic() - killed)
+        else:  # it was over, after all the kills so far
+            assert result_of(tmp_path / f"killed{runs}" / "out" / "sharded") == straight
+            runs += 1
+    assert waited < MINUTE
+    assert result_of(run_ranks(recipe, tmp_path / f"killed{runs}", rng.choice([1, 2, 4]))) == straight
+    print(f"{kind}: {kills} kills in {runs} runs; the others ended after {waited:.1f} s at most")
 
 
 @pytest.mark.slow
