@@ -91,6 +91,8 @@ class ProcessGroup:
         LostProcessError: The others cannot be reached.
     """
 
+    _made = 0  # groups of this process; each has names of its own in the store
+
     def __init__(self, rank: int, size: int, device: torch.device) -> None:
         self.rank, self.size = rank, size
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -98,9 +100,10 @@ class ProcessGroup:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         with _talking():
             # Under torchrun the store outlives attempts, so each has names of its own.
-            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            ProcessGroup._made += 1
+            names = f"nasforge/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{ProcessGroup._made}"
             server = TCPStore(host, port, size, not hosted and rank == 0, timedelta(minutes=5))
-            self._store = PrefixStore(f"nasforge/{attempt}", server)
+            self._store = PrefixStore(names, server)
             dist.init_process_group(
                 backend,
                 store=PrefixStore("torch", self._store),
@@ -108,7 +111,7 @@ class ProcessGroup:
                 world_size=size,
                 timeout=LONGEST,
             )
-            self._heartbeat = Heartbeat(host, port, f"nasforge/{attempt}/beat", rank, size)
+            self._heartbeat = Heartbeat(host, port, f"{names}/beat", rank, size)
         self._heartbeat.start()
 
     def sum_in_order(self, rows: Tensor) -> Tensor:
