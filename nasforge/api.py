@@ -191,6 +191,7 @@ def run(
     from nasforge.report.write import write_after
     from nasforge.runtime import Runtime
     from nasforge.runtime.environment import describe_environment
+    from nasforge.stages.forecast import Forecaster
     from nasforge.stages.runner import Run, run_stages
 
     for part in loaded.parts.values():
@@ -203,12 +204,13 @@ def run(
         modules = {module.path: module.content for module in loaded.modules if module.path}
         folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
         origins = [part.plugin.origin for part in loaded.parts.values()]
-        environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
         watched.setup(folder.path)
-        note_environment(folder, environment)
+        environment = describe_environment(runtime, origins, options.seed)
+        note_environment(folder, {**environment, **describe_workers(options)})
         watched.run_start(folder.path.name, loaded.resolved())
         started = Run(loaded, folder, runtime, watched)
-        results = run_stages(started)
+        forecaster = Forecaster(watched, lambda name: open_run(recipe, texts, name, Path(out), registry)[0])
+        results = run_stages(started, announce=forecaster.announce)
         watched.run_end(list(results.values())[-1])
         if options.report:
             write_after(folder.path)
@@ -281,7 +283,7 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
 
     Args:
         folders: Folders of runs and benches, finished or not; several runs are shown side by side.
-        out: The file; None for ``report.html`` in the folder of a single run or bench, else here.
+        out: The file; None: ``report.html`` in the folder of a single run or bench, else here.
 
     Returns:
         The file.
@@ -306,8 +308,7 @@ def compare(
 
     Args:
         folders: Run folders, or folders of benches.
-        metric: What to compare; None for the first of test accuracy, score and what a table knows that all
-            runs have.
+        metric: What to compare; None: the first of test accuracy, score and table values that all have.
         baseline: The searcher to compare with; None for that of a bench, an installed searcher that provides
             `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Tables, such as ``"evaluator"``, in which the runs of one line may differ.
