@@ -25,9 +25,7 @@ def check(
     sets: Sets = None,
     deep: Annotated[
         bool,
-        typer.Option(
-            "--deep", help="Read all images, list broken ones, and forecast time and memory of a run."
-        ),
+        typer.Option("--deep", help="Read all images, list the broken ones, and forecast a run."),
     ] = False,
     as_json: Json = False,
 ) -> None:

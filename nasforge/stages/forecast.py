@@ -196,10 +196,16 @@ class Forecaster:
     Args:
         observers: Receive the forecasts.
         reread: Returns the recipe of the run with another profile.
+        clock: See `forecast_run`.
     """
 
-    def __init__(self, observers: Observers, reread: Callable[[str], Recipe]) -> None:
-        self._observers, self._reread = observers, reread
+    def __init__(
+        self,
+        observers: Observers,
+        reread: Callable[[str], Recipe],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._observers, self._reread, self._clock = observers, reread, clock
         self._guessed: frozenset[StageName] | None = None
 
     def announce(self, run: Run, stage: Stage) -> None:
@@ -216,7 +222,7 @@ class Forecaster:
             return
         self._guessed = frozenset()
         try:
-            forecast = forecast_run(run, _stages_from(run, stage))
+            forecast = forecast_run(run, _stages_from(run, stage), self._clock)
             if first and (forecast.seconds or 0.0) > LONG:
                 cheaper = forecast_profiles(run, self._reread, forecast.seconds)
                 forecast = replace(forecast, profiles=cheaper)

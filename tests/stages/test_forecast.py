@@ -159,22 +159,15 @@ def test_black_box_searches_are_counted_by_evaluations(tmp_path, monkeypatch):
     assert units["networks built"] == pytest.approx(5)
 
 
-def test_workers_share_evaluations(tmp_path):
-    tables = {"searcher": {"use": "random", "evaluations": 4}, "evaluator": {"use": "train", "epochs": 1}}
-    started = make_run(tmp_path, run={"name": "tiny", "workers": 4}, train=None, **tables)
-    works = forecast_run(started, [Search()], clock=ticking(1.0)).stages[0].works
-    assert {w.name: w.seconds for w in works}["training batches"] == pytest.approx(0.25)
-
-
-def ticking(step):
-    """Return a clock on which every reading is ``step`` seconds later."""
+def test_workers_share_what_can_be_shared():
     now = [0.0]
 
-    def clock():
-        now[0] += step
-        return now[0]
+    def unit():
+        now[0] += 1.0
 
-    return clock
+    works = [Work("evaluations", 8, unit, shared=True), Work("batches", 8, unit)]
+    timed = time_work(works, CPU, workers=4, clock=lambda: now[0])
+    assert {work.name: work.seconds for work in timed} == {"evaluations": 0.25, "batches": 1.0}
 
 
 def test_what_is_built_in_the_first_unit_is_not_timed():
