@@ -36,7 +36,7 @@ class ProgressDisplay(Observer[PluginConfig]):
         self._prepared: float | None = None
         self._forecast: dict[Stage, float] = {}
         self._stage: Stage | None = None
-        self._begun = self._since
+        self._begun = self._heard = self._since
         self._at_begin = 0.0
 
     def forecast(self, forecast: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class ProgressDisplay(Observer[PluginConfig]):
         self._steps, self._total, self._share, self._prepared = done, total, 0.0, None
         # A stage of unknown length may go on in the middle of its only step.
         self._first = self._over if total is not None else None
-        self._stage, self._begun, self._at_begin = stage, self._since, self._over
+        self._stage, self._begun, self._heard, self._at_begin = stage, self._since, self._since, self._over
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
         """Take note of the end."""
@@ -58,6 +58,7 @@ class ProgressDisplay(Observer[PluginConfig]):
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Take note of the share of the step, or of what comes before it, that is over."""
+        self._heard = self._clock()
         prepared = values.get("prepared")
         if prepared is not None:
             self._prepare(float(prepared))
@@ -70,6 +71,7 @@ class ProgressDisplay(Observer[PluginConfig]):
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Take note of the step."""
+        self._heard = self._clock()
         self._steps = step
         if self._total is not None:
             self._share = 0.0
@@ -106,9 +108,9 @@ class ProgressDisplay(Observer[PluginConfig]):
         now, total = self._clock(), self._forecast.get(self._stage or "")
         if total is not None and self._over < 1:
             share = (self._over - self._at_begin) / (1 - self._at_begin) if self._prepared is None else 0.0
-            spent = now - self._begun
-            if spent < total or share > 0:
-                return max(total, spent) * (1 - share)
+            left = max(total, self._heard - self._begun) * (1 - share) - (now - self._heard)
+            if left > 0:
+                return left
         advanced = self._over - (self._over if self._first is None else self._first)
         if advanced <= 0 or self._over >= 1:
             return None
