@@ -16,8 +16,8 @@ __all__ = ["Sizes", "Sizing", "fit_latency", "fit_params"]
 SAMPLES = 3
 """Number of random architectures whose latency is measured at each size."""
 
-NEAR = 0.95
-"""Share of the largest size at which the depth of the base recipe is kept."""
+NEAR = 0.9
+"""Share of a limit that is enough: other depths, the nearest first, are tried below it alone."""
 
 
 class Sizes(NamedTuple):
@@ -82,14 +82,14 @@ def fit_params(sizing: Sizing, max_params: float) -> Sizes | None:
     def params(width: int, depth: int) -> float:
         return _params(sizing.space(width, depth), sizing.task, heaviest)
 
-    found = [sizes for depth in sizing.depths if (sizes := _widest(params, sizing.widths, depth, max_params))]
-    if not found:
-        return None
-    most = max(sizes.cost for sizes in found)
-    return max(
-        (sizes for sizes in found if sizes.cost >= NEAR * most),
-        key=lambda s: (s.depth == sizing.depth, s.cost),
-    )
+    best: Sizes | None = None
+    for depth in sorted(sizing.depths, key=lambda depth: (abs(depth - sizing.depth), depth)):
+        sizes = _widest(params, sizing.widths, depth, max_params)
+        if sizes is not None and (best is None or sizes.cost > best.cost):
+            best = sizes
+        if best is not None and (best.cost >= NEAR * max_params or best.width == sizing.widths[-1]):
+            return best
+    return best
 
 
 def fit_latency(

@@ -21,7 +21,7 @@ from nasforge.runtime import Runtime
 from nasforge.runtime.peak_memory import PeakMemory
 from nasforge.stages.runner import Run
 from nasforge.stages.stage import Stage
-from nasforge.stages.trial import SCRATCH, TimedWork, Trial, rehearsing, time_work
+from nasforge.stages.trial import SCRATCH, TimedWork, TrialRun, rehearsing, time_work
 
 __all__ = [
     "FILE",
@@ -177,7 +177,7 @@ def forecast_run(
     return Forecast(known or found[:1], where, datetime.now(), time.monotonic() - started)
 
 
-def _forecast_stage(stage: Stage, trial: Trial, clock: Callable[[], float]) -> StageForecast:
+def _forecast_stage(stage: Stage, trial: TrialRun, clock: Callable[[], float]) -> StageForecast:
     memory, device = PeakMemory(trial.runtime.device), trial.runtime.device
     trial.sampled = False
     works = stage.workload(trial)

@@ -19,7 +19,7 @@ from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.stages.runner import Run
-    from nasforge.stages.trial import Trial
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Search"]
 
@@ -85,7 +85,7 @@ class Search(Stage):
             result["evaluator"] = dict(summary)
         return result
 
-    def workload(self, trial: Trial) -> Sequence[Work] | None:
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
         """Return the work of the searcher, and a checkpoint per step."""
         from nasforge.runtime import checkpoint
         from nasforge.stages.engine import describe_state, restore_state

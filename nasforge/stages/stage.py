@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nasforge.component import Work
     from nasforge.stages.runner import Run
-    from nasforge.stages.trial import Trial
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Stage"]
 
@@ -85,7 +85,7 @@ class Stage(ABC):
             clock: Seconds of this stage so far. Save it with every partial checkpoint.
         """
 
-    def workload(self, trial: Trial) -> Sequence[Work] | None:
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
         """Return the work of this stage, for the forecast of a run; None if it is unknown.
 
         Default: none, for stages that take seconds.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nasforge.stages.runner import Run
-    from nasforge.stages.trial import Trial
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Test"]
 
@@ -62,7 +62,7 @@ class Test(Stage):
             )
         return {**described, **metrics, **images, "seconds_per_stage": seconds}
 
-    def workload(self, trial: Trial) -> Sequence[Work] | None:
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
         """Return the work of the measurement, timed on training images: test images stay locked."""
         trainer = trial.trainer(TRAIN)
         return trial.mean_work(trainer.test_workload, trainer)

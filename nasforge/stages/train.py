@@ -16,7 +16,7 @@ from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.stages.runner import Run
-    from nasforge.stages.trial import Trial
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Train"]
 
@@ -52,7 +52,7 @@ class Train(Stage):
             checkpoint.save_weights(path, evaluator.network(arch).state_dict(), about)
         return evaluation.to_json()
 
-    def workload(self, trial: Trial) -> Sequence[Work] | None:
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
         """Return the work of the trainer: for the found architecture, or the mean over random ones."""
         evaluator = trial.trainer(self.scope)
         return trial.mean_work(lambda arch: evaluator.workload(arch, Effort()), evaluator)

@@ -29,7 +29,7 @@ from nasforge.space import SearchSpace
 from nasforge.stages.runner import Run
 from nasforge.training.loops import isolated_random
 
-__all__ = ["TimedWork", "Trial", "rehearsing", "time_work"]
+__all__ = ["TimedWork", "TrialRun", "rehearsing", "time_work"]
 
 SCRATCH = "forecast"
 """Folder of a trial, in that of its run."""
@@ -61,7 +61,7 @@ class TimedWork(NamedTuple):
     seconds: float
 
 
-class Trial(Run):
+class TrialRun(Run):
     """A copy of a run. It shares images and space with it, and starts from its checkpoints.
 
     Args:
@@ -131,7 +131,7 @@ class _CopiedSlot:
 
 
 @contextmanager
-def rehearsing(run: Run) -> Iterator[Trial]:
+def rehearsing(run: Run) -> Iterator[TrialRun]:
     """Provide a trial of a run. Afterwards random generators, threads and the run folder are as before.
 
     Args:
@@ -145,7 +145,7 @@ def rehearsing(run: Run) -> Iterator[Trial]:
     torch.set_num_threads(run.recipe.run.threads or threads)
     try:
         with isolated_random(run.runtime.device, derive_seed(run.seed, "forecast")):
-            yield Trial(run, RunFolder(path))
+            yield TrialRun(run, RunFolder(path))
     finally:
         torch.set_num_threads(threads)
         random.setstate(python)

@@ -26,7 +26,7 @@ from nasforge.training.loops import RunningScores, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
-from nasforge_plugins.evaluators.supernet.training import Rehearsal, SupernetTraining
+from nasforge_plugins.evaluators.supernet.training import SupernetRehearsal, SupernetTraining
 
 __all__ = ["Supernet"]
 
@@ -63,7 +63,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
             return ()
         state = self.ctx.slot(SLOT).load() or {"epoch": 0}
         epochs = max(0, config.epochs - state["epoch"])
-        rehearsal = Rehearsal(config, self.ctx, self._space)
+        rehearsal = SupernetRehearsal(config, self.ctx, self._space)
         batches = self._data.num_batches("weights", batch_size=config.batch_size)
         return [
             Work("batches of supernet training", epochs * batches, rehearsal.train_batch),

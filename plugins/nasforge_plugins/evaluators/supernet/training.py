@@ -20,7 +20,7 @@ from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import RunningScores, Scores, cosine_lr, set_lr
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 
-__all__ = ["Rehearsal", "SupernetTraining"]
+__all__ = ["SupernetRehearsal", "SupernetTraining"]
 
 
 class SupernetTraining(EpochTraining):
@@ -146,7 +146,7 @@ class SupernetTraining(EpochTraining):
                 parameter.grad = None
 
 
-class Rehearsal:
+class SupernetRehearsal:
     """Does single units of the training, on a supernet that is thrown away.
 
     Args:

@@ -32,7 +32,7 @@ def training_work(trainer: Trainer, arch: Arch, effort: Effort, continues: bool)
         effort: The length of the training.
         continues: Whether every epoch is scored, because a budget is a part of the training.
     """
-    config, ctx, rehearsal = trainer.config, trainer.ctx, Rehearsal(trainer, arch)
+    config, ctx, rehearsal = trainer.config, trainer.ctx, TrainingRehearsal(trainer, arch)
     assert ctx.data is not None, "the recipe check requires a [data] table"
     searching = ctx.stage == "search"
     until = config.epochs if effort.budget is None else effort.budget
@@ -72,10 +72,10 @@ def test_work(trainer: Trainer, arch: Arch) -> list[Work]:
         kept + (1 if config.ema.decay else 0) + 1
     )  # the predictions are recorded in a pass of their own
     batches = count_batches(config, trainer.ctx, "test")
-    return [Work("test batches", measured * batches, Rehearsal(trainer, arch).score_batch)]
+    return [Work("test batches", measured * batches, TrainingRehearsal(trainer, arch).score_batch)]
 
 
-class Rehearsal:
+class TrainingRehearsal:
     """Does single units of a training.
 
     Args:
