@@ -90,6 +90,12 @@ def compare(line: str) -> list[dict[str, Any]]:
     return [*rows, {"run": line, "stage": "all", "with_architecture": later, **total}]
 
 
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else f"{value:.1f}"
+
+
 def main() -> None:
     """Compare the recipes of the command line, and print a table and JSON lines."""
     print(f"{processor_name()}, torch {torch.__version__}, one thread")
@@ -97,7 +103,7 @@ def main() -> None:
         for row in compare(line):
             print(json.dumps(row), flush=True)
             cells = [row["stage"], row["forecast"], row["with_architecture"], row["took"]]
-            print("| " + " | ".join(c if isinstance(c, str) else f"{c or 0:.1f}" for c in cells) + " |")
+            print("| " + " | ".join(map(_cell, cells)) + " |", flush=True)
 
 
 if __name__ == "__main__":
