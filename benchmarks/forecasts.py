@@ -92,7 +92,7 @@ def compare(line: str) -> list[dict[str, Any]]:
 
 def _cell(value: str | float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return value if isinstance(value, str) else f"{value:.1f}"
 
 
