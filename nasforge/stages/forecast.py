@@ -117,7 +117,9 @@ class Forecast:
         }
 
     def lines(self) -> list[str]:
-        """Return the forecast in words, a line per stage."""
+        """Return the forecast in words, a line per stage; none if no stage takes more than a moment."""
+        if not self.stages:
+            return []
         rows = [(s.stage, _time(s.seconds), _memory(s.memory_mib), _remark(s)) for s in self.stages]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"forecast on {self.device}:"]
@@ -174,7 +176,7 @@ def forecast_run(
     known = [one for one in found if one.seconds is None or one.works]
     threads = run.recipe.run.threads
     where = f"{device} with {threads} thread{'s' * (threads > 1)}" if threads else str(device)
-    return Forecast(known or found[:1], where, datetime.now(), time.monotonic() - started)
+    return Forecast(known, where, datetime.now(), time.monotonic() - started)
 
 
 def _forecast_stage(stage: Stage, trial: TrialRun, clock: Callable[[], float]) -> StageForecast:

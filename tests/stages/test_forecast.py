@@ -220,6 +220,11 @@ def test_an_unknown_stage_leaves_the_end_open():
     assert forecast.lines()[1] == "  search  time unknown    its parts do not name their work"
 
 
+def test_a_run_of_a_moment_says_nothing(tmp_path):
+    forecast = forecast_run(make_run(tmp_path, train=None), [Search()])
+    assert (forecast.seconds, forecast.lines()) == (0, [])
+
+
 def test_a_later_day_is_named():
     forecast = Forecast([StageForecast("train", 3 * 86400.0)], "cpu", NOON)
     assert forecast.lines()[-1] == "  ends on Tue 17 Mar at 12:00, after about 3 d 0 h"
