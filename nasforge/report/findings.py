@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nasforge.constraints import number
+from nasforge.constraints import UNITS, number
 from nasforge.report.reading import Row, RunRecord
 from nasforge.runs.scope import DERIVE, SEARCH
 
@@ -98,12 +98,17 @@ def missed_limits(results: Mapping[str, Row], limits: Mapping[str, Any]) -> list
         if isinstance(limit, int | float) and limit > 0:
             text = (
                 f"{words}: {number(limit + much)}, and constraints.max_{name} = {number(limit)}; over the "
-                f"limit by {number(much)} ({100 * much / limit:.0f} %)."
+                f"limit by {_in_unit(name, much)} ({100 * much / limit:.0f} %)."
             )
         else:
-            text = f"{words}: over the limit by {number(much)}."
+            text = f"{words}: over the limit by {_in_unit(name, much)}."
         found.append(Finding("warning", "limit missed", text, misses_limit=True))
     return found
+
+
+def _in_unit(name: str, value: float) -> str:
+    """Write a cost with its unit; a damaged file may have costs of any name."""
+    return f"{number(value)} {UNITS.get(name, '')}".rstrip()
 
 
 def find(record: RunRecord) -> list[Finding]:

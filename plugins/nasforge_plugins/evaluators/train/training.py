@@ -184,6 +184,17 @@ class Training(EpochTraining):
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Set what is constant during an epoch, and seed what is drawn in it.
+
+        Args:
+            epoch: From 0.
+        """
+        set_drop_path(self.network, self.drop_path_rate(epoch))
+        seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
+        self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
+        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
+
     def run_epoch(self, epoch: int, split: Split, report: Callable[[Mapping[str, float]], None]) -> Scores:
         """Train for one epoch.
 
@@ -195,10 +206,7 @@ class Training(EpochTraining):
         Raises:
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
-        set_drop_path(self.network, self.drop_path_rate(epoch))
-        seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
-        self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
-        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
+        self.begin_epoch(epoch)
         return self.train(
             split,
             epoch,
