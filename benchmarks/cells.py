@@ -1,13 +1,15 @@
 """Are searched architectures better than random ones of the same cost? One short training for all.
 
     python -m benchmarks.cells RECIPE NAME=ARCH ... [--profile cpu] [--random 8] [--cost params]
-        [--within 0.1] [--uniform k3e4 ...] [--seeds 2] [--draws 0] [--set KEY=VALUE ...] [--out FILE]
+        [--around COST] [--within 0.1] [--uniform k3e4 ...] [--seeds 2] [--draws 0]
+        [--set KEY=VALUE ...] [--out FILE] [--show]
 
 ARCH is an architecture in the notation of the recipe's space, its published name, or the folder of a run,
 whose result is taken; `FOLDER:derived` is what the search derived before it was confirmed. Random
 architectures are trained beside them, whose cost lies between the smallest and the largest of the runs'
-results, or that share (`--within`) below and above. In the space `chain`, `--uniform OPTION` adds the network
-that has OPTION in every block and whose channels are all scaled by one factor to the mean cost.
+results, or that share (`--within`) below and above; `--around` takes one number in place of both, so that
+they stay the same when another run comes to the table. In the space `chain`, `--uniform OPTION` adds the
+network that has OPTION in every block and whose channels are all scaled by one factor to the mean cost.
 
 Every network is the final one of the recipe, trained by PROTOCOL and measured on all test images. All see
 the same batches in the same order; `--seeds` repeats all trainings with other orders and initial weights.
@@ -112,12 +114,13 @@ def named(texts: Sequence[str], space: Any) -> Iterator[Candidate]:
 def draw(assembly: Assembly, cost: str, low: float, high: float, count: int, seed: int) -> list[Candidate]:
     """Draw different random architectures whose cost is between two numbers, uniform over all such."""
     space, random = assembly.space, Random(seed)
+    costs = assembly.constraints.itemized(cost)
     found: dict[Arch, None] = {}
     for _ in range(DRAWS):
         if len(found) == count:
             break
         arch = space.canonical(space.sample(random))
-        if arch not in found and low <= assembly.constraints.value(arch, cost) <= high:
+        if arch not in found and low <= costs.of(arch)[cost] <= high:
             found[arch] = None
     else:
         raise SystemExit(
@@ -131,6 +134,8 @@ def candidates(options: argparse.Namespace, assembly: Assembly) -> list[Candidat
     found = list(named(options.architectures, assembly.space))
     bounds = [c for c in found if c.group == SEARCHED] or found
     costs = [assembly.constraints.value(c.arch, options.cost) for c in bounds]
+    if options.around is not None:
+        costs = [options.around]
     low, high = (1 - options.within) * min(costs), (1 + options.within) * max(costs)
     for option in options.uniform:
         arch = Arch({choice.name: option for choice in assembly.space.choices})
@@ -194,6 +199,7 @@ def main() -> None:
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--random", type=int, default=8)
     parser.add_argument("--cost", choices=("params", "macs"), default="params")
+    parser.add_argument("--around", type=float)
     parser.add_argument("--within", type=float, default=0.1)
     parser.add_argument("--uniform", nargs="+", default=[], metavar="OPTION")
     parser.add_argument("--seeds", type=int, default=2)

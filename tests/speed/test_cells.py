@@ -80,6 +80,8 @@ def test_searched_and_random_cells_are_trained_once_and_alike(images, monkeypatc
     run(monkeypatch, capsys, *given)
     repeated = rows_of("cells.jsonl")[-1]
     assert {**repeated, "seconds": 0} == {**first, "seconds": 0}
+    around = f"--around={first['params']}"
+    assert run(monkeypatch, capsys, *given, around) == table
     # The same cell in another run is the same training; --show trains nothing.
     count = len(rows_of("cells.jsonl"))
     shown = run(monkeypatch, capsys, *given, "b=run-1", "c=DARTS_V1", "d=GDAS_V1", "--show")
