@@ -46,7 +46,7 @@ PROTOCOL = (
     "data.image_size=16",
     "data.limit_train=20000",
     "data.limit_test=10000",
-    "train.epochs=4",
+    "train.epochs=3",
     "train.epoch_batches=100",
     "train.batch_size=64",
     "train.lr=0.05",
@@ -87,10 +87,10 @@ def assemble(recipe: Recipe, folder: Path) -> Assembly:
 def result_of(text: str) -> Arch | None:
     """Read the result of a run; None if the text does not begin with the folder of one."""
     folder, _, which = text.partition(":")
-    path = Path(folder) / "search" / "result.json"
-    if not path.exists():
+    try:
+        result = json.loads((Path(folder) / "search" / "result.json").read_text())
+    except OSError:  # not there, or the text is longer than a path may be
         return None
-    result = json.loads(path.read_text())
     if not which:
         return Arch(result["architecture"])
     confirm = result["searcher"].get("confirm") if which == "derived" else None
