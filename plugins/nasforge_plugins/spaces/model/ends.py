@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nasforge.errors import RunError
 from nasforge.space import Task
 
-__all__ = ["Ends", "find_ends", "fit_to_task", "logits_of", "put"]
+__all__ = ["Ends", "find_ends", "fit_to_task", "logits_of", "put", "replace_head"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,12 @@ def find_ends(model: nn.Module, image_size: int) -> Ends:
             logits = logits_of(model.eval()(image))
     except Exception as error:  # the model's own code
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        advice = f"Set space.image_size to one that it takes, if {image_size} is not."
+        if stem.weight.device.type == "meta" and "meta tensors" in reason:
+            advice = "Its forward pass must not depend on the numbers in its images, or costs are unknown."
         raise RunError(
             f"space.model: {type(model).__name__} cannot be run on an image of {stem.in_channels} x "
-            f"{image_size} x {image_size} ({reason.rstrip('.')}). Set space.image_size to one that it takes."
+            f"{image_size} x {image_size} ({reason.rstrip('.')}). {advice}"
         ) from None
     finally:
         model.train(training)
@@ -95,8 +98,18 @@ def fit_to_task(model: nn.Module, ends: Ends, task: Task) -> None:
         assert isinstance(stem, nn.Conv2d)
         put(model, ends.stem, _read_channels(stem, task.in_channels))
     if task.num_classes != ends.classes:
-        head = model.get_submodule(ends.head)
-        put(model, ends.head, _classify(head, task.num_classes))
+        replace_head(model, ends, task.num_classes)
+
+
+def replace_head(model: nn.Module, ends: Ends, classes: int) -> None:
+    """Give a model a new last layer.
+
+    Args:
+        model: Is changed.
+        ends: Its first and last layer.
+        classes: Width of the logits.
+    """
+    put(model, ends.head, _classify(model.get_submodule(ends.head), classes))
 
 
 def logits_of(result: Any) -> Any:

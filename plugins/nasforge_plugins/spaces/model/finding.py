@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -11,7 +11,7 @@ from nasforge.errors import RunError, suggest
 from nasforge_plugins.spaces.model.channels import ChannelSets, is_depthwise
 from nasforge_plugins.spaces.model.config import BlockRule
 from nasforge_plugins.spaces.model.plan import BlockPlan, InnerWidth
-from nasforge_plugins.spaces.model.residual import can_change_kernel, find_sum, read_block
+from nasforge_plugins.spaces.model.residual import can_change_kernel, find_branches, find_sum, read_block
 from nasforge_plugins.spaces.model.tracing import ACTIVATIONS, NORMS, record
 
 __all__ = ["find_blocks"]
@@ -28,7 +28,8 @@ def find_blocks(model: nn.Module, rules: Sequence[BlockRule]) -> tuple[BlockPlan
     """Return the blocks of a model, in the order of its modules.
 
     A block is a module whose recording ends in the sum of a branch and a shortcut, or one of the same class,
-    such as the first block of a stage that has no shortcut. A class that a rule names is not recorded.
+    such as the first block of a stage that has no shortcut; or a module whose output is added to its input by
+    the code around it. A class that a rule names is not recorded.
 
     Args:
         model: Any module.
@@ -65,12 +66,29 @@ def find_blocks(model: nn.Module, rules: Sequence[BlockRule]) -> tuple[BlockPlan
                     found[path] = plan
                     continue
                 plain[path] = (type(module), plan)
-        waiting += reversed(children)
+            found |= _branches(path, module)
+        waiting += [child for child in reversed(children) if child[0] not in found]
     residual = {type(model.get_submodule(path)) for path in found}
     found |= {path: plan for path, (kind, plan) in plain.items() if kind in residual}
     if not found:
         raise RunError(_nothing(model, unreadable))
     return tuple(found[path] for path, _ in model.named_modules() if path in found)
+
+
+def _branches(path: str, module: nn.Module) -> dict[str, BlockPlan]:
+    """Return the branches whose shortcuts are in the code of the module around them."""
+    shallow = record(module, shallow=True)
+    if isinstance(shallow, str):
+        return {}
+    found = {}
+    for name in find_branches(shallow, module):
+        branch, where = module.get_submodule(name), f"{path}.{name}" if path else name
+        graph = record(branch)
+        if isinstance(branch, nn.Conv2d) or isinstance(graph, str):
+            continue
+        if any(isinstance(m, nn.Conv2d) for m in branch.modules()):
+            found[where] = replace(read_block(where, graph, branch), drop=True, gate="", branch=True)
+    return found
 
 
 def _by_rule(path: str, block: nn.Module, rule: BlockRule) -> BlockPlan:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, OptionWeights
 
-__all__ = ["BlockOption", "BlockPlace", "PlacedChoice", "Route", "ScaleGate", "gated"]
+__all__ = ["AddsNothing", "BlockOption", "BlockPlace", "PlacedChoice", "Route", "ScaleGate", "gated"]
 
 
 class Route:
@@ -55,6 +55,14 @@ class PlacedChoice(ChoiceBlock):
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the options at ``x``, by the given weights or those of the route."""
         return super().forward(x, self.route.weights if weights is None else weights)
+
+
+class AddsNothing(nn.Module):
+    """What is left of a branch whose shortcut lies outside it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return zeros of the shape of ``x``."""
+        return torch.zeros_like(x)
 
 
 class BlockOption(nn.Module):

@@ -13,6 +13,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
 from nasforge_plugins.spaces.model.ends import logits_of, put
 from nasforge_plugins.spaces.model.layers import (
+    AddsNothing,
     BlockOption,
     BlockPlace,
     PlacedChoice,
@@ -107,7 +108,7 @@ def _vary(block: nn.Module, choices: BlockChoices, arch: Arch | None, route: Rou
 
 def _form(block: nn.Module, choices: BlockChoices, arch: Arch | None, route: Route, option: str) -> nn.Module:
     if option == DROP:
-        return nn.Identity()
+        return AddsNothing() if choices.plan.branch else nn.Identity()
     form, plan = copy.deepcopy(block), choices.plan
     if option != FULL:
         for inner in plan.inner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import torch
@@ -27,6 +28,7 @@ from nasforge_plugins.spaces.model.network import (
 from nasforge_plugins.spaces.model.patterns import Patterns
 from nasforge_plugins.spaces.model.plan import BlockPlan, InnerWidth
 from nasforge_plugins.spaces.model.slicing import narrowed_size
+from nasforge_plugins.spaces.model.weights import load_weights
 
 __all__ = ["Original"]
 
@@ -45,6 +47,10 @@ class Original:
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         self.model = make_model(config.model, config.arguments, config.seed)
+        if config.weights:
+            with torch.device("cpu"):
+                load_weights(self.model, config.weights, find_ends(self.shadow, config.image_size))
+            del self.shadow  # the last layer may be another one
         self.blocks = _choose(config, self.model)
 
     @cached_property
@@ -153,7 +159,7 @@ def _choices_of(config: ModelConfig, model: nn.Module, plan: BlockPlan, patterns
     gate = None
     if plan.gate and "gate" in config.options and patterns.allow(path):
         gate = Choice(f"{name}/gate", (NO_GATE, GATE))
-    plan = BlockPlan(path, plan.drop, inner, tuple(kernels), activations, plan.gate, plan.gate_channels)
+    plan = replace(plan, inner=inner, kernels=tuple(kernels), activations=activations)
     size = Choice(name, tuple(sizes)) if len(sizes) > 1 else None
     return BlockChoices(plan, size, kernels, activation, gate, config.divisor)
 

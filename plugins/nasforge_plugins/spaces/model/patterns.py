@@ -27,7 +27,7 @@ class Patterns:
         names = [name for name in known if name]
         for option, patterns in (("include", self._include), ("exclude", self._exclude)):
             for pattern in patterns:
-                if not any(_matches(name, pattern) for name in names):
+                if pattern != "*" and not any(_matches(name, pattern) for name in names):
                     near = suggest(pattern.removesuffix(".*"), names) if len(names) <= 400 else ""
                     raise RunError(
                         f"space.{option}: {pattern!r} matches no module of the model.{_shorten(near)} Write "

@@ -38,6 +38,7 @@ class BlockPlan:
         activations: Activations that may be exchanged.
         gate: The module behind which a gate may follow; empty for none.
         gate_channels: Channels of that module's output.
+        branch: Whether the shortcut lies outside, so that leaving the block out means adding nothing.
     """
 
     path: str
@@ -47,3 +48,4 @@ class BlockPlan:
     activations: tuple[str, ...] = ()
     gate: str = ""
     gate_channels: int = 0
+    branch: bool = False

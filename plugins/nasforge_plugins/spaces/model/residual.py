@@ -10,7 +10,7 @@ from nasforge_plugins.spaces.model.channels import ChannelSets, is_add, is_depth
 from nasforge_plugins.spaces.model.plan import BlockPlan
 from nasforge_plugins.spaces.model.tracing import ACTIVATIONS, NORMS
 
-__all__ = ["can_change_kernel", "find_sum", "read_block"]
+__all__ = ["can_change_kernel", "find_branches", "find_sum", "read_block"]
 
 
 def read_block(path: str, graph: fx.Graph, block: nn.Module) -> BlockPlan:
@@ -68,6 +68,24 @@ def find_sum(graph: fx.Graph, sets: ChannelSets) -> fx.Node | None:
             break
         beginnings.add(start)
     return node if _bottlenecks(graph, node) <= beginnings else None
+
+
+def find_branches(graph: fx.Graph, module: nn.Module) -> list[str]:
+    """Return the submodules whose output is added to their input by the code of a module.
+
+    Args:
+        graph: The module's recording, in which submodules are not looked into.
+        module: The module.
+    """
+    modules = dict(module.named_modules())
+    found = []
+    for total in filter(is_add, graph.nodes):
+        for branch, shortcut in (total.all_input_nodes, reversed(total.all_input_nodes)):
+            while branch.op == "call_module" and keeps_channels(branch, modules[str(branch.target)]):
+                branch = branch.all_input_nodes[0]
+            if branch.op == "call_module" and branch.all_input_nodes == [shortcut]:
+                found.append(str(branch.target))
+    return [name for name in found if found.count(name) == 1]
 
 
 def can_change_kernel(module: nn.Module | None) -> bool:

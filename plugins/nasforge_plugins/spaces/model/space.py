@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from random import Random
 
 import torch
 
@@ -72,6 +73,20 @@ class ModelSpace(NetworkSpace[ModelConfig]):
             model, original.blocks, arch, [path for path, _ in features], [info for _, info in features]
         )
         return network.to(torch.empty(0).device).train()
+
+    def sample(self, rng: Random) -> Arch:
+        """Draw how much of the network changes, from nothing to everything, and then what.
+
+        Drawn uniformly over all answers, hardly any network would be near the original, where its weights
+        are still worth something.
+
+        Args:
+            rng: The only source of randomness.
+        """
+        share = rng.random()
+        return self.canonical(
+            Arch({c.name: c.draw(rng) if rng.random() < share else c.options[0] for c in self.choices})
+        )
 
     def canonical(self, arch: Arch) -> Arch:
         """Answer the choices inside blocks that are left out with their first options."""

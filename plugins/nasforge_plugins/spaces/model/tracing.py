@@ -31,19 +31,30 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 
 
 class _BlockTracer(fx.Tracer):
-    """Looks into modules down to convolutions, norms, and whatever holds no other module."""
+    """Looks into modules down to convolutions, norms, and whatever holds no other module.
+
+    Args:
+        shallow: Look into no module at all.
+    """
+
+    def __init__(self, shallow: bool) -> None:
+        super().__init__()
+        self._shallow = shallow
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if self._shallow:
+            return True
         whole = isinstance(m, (nn.Conv2d, nn.Linear, *NORMS)) or next(m.children(), None) is None
         empty = isinstance(m, nn.Sequential) and len(m) == 0
         return (whole and not empty) or super().is_leaf_module(m, module_qualified_name)
 
 
-def record(module: nn.Module) -> fx.Graph | str:
+def record(module: nn.Module, *, shallow: bool = False) -> fx.Graph | str:
     """Return the operations of a module, or one line on why they cannot be recorded.
 
     Args:
         module: Called with one tensor; its other parameters take their defaults.
+        shallow: Record calls of its submodules rather than what these do.
     """
     parameters = [
         p for p in inspect.signature(module.forward).parameters.values() if p.kind < p.VAR_POSITIONAL
@@ -57,7 +68,7 @@ def record(module: nn.Module) -> fx.Graph | str:
     try:
         # Tensors that a forward pass makes would land on the device of the caller.
         with torch.device("cpu"):
-            return _BlockTracer().trace(module, concrete_args=given or None)
+            return _BlockTracer(shallow).trace(module, concrete_args=given or None)
     except Exception as error:  # whatever the code of the block raises when it is given a proxy
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"{type(error).__name__}: {reason}"
