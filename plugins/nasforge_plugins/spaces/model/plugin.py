@@ -1,6 +1,7 @@
 """Describes the model space without importing it."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.plugins.capabilities import KnownBaseline
 from nasforge.space import NetworkSpace
 from nasforge_plugins.spaces.model.config import ModelConfig
 
@@ -15,7 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.model.space:ModelSpace",
             ModelConfig,
             "A network that you have: drop its blocks, narrow them, exchange their parts",
-            provides=frozenset({NetworkSpace}),
+            provides=frozenset({KnownBaseline, NetworkSpace}),
             tiny={
                 "model": "nasforge_plugins.spaces.model.sample:SmallResNet",
                 "arguments": {"channels": 4, "blocks": 2},
