@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from nasforge_plugins.spaces.model.plan import InnerWidth
 from nasforge_plugins.spaces.model.tracing import ACTIVATIONS, NORMS
 
-__all__ = ["ChannelSets", "is_add", "is_depthwise", "keeps_channels"]
+__all__ = ["ChannelSets", "has_own_weight", "is_add", "is_depthwise", "keeps_channels"]
 
 POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 SQUEEZES = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -51,6 +51,11 @@ def is_add(node: fx.Node) -> bool:
 def is_depthwise(conv: nn.Conv2d) -> bool:
     """Return whether a convolution filters every channel by itself."""
     return 1 < conv.groups == conv.in_channels == conv.out_channels
+
+
+def has_own_weight(module: nn.Module) -> bool:
+    """Return whether a layer's weight is a parameter, rather than computed from others when it is read."""
+    return module._parameters.get("weight") is not None
 
 
 def keeps_channels(node: fx.Node, module: nn.Module | None) -> bool:
@@ -140,7 +145,7 @@ class ChannelSets:
     def _read(self, node: fx.Node) -> _Set:
         inputs, module = node.all_input_nodes, self.module(node)
         if node.op == "call_module" and not self.is_shared(node) and len(inputs) == 1:
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and has_own_weight(module):
                 return self._convolve(node, inputs[0], module)
             if isinstance(module, NORMS):
                 return self._norm(node, inputs[0], module)

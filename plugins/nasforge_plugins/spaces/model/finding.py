@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -68,11 +69,22 @@ def find_blocks(model: nn.Module, rules: Sequence[BlockRule]) -> tuple[BlockPlan
                 plain[path] = (type(module), plan)
             found |= _branches(path, module)
         waiting += [child for child in reversed(children) if child[0] not in found]
+    found = {path: plan for path, plan in found.items() if _is_alone(model, path)}
     residual = {type(model.get_submodule(path)) for path in found}
-    found |= {path: plan for path, (kind, plan) in plain.items() if kind in residual}
+    found |= {p: plan for p, (kind, plan) in plain.items() if kind in residual and _is_alone(model, p)}
     if not found:
         raise RunError(_nothing(model, unreadable))
     return tuple(found[path] for path, _ in model.named_modules() if path in found)
+
+
+def _is_alone(model: nn.Module, path: str) -> bool:
+    """Return whether no weight of a block is also that of something else: forms of a block are copies."""
+
+    def places(module: nn.Module) -> Counter[int]:
+        return Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
+
+    everywhere, inside = places(model), places(model.get_submodule(path))
+    return all(everywhere[weight] == count for weight, count in inside.items())
 
 
 def _branches(path: str, module: nn.Module) -> dict[str, BlockPlan]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ class Original:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
+        self._features: dict[int, tuple[tuple[str, FeatureInfo], ...]] = {}
         self.model = make_model(config.model, config.arguments, config.seed)
         if config.weights:
             with torch.device("cpu"):
@@ -74,19 +75,25 @@ class Original:
         Args:
             side: Of the images, in pixels.
         """
-        return _features(self, side)
+        if side not in self._features:
+            self._features[side] = _features(self, side)
+        return self._features[side]
 
     def copy(self) -> nn.Module:
         """Return a copy of the network, on the meta device if modules are made there now."""
         return copy.deepcopy(self.shadow if torch.empty(0).device.type == "meta" else self.model)
 
 
-@lru_cache(maxsize=64)
 def _features(original: Original, side: int) -> tuple[tuple[str, FeatureInfo], ...]:
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(path: str) -> object:
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
+        def hook(module: nn.Module, inputs: Sized, named: Sized, output: object) -> None:
+            if len(inputs) + len(named) != 1:
+                raise RunError(
+                    f"space.model: block {path!r} is given {len(inputs) + len(named)} values, and only "
+                    f'blocks of one map can vary. Leave it as it is: exclude = ["{path}"].'
+                )
             if isinstance(output, Tensor):
                 shapes[path] = tuple(output.shape)
 
@@ -94,7 +101,7 @@ def _features(original: Original, side: int) -> tuple[tuple[str, FeatureInfo], .
 
     shadow = original.shadow
     paths = [block.plan.path for block in original.blocks]
-    hooks = [shadow.get_submodule(p).register_forward_hook(note(p)) for p in paths]  # type: ignore[arg-type]
+    hooks = [shadow.get_submodule(p).register_forward_hook(note(p), with_kwargs=True) for p in paths]  # type: ignore[arg-type]
     training = shadow.training
     try:
         with torch.no_grad(), torch.device("meta"):

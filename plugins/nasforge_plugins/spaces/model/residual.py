@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from torch import fx, nn
 
-from nasforge_plugins.spaces.model.channels import ChannelSets, is_add, is_depthwise, keeps_channels
+from nasforge_plugins.spaces.model.channels import (
+    ChannelSets,
+    has_own_weight,
+    is_add,
+    is_depthwise,
+    keeps_channels,
+)
 from nasforge_plugins.spaces.model.plan import BlockPlan
 from nasforge_plugins.spaces.model.tracing import ACTIVATIONS, NORMS
 
@@ -90,7 +96,7 @@ def find_branches(graph: fx.Graph, module: nn.Module) -> list[str]:
 
 def can_change_kernel(module: nn.Module | None) -> bool:
     """Return whether a module is a convolution whose kernel can change while its maps keep their size."""
-    if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
+    if not isinstance(module, nn.Conv2d) or not has_own_weight(module) or module.padding_mode != "zeros":
         return False
     (k, other), dilation = module.kernel_size, module.dilation[0]
     if k != other or k % 2 == 0 or k == 1 or dilation != module.dilation[1]:
