@@ -114,6 +114,7 @@ def _in_unit(name: str, value: float) -> str:
 def find(record: RunRecord) -> list[Finding]:
     """Return everything to know about a run, warnings first."""
     found = missed_limits(record.results, record.resolved.get("constraints") or {})
+    found += _beside_baseline(record.results.get(DERIVE.stage) or {})
     found += _undecided(record)
     found += _failures(record)
     if record.missing:
@@ -123,6 +124,19 @@ def find(record: RunRecord) -> list[Finding]:
         )
     found += [Finding("note", "damaged file", problem) for problem in record.problems]
     return sorted(found, key=lambda finding: finding.kind != "warning")
+
+
+def _beside_baseline(derived: Row) -> list[Finding]:
+    """Return how the costs of the result compare with those of the space's baseline, if it has one."""
+    baseline = derived.get("baseline") or {}
+    parts = []
+    for name, words in COSTS_IN_WORDS.items():
+        ours, theirs = derived.get(name), baseline.get(name)
+        if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs > 0:
+            parts.append(f"{words}: {number(ours)} of {number(theirs)} ({100 * ours / theirs:.0f} %)")
+    if not parts:
+        return []
+    return [Finding("note", f"beside {str(baseline.get('notation'))!r}", f"{'; '.join(parts)}.")]
 
 
 def _undecided(record: RunRecord) -> list[Finding]:
