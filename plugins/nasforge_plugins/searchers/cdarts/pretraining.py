@@ -166,7 +166,7 @@ class BankPretraining:
             update: Makes the step.
         """
         options, distiller = self._config.pretrain, self._twin.distiller
-        heads = () if distiller is None else distiller.parameters()
+        heads = [] if distiller is None else list(distiller.parameters())
         samples = 1 if options.architectures == "uniform" else options.samples
 
         def step(images: Tensor, labels: Tensor, drawn: list[OptionWeights]) -> dict[str, Tensor]:
