@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import PositiveInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from nasforge.config import EvaluatorConfig
+from nasforge.space import TabularSpace
 
 
 class TabularConfig(EvaluatorConfig):
@@ -15,16 +17,25 @@ class TabularConfig(EvaluatorConfig):
     table: str = "nasbench201"
     """Name of the table, as `nasforge tables list` prints it, or the path of a table file."""
 
-    dataset: Literal["cifar10", "cifar100", "imagenet16-120"] = "cifar10"
-    """The images that the architectures of the table were trained on."""
+    dataset: str | None = None
+    """The data set that the architectures of the table were trained on, such as "cifar10"; None for the first
+    one of the table."""
 
-    epochs: PositiveInt = 200
-    """Length of the training that is looked up when a search asks for no other. The table inside nasforge has
-    200 epochs; imported tables may have 12."""
+    score: str | None = None
+    """The metric to search for. None: "valid_accuracy", or the first metric that was imported. A metric for
+    which lower is better scores with a minus."""
 
-    seed: Literal["mean", "random", 777, 888, 999] = "mean"
+    epochs: PositiveInt | None = None
+    """The budget, such as epochs of training, that is looked up when a search asks for no other; None for the
+    largest one of the table."""
+
+    seed: Literal["mean", "random"] | NonNegativeInt = "mean"
     """Which training run scores: "mean" averages all runs of an architecture, a number takes the run of that
     seed, "random" draws one run per architecture from the seed of the search."""
+
+    require: tuple[str, ...] = ()
+    """Metrics that an architecture must have, besides the score: a search proposes no others. Name the
+    objectives that the table does not know of every architecture."""
 
     @field_validator("table")
     @classmethod
@@ -39,12 +50,16 @@ class TabularConfig(EvaluatorConfig):
                 raise ValueError(str(error)) from None
         return table
 
+    def option_needs(self) -> Mapping[str, type]:
+        """Return what the table inside nasforge needs: a space whose architectures it lists."""
+        return {"table": TabularSpace} if self.table == "nasbench201" else {}
+
     def reports(self) -> frozenset[str] | None:
         """Return what the table knows; None if it cannot be read, which the evaluator says better."""
         from nasforge_plugins.evaluators.tabular.errors import TableError
         from nasforge_plugins.evaluators.tabular.store import described
 
         try:
-            return frozenset({"valid_accuracy"}) | described(self.table, self.dataset)
+            return described(self.table, self.dataset)
         except TableError:
             return None
