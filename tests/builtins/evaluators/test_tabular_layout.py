@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from nasforge import Choice
 from nasforge.arch import Arch
@@ -134,8 +135,12 @@ def test_architectures_that_the_table_lacks(tmp_path):
         made.evaluate(partly)
     with pytest.raises(RunError, match="table 't': it does not hold this architecture"):
         made.evaluate(absent)
-    with pytest.raises(TableError, match=r"evaluator.require: table 't' has no 'latency'. Did you mean"):
+    with pytest.raises(ValidationError, match=r"'latency' is not in the table. Did you mean 'latency_ms'?"):
         evaluator(require=("latency",))
+    with pytest.raises(ValidationError, match=r"'valid_los' is not in the table. Did you mean 'valid_loss'?"):
+        evaluator(score="valid_los")
+    with pytest.raises(ValidationError, match=r"the table is about one data set. Leave this option out"):
+        evaluator(dataset="cifar10")
 
 
 def test_data_sets(tmp_path):
@@ -147,6 +152,8 @@ def test_data_sets(tmp_path):
     assert (evaluator().evaluate(cell).cost, evaluator(dataset="two").evaluate(cell).cost) == (0.0, 9.0)
     assert evaluator().test(cell) == {"test_accuracy": 3.0}
     assert not any(name.startswith("test") for name in evaluator().evaluate(cell).metrics)
+    with pytest.raises(ValidationError, match=r"'three' is not in the table. Known: one, two."):
+        evaluator(dataset="three")
     with pytest.raises(TableError, match="'test_accuracy' may not guide a search"):
         evaluator(score="test_accuracy")
 

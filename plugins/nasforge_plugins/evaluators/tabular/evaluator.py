@@ -9,7 +9,7 @@ import numpy as np
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.errors import RunError, suggest
+from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.seeding import derive_seed
 from nasforge.space import SearchSpace, TabularSpace
@@ -53,13 +53,8 @@ class Tabular(ParallelEvaluator[TabularConfig]):
         lengths = self.table.epochs(self.dataset, self.score)
         self.epochs = self.config.epochs or (lengths[-1] if lengths else None)
         self._sign = -1.0 if self.table.direction(self.dataset, self.score) == "min" else 1.0
+        self._known: dict[int | None, dict[str, float] | None] = {}
         self._check_seed(self.epochs)
-        known = {name for name in self.table.metrics(self.dataset) if not name.startswith("test")}
-        for name in self.config.require:
-            if name not in known:
-                raise TableError(
-                    f"evaluator.require: table {self.config.table!r} has no {name!r}.{suggest(name, known)}"
-                )
 
     def check_budget(self, budget: int) -> None:
         """Refuse budgets that the table lacks.
@@ -91,7 +86,9 @@ class Tabular(ParallelEvaluator[TabularConfig]):
 
     def known_metrics(self, arch: Arch) -> Mapping[str, float] | None:
         """Return the metrics at the default budget; None if the table lacks the score or a required one."""
-        return self._metrics(self._row(arch), self.epochs)
+        if (row := self._row(arch)) not in self._known:
+            self._known[row] = self._metrics(row, self.epochs)
+        return self._known[row]
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Look up the mean test accuracy.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nasforge.errors import suggest
 from nasforge.files import user_folder
-from nasforge_plugins.evaluators.tabular.columns import split_column
+from nasforge_plugins.evaluators.tabular.columns import Column, split_column
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nasforge_plugins.evaluators.tabular.table import Array, Table
 
-__all__ = ["SHIPPED", "check_name", "described", "filled", "folder", "load", "path_of", "tables"]
+__all__ = ["SHIPPED", "check_name", "datasets", "described", "filled", "folder", "load", "path_of", "tables"]
 
 SHIPPED = {"nasbench201": Path(__file__).with_name("nasbench201.npz")}
 """Tables inside the distribution, by name; the name is that of their space too."""
@@ -96,17 +96,26 @@ def described(name: str, dataset: str | None) -> frozenset[str]:
     Raises:
         TableError: There is no such table, or it cannot be read.
     """
-    found = _members(path_of(name))
-    if "notations" not in found:
-        # An imported table takes what it lacks from the one inside nasforge, if both are of one space.
-        found |= {member for path in SHIPPED.values() for member in _members(path)}
-    columns = [split_column(column) for column in found if "/" in column]
+    columns = _columns(name)
     dataset = dataset or min((owner for owner, _, _ in columns), default=None)
     return frozenset(
         metric
         for owner, metric, _ in columns
         if owner == dataset and metric != "seconds" and not metric.startswith("test")
     )
+
+
+def datasets(name: str) -> list[str]:
+    """Return the names of the image sets of a table, without reading a number; see `described`."""
+    return sorted({owner for owner, _, _ in _columns(name)})
+
+
+def _columns(name: str) -> list[Column]:
+    found = _members(path_of(name))
+    if "notations" not in found:
+        # An imported table takes what it lacks from the one inside nasforge, if both are of one space.
+        found |= {member for path in SHIPPED.values() for member in _members(path)}
+    return [split_column(column) for column in found if "/" in column]
 
 
 def _members(path: Path) -> set[str]:
