@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context
@@ -83,8 +83,8 @@ class AskTellSearcher(Searcher[C]):
     at `allowed` first.
 
     A searcher that overrides `asks_ahead` proposes several before it is told of the first, so that they can
-    be evaluated at the same time. It is told of them in the order it proposed them, however many workers
-    there are, so their number changes nothing.
+    be evaluated at the same time. It is told of them in the order it proposed them, or in that of
+    `next_result`, however many workers there are and however fast they are, so neither changes anything.
 
     An evaluation with `Evaluation.failed` has the score minus infinity and no metrics.
     """
@@ -126,6 +126,19 @@ class AskTellSearcher(Searcher[C]):
         shall not depend on the number of workers. Default: no.
         """
         return False
+
+    def next_result(self) -> int:
+        """Return the place in `pending` of the proposal that is told next. Default: 0, the oldest.
+
+        The answer depends on history and `pending` alone, as that of `asks_ahead`.
+        """
+        return 0
+
+    def choose_batch(self, batch: int | Literal["workers"]) -> int:
+        """Return a number of pending proposals; "workers" is two for each worker. Save it with the state."""
+        workers = self.ctx.evaluator.workers if self.ctx.evaluator else 1
+        # Results are told in order: while a slow one is waited for, its worker's neighbours need work.
+        return batch if batch != "workers" else 1 if workers == 1 else 2 * workers
 
     def budget(self) -> int | None:
         """Return the effort for the proposal that `ask` has just made. Default: the evaluator's own."""
@@ -180,7 +193,7 @@ class AskTellSearcher(Searcher[C]):
         return self.evaluations
 
     def step(self) -> Mapping[str, float]:
-        """Learn from the oldest proposal, and make new ones first if there is none, or room for more.
+        """Learn from one proposal, and make new ones first if there is none, or room for more.
 
         Raises:
             RunError: No proposal keeps the limits of the recipe.
@@ -188,13 +201,14 @@ class AskTellSearcher(Searcher[C]):
         evaluator = self.ctx.evaluator
         assert evaluator is not None, "the recipe check requires an [evaluator] table"
         self._propose(evaluator)
-        arch, budget = self.pending[0]
+        place = self.next_result()
+        arch, budget = self.pending[place]
         known = self.known(arch, budget)
         if known is None or known.estimated:
             result = self._priced(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
         else:
             result = replace(known, arch=arch, cost=0.0)
-        del self.pending[0]
+        del self.pending[place]
         self._learn(result)
         numbers = {"score": result.score, "best_score": self._best_evaluation().score}
         told = {name: value for name, value in numbers.items() if value != -math.inf}

@@ -52,6 +52,14 @@ class RunConfig(PluginConfig):
     backend: Literal["processes", "ray"] = "processes"
     """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
+    launcher: tuple[str, ...] = ()
+    """Words before the command of each worker process, for a program that starts it elsewhere:
+    ["srun", "--exclusive", "-n1", "--gpus=1"]. Each worker then takes the device that it sees."""
+
+    start_limit: int = Field(default=600, ge=1)
+    """Seconds in which workers of a `launcher` or of Ray must have started; the search goes on without those
+    that have not, and ends if there is none."""
+
     observers: tuple[str, ...] | None = None
     """Names of observers, such as ["progress", "jsonl"]; their options stand in [observers.NAME]. They never
     change a result. Not set: the command line shows progress, nasforge.run in Python nothing."""

@@ -12,6 +12,7 @@ from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
 from nasforge.searcher import Searcher
 from nasforge.stages.trajectory import Trajectory
+from nasforge.stopping import Stopped, check_stop
 from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["Engine"]
@@ -51,6 +52,7 @@ class Engine:
 
         Raises:
             CheckpointError: A checkpoint exists but cannot be read, or does not fit the parts.
+            Stopped: A stop was requested; everything is saved.
         """
         if (state := checkpoint.load(self.path)) is not None:
             self.load_state_dict(state)
@@ -59,7 +61,8 @@ class Engine:
         self.observer.stage_start(self.stage, self.steps, self.searcher.total_steps)
         space = self.searcher.ctx.space
         while not self.searcher.done:
-            metrics = dict(self.searcher.step())
+            check_stop()
+            metrics = self._step()
             self.steps += 1
             arch = space.notation(self.searcher.best())
             # The row goes first: if the checkpoint is not written, resuming drops the row with the step.
@@ -68,6 +71,16 @@ class Engine:
             checkpoint.save(self.path, self.state_dict())
             self.clock.save()
             self.observer.step(self.stage, self.steps, metrics, arch)
+
+    def _step(self) -> dict[str, float]:
+        """Make a step; if the search stops in the middle of it, save what has been done of it."""
+        try:
+            return dict(self.searcher.step())
+        except Stopped as stop:
+            if stop.within_step:
+                checkpoint.save(self.path, self.state_dict())
+            self.clock.save()
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next step depends on."""

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from nasforge.errors import RunError
 from nasforge.runtime import Runtime
+from nasforge.stopping import until_stopped
 from nasforge.training.optim import resembling
 
 __all__ = [
@@ -79,6 +80,26 @@ class RunningScores:
         self._batches = self._images = 0
         self._loss = self._right = 0.0
 
+    @property
+    def batches(self) -> int:
+        """Number of batches so far."""
+        return self._batches + len(self._pending)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        self._fetch()
+        return {
+            "batches": self._batches,
+            "images": self._images,
+            "loss": self._loss,
+            "right": float(self._right),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._batches, self._images = state["batches"], state["images"]
+        self._loss, self._right = state["loss"], state["right"]
+
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch.
 
@@ -127,8 +148,9 @@ def train_epoch(
     *,
     every: int = 0,
     progress: Callable[[int, Scores], None] = lambda _batches, _scores: None,
+    running: RunningScores | None = None,
 ) -> Scores:
-    """Run one pass of training.
+    """Run one pass of training, or the rest of one.
 
     Args:
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
@@ -136,6 +158,7 @@ def train_epoch(
         where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
+        running: Scores of the batches of this pass that an earlier process made; None for a whole pass.
 
     Returns:
         Scores over all images, each as the network was when it saw them.
@@ -143,8 +166,8 @@ def train_epoch(
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    running = RunningScores(where)
-    for count, (images, labels) in enumerate(batches, 1):
+    running = RunningScores(where) if running is None else running
+    for count, (images, labels) in enumerate(batches, running.batches + 1):
         loss, logits = step(images, labels)
         running.add(loss, logits, labels)
         if every and count % every == 0:
@@ -173,6 +196,7 @@ def score(
 
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
+        Stopped: A stop was requested.
     """
     running = RunningScores(where)
     training = network.training
@@ -182,7 +206,7 @@ def score(
     for norm in norms:
         norm.training, norm.momentum = True, 0.0
     try:
-        for images, labels in batches:
+        for images, labels in until_stopped(batches):
             with runtime.autocast():
                 logits = network(runtime.prepare_images(images)).logits
             running.add(F.cross_entropy(logits.float(), labels), logits, labels)

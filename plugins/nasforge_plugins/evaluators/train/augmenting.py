@@ -36,7 +36,7 @@ class Augmentation:
         Args:
             seed: What all draws of the epoch depend on.
         """
-        self._generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def change(self, images: Tensor) -> Tensor:
         """Apply the policy and erase rectangles, image by image.
@@ -49,13 +49,13 @@ class Augmentation:
             assert self._preprocessing is not None, "the evaluator has checked that images come from bytes"
             pixels = to_bytes(images, self._preprocessing)
             images = self._preprocessing.apply(
-                augment(pixels, options.policy, self._generator, options.operations, options.magnitude)
+                augment(pixels, options.policy, self.generator, options.operations, options.magnitude)
             )
-        return erase(images, options.erasing, self._generator) if options.erasing else images
+        return erase(images, options.erasing, self.generator) if options.erasing else images
 
     def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the images of a batch; see `nasforge.images.mixing.Mixing`."""
-        return (images, labels) if self._mixing is None else self._mixing(images, labels, self._generator)
+        return (images, labels) if self._mixing is None else self._mixing(images, labels, self.generator)
 
 
 def to_bytes(images: Tensor, preprocessing: Preprocessing) -> Tensor:
