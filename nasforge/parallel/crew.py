@@ -8,7 +8,7 @@ import queue
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -188,23 +188,25 @@ class Crew:
         ]
         if not late:
             return
-        limit, ready = f"{self._start_limit:g} seconds", sum(seat.ready for seat in self._seats)
-        if not ready:
+        limit = f"within {self._start_limit:g} seconds"
+        if not any(seat.ready for seat in self._seats):
             raise RunError(
-                f"run.workers: no worker has started within {limit}. Look at the launcher or the cluster, "
+                f"run.workers: no worker has started {limit}. Look at the launcher or the cluster, "
                 "set fewer workers, or raise run.start_limit."
             )
-        for seat in late:
-            assert seat.wire is not None
-            seat.wire.close()
+        self._do_without(late, f"has not started {limit}")
+
+    def _do_without(self, seats: Sequence[_Seat], reason: str) -> None:
+        """Give the tasks of workers that do not start to those that run."""
+        for seat in seats:
+            if seat.wire is not None:
+                seat.wire.close()
             self._seats.remove(seat)
             if seat.task is not None:
                 self._waiting.appendleft(seat.task)
-        numbers = ", ".join(str(seat.number + 1) for seat in late)
-        warnings.warn(
-            f"run.workers: worker {numbers} has not started within {limit}. The search goes on with {ready}.",
-            stacklevel=2,
-        )
+        numbers, left = ", ".join(str(seat.number + 1) for seat in seats), len(self._seats)
+        text = f"run.workers: worker {numbers} {reason}. The search goes on with {left}."
+        warnings.warn(text, stacklevel=3)
         self._hand_out()
 
     def _find_lost(self) -> None:
@@ -243,7 +245,10 @@ class Crew:
         if not started:
             self._lost_at_start += 1
             if self._lost_at_start >= STARTS:
-                raise RunError(f"run.workers: a worker cannot start: {reason}.")
+                if not any(other.ready for other in self._seats):
+                    raise RunError(f"run.workers: a worker cannot start: {reason}.")
+                self._do_without([seat], f"cannot start: {reason}")
+                return None
         if seat.task is None:
             return None
         return self._settle(seat, {"error": f"{reason}.", "fatal": False, "lost": True})

@@ -155,6 +155,26 @@ def test_workers_that_do_not_start_are_done_without(wires):
     assert wires[0].sent[-1] == second.content
 
 
+def test_a_worker_that_cannot_start_again_is_done_without(wires):
+    crew = make(wires, 2, attempts=3)
+    first, second = tasks(crew, "a", "b")
+    wires[0].receive({"ready": True})
+    crew.wait()
+    wires[1].end = "the node is gone"
+    wires[1].receive(None)
+    crew.wait()
+    wires[2].end = "the node is gone"
+    wires[2].receive(None)
+    with pytest.warns(
+        UserWarning, match=r"worker 2 cannot start: the node is gone\. .*goes on with 1"
+    ):
+        crew.wait()
+    wires[0].receive({"result": 1})
+    assert crew.wait() is first
+    assert wires[0].sent[-1] == second.content
+    assert second.attempts == 1
+
+
 def test_it_is_an_error_if_no_worker_starts(wires):
     crew = make(wires, 2, start_limit=0.01)
     tasks(crew, "a", "b")
