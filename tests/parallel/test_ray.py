@@ -94,7 +94,7 @@ def test_a_killed_worker_and_a_killed_node_change_nothing_in_100_evaluations(wor
     killer.start()
     with pytest.warns(UserWarning, match=r"the Ray actor is gone.*evaluated once more"):
         nasforge.run(
-            world("two", "evolution", workers=4, kills=1, pause=0.2), [*RAY, *more, "run.start_limit=5"]
+            world("two", "evolution", workers=4, kills=1, pause=0.2), [*RAY, *more, "run.start_limit=180"]
         )
     killer.join()
     nasforge.run(world("alone", "evolution", workers=1), more)
