@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -16,12 +17,17 @@ __all__ = [
     "request_stop",
     "stop_requested",
     "stopping_on_signals",
+    "stopping_together",
     "until_stopped",
     "within_step",
 ]
 
 EXIT_STATUS = 75
 """Exit status of a run that was stopped and can go on: EX_TEMPFAIL of sysexits.h."""
+
+ECHO = 1.0
+"""Seconds in which a further SIGTERM is the same one: a scheduler sends it to all processes of a job, and
+some pass it on to others."""
 
 T = TypeVar("T")
 
@@ -43,10 +49,11 @@ class Stopped(BaseException):
 
 
 class _Request:
-    """The request to stop this process, if there is one."""
+    """The request to stop this process, if there is one, and how processes of one run agree on it."""
 
     reason: str | None = None
-    terminations = 0
+    first_termination: float | None = None
+    agree: Callable[[bool], bool] | None = None
 
 
 def request_stop(reason: str) -> None:
@@ -65,8 +72,12 @@ def check_stop() -> None:
     Raises:
         Stopped: A stop was requested.
     """
-    if _Request.reason is not None:
-        raise Stopped(_Request.reason)
+    reason = _Request.reason
+    if _Request.agree is not None:
+        asked = _Request.agree(reason is not None)
+        reason = (reason or "another process of this run") if asked else None
+    if reason is not None:
+        raise Stopped(reason)
 
 
 def until_stopped(items: Iterable[T]) -> Iterator[T]:
@@ -78,6 +89,20 @@ def until_stopped(items: Iterable[T]) -> Iterator[T]:
     for item in items:
         check_stop()
         yield item
+
+
+@contextmanager
+def stopping_together(agree: Callable[[bool], bool]) -> Iterator[None]:
+    """Let the processes of one run stop at the same batch.
+
+    Args:
+        agree: Told whether this process was asked to stop; returns whether any was, when all have called it.
+    """
+    _Request.agree = agree
+    try:
+        yield
+    finally:
+        _Request.agree = None
 
 
 @contextmanager
@@ -94,7 +119,7 @@ def within_step() -> Iterator[None]:
 def stopping_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGUSR1 request a stop inside the block; a second SIGTERM ends the process at once.
 
-    Does nothing outside the main thread, where Python takes no signals. A platform without SIGUSR1 has
+    One within a second of the first counts as the same. Does nothing outside the main thread, where Python takes no signals. A platform without SIGUSR1 has
     SIGTERM alone.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -107,13 +132,15 @@ def stopping_on_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), signal.SIG_DFL if handler is None else handler)
-        _Request.reason, _Request.terminations = None, 0
+        _Request.reason = _Request.first_termination = None
 
 
 def _take_signal(number: int, frame: Any) -> None:
     if number == signal.SIGTERM:
-        _Request.terminations += 1
-        if _Request.terminations > 1:
+        now = time.monotonic()
+        if _Request.first_termination is None:
+            _Request.first_termination = now
+        elif now - _Request.first_termination > ECHO:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
     request_stop(signal.Signals(number).name)

@@ -57,7 +57,8 @@ class Assembly:
     @cached_property
     def data(self) -> DataModule[Any]:
         """The images, loaded at the first access. Components get a guarded view of them."""
-        return read_images(self.recipe, self.space, self.runtime)
+        # Rank 0 first, because decoded images may be kept in a file.
+        return self.runtime.shards.main_first(lambda: read_images(self.recipe, self.space, self.runtime))
 
     @cached_property
     def task(self) -> Task:
@@ -142,7 +143,7 @@ class Assembly:
             runtime=self.runtime,
             seed=self.seed,
             stage=stage,
-            slot=lambda name: FileSlot(slots, name, clock),
+            slot=lambda name: FileSlot(slots, name, clock, self.runtime.shards),
             report=lambda values: self.observer.progress(stage, values),
             record=record,
             data=GuardedData(self.data, scope, reader, log) if "data" in self.recipe.parts else None,

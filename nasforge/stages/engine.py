@@ -54,7 +54,8 @@ class Engine:
             CheckpointError: A checkpoint exists but cannot be read, or does not fit the parts.
             Stopped: A stop was requested; everything is saved.
         """
-        if (state := checkpoint.load(self.path)) is not None:
+        shards = self.searcher.ctx.runtime.shards
+        if (state := shards.main_first(lambda: checkpoint.load(self.path))) is not None:
             self.load_state_dict(state)
         self.metrics.forget(lambda row: row.get("stage") != self.stage or row["step"] <= self.steps)
         self.trajectory.begin(self.steps, self.searcher)
@@ -68,8 +69,10 @@ class Engine:
             # The row goes first: if the checkpoint is not written, resuming drops the row with the step.
             self.metrics.append({"stage": self.stage, "step": self.steps, **metrics, "arch": arch})
             self.trajectory.append(self.steps, self.clock.seconds(), self.searcher)
-            checkpoint.save(self.path, self.state_dict())
-            self.clock.save()
+            if shards.is_main:
+                checkpoint.save(self.path, self.state_dict())
+                self.clock.save()
+            shards.wait()
             self.observer.step(self.stage, self.steps, metrics, arch)
 
     def _step(self) -> dict[str, float]:
@@ -77,9 +80,13 @@ class Engine:
         try:
             return dict(self.searcher.step())
         except Stopped as stop:
-            if stop.within_step:
-                checkpoint.save(self.path, self.state_dict())
-            self.clock.save()
+            shards = self.searcher.ctx.runtime.shards
+            state = self.state_dict() if stop.within_step else None
+            if shards.is_main:
+                if state is not None:
+                    checkpoint.save(self.path, state)
+                self.clock.save()
+            shards.wait()
             raise
 
     def state_dict(self) -> dict[str, Any]:

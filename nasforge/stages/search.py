@@ -36,6 +36,7 @@ class Search(Stage):
     scope = SEARCH
     shape = SearchResult
     compared = True
+    shared = True
 
     def inputs(self, run: Run) -> dict[str, Any]:
         """Return the tables of all components of the search."""
@@ -62,11 +63,10 @@ class Search(Stage):
             searcher, evaluator = run.assemble(
                 lambda one: stack.enter_context(evaluating(one, run.recipe.run, run.folder, run.runtime))
             )
-            home = run.folder.stage(self.name)
             choices = [asdict(choice) for choice in run.space.choices]
             run.folder.store_file(self.name, CHOICES, {"choices": choices})
-            trajectory = Trajectory(home / TRAJECTORY)
-            path = home / "checkpoint.safetensors"
+            trajectory = Trajectory(run.folder.log(f"{self.name}/{TRAJECTORY}"))
+            path = run.folder.stage(self.name) / "checkpoint.safetensors"
             metrics = run.folder.metrics
             engine = Engine(self.name, searcher, evaluator, path, metrics, trajectory, run.observer, clock)
             engine.run()

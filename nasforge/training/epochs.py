@@ -24,6 +24,7 @@ from nasforge.training.loops import (
     set_random_state,
     train_epoch,
 )
+from nasforge.training.shards import step_in_shards
 from nasforge.training.update import Update
 
 __all__ = ["EpochTraining"]
@@ -89,22 +90,29 @@ class EpochTraining(ABC):
         return
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Train on one batch; return its loss and logits.
+        """Train on one batch; return its loss, and the logits of the images of this process.
 
         Args:
-            images: ``(B, C, S, S)``.
+            images: Those of this process, ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
-        loss, logits = self.loss(images, labels)
-        descend, part = partial(self.update.descend, edit=self.edit_gradients), self._part
-        if part is None:
-            descend(loss, [self.optimizer], self.parameters)
-        else:
-            scaled = loss * part.share
-            descend(scaled, [self.optimizer], self.parameters, first=part.first, last=part.last)
+        part, found = self._part, list[Tensor]()
+
+        def step(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            loss, logits = self.loss(images, labels)
+            found.append(logits)
+            descend = partial(self.update.descend, edit=self.edit_gradients)
+            if part is None:
+                descend(loss, [self.optimizer], self.parameters)
+            else:
+                scaled = loss * part.share
+                descend(scaled, [self.optimizer], self.parameters, first=part.first, last=part.last)
+            return {"loss": loss}
+
+        loss = step_in_shards(self.runtime, step, images, labels)["loss"]
         if part is None or part.last:
             self.after_update()
-        return loss, logits
+        return loss, found[0] if len(found) == 1 else torch.cat(found)
 
     def amount(self, labels: Tensor) -> Tensor:
         """Return the weight of a batch among those that make one step, a scalar: its number of images.
@@ -114,11 +122,18 @@ class EpochTraining(ABC):
         """
         return torch.tensor(float(len(labels)), device=labels.device)
 
+    def _total_amount(self, labels: Tensor) -> Tensor:
+        """Return the amount of a batch, over all shards."""
+        shards = self.runtime.shards
+        if shards.count == 1:
+            return self.amount(labels)
+        return shards.mean([self.amount(part) for part in labels.chunk(shards.local)])
+
     def _grouped(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches, and set before each which part of a step it is."""
         batches = iter(batches)
         while group := list(islice(batches, self._accumulate)):
-            amounts = torch.stack([self.amount(labels) for _, labels in group])
+            amounts = torch.stack([self._total_amount(labels) for _, labels in group])
             shares = amounts / amounts.sum()
             for number, batch in enumerate(group, 1):
                 self._part = _Part(shares[number - 1], number == 1, number == len(group))
@@ -163,11 +178,15 @@ class EpochTraining(ABC):
             done = (epoch + min(count / length, 1.0)) / epochs
             report({self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
 
-        images = self.data.batches(split, epoch=first_order + epoch, batch_size=batch_size)
+        shards, order = self.runtime.shards, first_order + epoch
+        if shards.count == 1:
+            images = self.data.batches(split, epoch=order, batch_size=batch_size)
+        else:
+            images = self.data.shard_batches(split, shards, epoch=order, batch_size=batch_size)
         if batches is not None:
             images = islice(images, length)
         where = f"{where}, epoch {epoch + 1}"
-        self._running = running = RunningScores(where)
+        self._running = running = RunningScores(where, shards=shards)
         if self._position is not None:
             running.load_state_dict(self._position["scores"])
             self.load_draws(self._position["draws"])

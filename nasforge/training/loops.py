@@ -14,7 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from nasforge.errors import RunError
+from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
+from nasforge.runtime.shards import Shards
 from nasforge.stopping import until_stopped
 from nasforge.training.optim import resembling
 
@@ -72,13 +74,15 @@ class RunningScores:
     Args:
         where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
         defer: Whether values stay where they are until `read`; None: unless that is the CPU.
+        shards: Shards of the batches, if each process counts its own: losses are then means over all shards.
     """
 
-    def __init__(self, where: str, defer: bool | None = None) -> None:
+    def __init__(self, where: str, defer: bool | None = None, shards: Shards | None = None) -> None:
         self._where, self._defer = where, defer
+        self._shards = shards or Shards()
         self._pending: list[tuple[Tensor, Tensor, int]] = []
         self._batches = self._images = 0
-        self._loss = self._right = 0.0
+        self._loss, self._right = 0.0, 0
 
     @property
     def batches(self) -> int:
@@ -86,19 +90,20 @@ class RunningScores:
         return self._batches + len(self._pending)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
+        """Return the sums so far, over all processes: all of them must call this."""
         self._fetch()
         return {
             "batches": self._batches,
             "images": self._images,
             "loss": self._loss,
-            "right": float(self._right),
+            "right": self._shards.total(self._right),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._batches, self._images = state["batches"], state["images"]
-        self._loss, self._right = state["loss"], state["right"]
+        # Each process counts the answers of its own shards.
+        self._loss, self._right = state["loss"], state["right"] if self._shards.is_main else 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch.
@@ -112,7 +117,8 @@ class RunningScores:
             RunError: The loss is infinite or not a number (found in `read` if deferred).
         """
         right = (logits.detach().argmax(1) == labels).sum()
-        self._pending.append((loss.detach().float(), right, labels.numel()))
+        images = labels.numel() * self._shards.world  # as many in every process
+        self._pending.append((loss.detach().float(), right, images))
         if not (loss.device.type != "cpu" if self._defer is None else self._defer):
             self._fetch()
 
@@ -125,7 +131,8 @@ class RunningScores:
         self._fetch()
         if not self._images:
             raise RunError(f"{self._where}: the data gave no batch. Lower the batch size.")
-        return Scores(self._loss / self._images, 100.0 * self._right / self._images)
+        right = self._shards.total(self._right)
+        return Scores(self._loss / self._images, 100.0 * right / self._images)
 
     def _fetch(self) -> None:
         if not self._pending:
@@ -158,7 +165,7 @@ def train_epoch(
         where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
-        running: Scores of the batches of this pass that an earlier process made; None for a whole pass.
+        running: Scores of the batches of this pass so far; None for none.
 
     Returns:
         Scores over all images, each as the network was when it saw them.
@@ -214,7 +221,8 @@ def score(
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.train(training)
-    return running.read()
+    # Every process has measured the same; on GPUs the last bits may differ.
+    return Scores(*runtime.shards.agreed(running.read()))
 
 
 def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime) -> float:
@@ -255,25 +263,6 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict(dict(state))
     for parameter, buffers in optimizer.state.items():
         buffers.update(resembling(parameter, buffers))
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's global generators: the CPU's, and that of ``device`` if it is another."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_random_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
-    """Restore what `random_state` returned; a state of a device this run does not use is left out."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
 
 
 @contextmanager

@@ -165,9 +165,7 @@ def test_a_worker_that_cannot_start_again_is_done_without(wires):
     crew.wait()
     wires[2].end = "the node is gone"
     wires[2].receive(None)
-    with pytest.warns(
-        UserWarning, match=r"worker 2 cannot start: the node is gone\. .*goes on with 1"
-    ):
+    with pytest.warns(UserWarning, match=r"worker 2 cannot start: the node is gone\. .*goes on with 1"):
         crew.wait()
     wires[0].receive({"result": 1})
     assert crew.wait() is first

@@ -113,6 +113,8 @@ augment.mixup = 0.4
 class Countdown:
     """Stands for a signal that comes after so many looks at it."""
 
+    agree = None
+
     def __init__(self, looks):
         self.left = looks
 
@@ -163,10 +165,18 @@ def test_a_search_stopped_at_any_batch_ends_in_the_same_bits(search, tmp_path, m
         assert (stopped / checkpoint).read_bytes() == (whole / checkpoint).read_bytes()
 
 
-@pytest.mark.parametrize("more", ["", 'optimizer = "adamw"\nstop.patience = 2\n'])
-def test_a_training_stopped_at_any_batch_ends_in_the_same_bits(more, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("more", "shards"),
+    [
+        ("", 1),
+        pytest.param('optimizer = "adamw"\nstop.patience = 2\n', 1, marks=pytest.mark.slow),
+        pytest.param("", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_training_stopped_at_any_batch_ends_in_the_same_bits(more, shards, tmp_path, monkeypatch):
     images = IMAGES + ("holdout = 0.2\n" if "stop" in more else "")
     recipe = tmp_path / "tiny.toml"
+    images = images.replace("threads = 1", f"threads = 1\nshards = {shards}")
     recipe.write_text(f'{images}{CELL}[searcher]\nuse = "fixed"\n{TRAIN}{more}')
     nasforge.run(recipe, out=tmp_path / "whole")
     stops = stopped_again_and_again(recipe, tmp_path / "stopped", monkeypatch, 3, 6)

@@ -17,6 +17,7 @@ from nasforge.images import Preprocessing
 from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, find_broken, leave_out, list_broken
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import Splits, limited
+from nasforge.runtime.shards import Shards
 from nasforge.seeding import derive_seed
 from nasforge.space import Task
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
@@ -133,11 +134,24 @@ class Imagenet(DataModule[ImagenetConfig]):
         """
         share = self._share(split) if augment else 1.0
         bounds = self._splits.bounds(split, batch_size, training=augment, share=share)
+        positions = self._shuffled(split, epoch) if augment else self.split_indices(split)
+        chosen = [positions[start : min(start + bounds.step, bounds.stop)].tolist() for start in bounds]
+        return self._read(split, chosen, epoch, augment)
+
+    def shard_batches(
+        self, split: Split, shards: Shards, *, epoch: int = 0, batch_size: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once over the photos of this process, which are all that it decodes."""
+        share = self._share(split)
+        bounds = self._splits.bounds(split, batch_size, training=True, share=share, shards=shards)
+        positions = self._shuffled(split, epoch)
+        whole = (positions[start : min(start + bounds.step, bounds.stop)] for start in bounds)
+        return self._read(split, [batch[shards.rows(len(batch))].tolist() for batch in whole], epoch, True)
+
+    def _shuffled(self, split: Split, epoch: int) -> Tensor:
+        """Return the photos of a split in the order of a training pass."""
         positions = self.split_indices(split)
-        if augment:
-            generator = self._splits.generator(split, epoch)
-            positions = positions[torch.randperm(len(positions), generator=generator)]
-        return self._read(split, positions, bounds, epoch, augment)
+        return positions[torch.randperm(len(positions), generator=self._splits.generator(split, epoch))]
 
     def _refuse_broken(self, first: str) -> NoReturn:
         warnings.warn(f"{first} All images are read now, to list those that are broken.", stacklevel=3)
@@ -148,7 +162,7 @@ class Imagenet(DataModule[ImagenetConfig]):
         return 1.0 if split in ("full", "test") else self.config.sample_share
 
     def _read(
-        self, split: Split, positions: Tensor, bounds: range, epoch: int, augment: bool
+        self, split: Split, batches: list[list[int]], epoch: int, augment: bool
     ) -> Iterator[tuple[Tensor, Tensor]]:
         config, runtime = self.config, self.ctx.runtime
         folder = self._test if split == "test" else self._train
@@ -156,9 +170,7 @@ class Imagenet(DataModule[ImagenetConfig]):
         seed = derive_seed(self.ctx.seed, "data", split, epoch, "image")
         loader = DataLoader(
             Photos(folder.path, folder.files, folder.labels, self.preprocessing, transform, seed),
-            batch_sampler=[
-                positions[start : min(start + bounds.step, bounds.stop)].tolist() for start in bounds
-            ],
+            batch_sampler=batches,
             num_workers=config.workers,
             collate_fn=collate,
             pin_memory=runtime.device.type == "cuda",

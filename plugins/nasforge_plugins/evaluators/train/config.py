@@ -155,6 +155,10 @@ class TrainConfig(EvaluatorConfig):
                 "remove it, or teacher"
             )
 
+    def trained_batches(self) -> tuple[str, ...]:
+        """Return the option `batch_size`."""
+        return ("batch_size",)
+
     def reports(self) -> frozenset[str]:
         """Return what a training tells; the images decide which of ``select`` and ``arch`` is scored."""
         splits = ("train", "select", "arch")

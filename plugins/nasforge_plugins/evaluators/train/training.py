@@ -25,6 +25,7 @@ from nasforge.space import NetworkSpace, Task
 from nasforge.training.averaging import WeightAverage
 from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import Scores, cosine_lr
+from nasforge.training.shards import shard_generator
 from nasforge_plugins.evaluators.train.augmenting import Augmentation
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.initial import load_initial
@@ -231,7 +232,7 @@ class Training(EpochTraining):
         """
         images = self.augmentation.change(images)
         if self.config.cutout:
-            images = cutout(images, self.config.cutout, self._cutout)
+            images = cutout(images, self.config.cutout, shard_generator(self._cutout))
         images, targets = self.augmentation.mix(images, labels)
         images = self.runtime.prepare_images(images)
         with self.runtime.autocast():

@@ -22,6 +22,7 @@ from nasforge.space import NetworkSpace
 from nasforge.stopping import until_stopped
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
+from nasforge.training.shards import step_in_shards
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
@@ -93,17 +94,19 @@ class BankPretraining:
         self._under_way = progress, rng
         heads = () if self._twin.distiller is None else self._twin.distiller.parameters()
         self._twin.bank.train()
-        for images, labels in until_stopped(islice(self._read(epoch), progress.done, None)):
+
+        def step(images: Tensor, labels: Tensor, drawn: list[OptionWeights]) -> dict[str, Tensor]:
             with frozen(heads):
-                losses, output = [], None
-                for _ in range(1 if options.architectures == "uniform" else options.samples):
-                    output = self._run(images, self._draw(rng))
-                    losses.append(self._loss(output, labels))
-                loss = torch.stack(losses).sum()
-            assert output is not None, "there is one architecture at least"
+                outputs = [self._run(images, weights) for weights in drawn]
+                loss = torch.stack([self._loss(output, labels) for output in outputs]).sum()
             update.descend(loss, [self._optimizer], self._trained)
-            values = {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(output, labels)}
-            progress.add("bank", len(labels), values)
+            return {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(outputs[-1], labels)}
+
+        samples = 1 if options.architectures == "uniform" else options.samples
+        for images, labels in until_stopped(islice(self._read(epoch), progress.done, None)):
+            drawn = [self._draw(rng) for _ in range(samples)]
+            values = step_in_shards(self._runtime, step, images, labels, drawn)
+            progress.add("bank", len(labels) * self._runtime.shards.world, values)
         self._under_way = None
         self.epoch += 1
         if self.done:
@@ -170,7 +173,13 @@ class BankPretraining:
 
     def _read(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of all splits that a search trains on, in turns."""
-        passes = [self._data.batches(split, epoch=epoch) for split in SPLITS]
+        shards = self._runtime.shards
+        passes = [
+            self._data.batches(split, epoch=epoch)
+            if shards.count == 1
+            else self._data.shard_batches(split, shards, epoch=epoch)
+            for split in SPLITS
+        ]
         for images, labels in filter(None, chain.from_iterable(zip_longest(*passes))):
             yield self._runtime.prepare_images(images), labels
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasforge.arch import Arch
@@ -15,6 +15,7 @@ from nasforge.space import NetworkSpace
 from nasforge.stopping import until_stopped, within_step
 from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
+from nasforge.training.shards import step_in_shards
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
@@ -180,6 +181,7 @@ class SupernetSearcher(SupernetSteps[S]):
         elif fresh:
             self._renew_twin()
         phase = "search warm-up" if not learning else "training" if self.twin is None else "joint training"
+        world = self.runtime.shards.world
         with within_step():
             made = progress.done
             if made < alone:
@@ -188,8 +190,9 @@ class SupernetSearcher(SupernetSteps[S]):
             for self.repeat in range(made // pairs, repeats):
                 left = islice(self._read_pairs(learning), made % pairs, None)
                 for batch, arch_batch in until_stopped(left):
-                    values = {} if arch_batch is None else self.step_arch(*arch_batch, batch)
-                    progress.add(phase, len(batch[1]), {**values, **self.step_search(*batch)})
+                    values = {} if arch_batch is None else self._sharded(self.step_arch, *arch_batch, batch)
+                    values |= self._sharded(self.step_search, *batch)
+                    progress.add(phase, len(batch[1]) * world, values)
                 made = 0
         self.repeat, self._progress = 0, None
         if learning and self.twin is not None:
@@ -269,20 +272,26 @@ class SupernetSearcher(SupernetSteps[S]):
         for epoch in range(first, self.config.twin.warmup_epochs):
             batches = self._read_arch(epoch)
             for images, labels in until_stopped(islice(batches, made if epoch == first else 0, None)):
-                progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
+                values = self._sharded(self.step_eval, images, labels)
+                progress.add("evaluation warm-up", len(labels) * self.runtime.shards.world, values)
+
+    def _sharded(self, step: Callable[..., Mapping[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
+        return step_in_shards(self.runtime, step, *batch)
 
     def _read_pairs(self, learning: bool) -> Iterator[tuple[Batch, Batch | None]]:
         """Yield batches of the ``weights`` split, once it is time each with one of the ``arch`` split."""
         if not learning:
-            yield from ((batch, None) for batch in self.batches.read("weights", self.epoch))
+            yield from ((batch, None) for batch in self.batches.read_to_train("weights", self.epoch))
             return
         warmup = self.config.warmup_epochs
         passes = warmup + (self.epoch - warmup) * self.joint_epochs + self.repeat
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
         arch_batches = self._read_arch(alone + self.repeat)
-        yield from zip(self.batches.read("weights", passes), arch_batches, strict=False)
+        yield from zip(self.batches.read_to_train("weights", passes), arch_batches, strict=False)
 
     def _read_arch(self, number: int) -> Iterable[Batch]:
         """Return the batches of one pass over the ``arch`` split in this step; each has its own order."""
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
-        return self.batches.read("arch", self.count_arch_epochs() * (alone + self.joint_epochs) + number)
+        return self.batches.read_to_train(
+            "arch", self.count_arch_epochs() * (alone + self.joint_epochs) + number
+        )
