@@ -119,8 +119,8 @@ def within_step() -> Iterator[None]:
 def stopping_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGUSR1 request a stop inside the block; a second SIGTERM ends the process at once.
 
-    One within a second of the first counts as the same. Does nothing outside the main thread, where Python takes no signals. A platform without SIGUSR1 has
-    SIGTERM alone.
+    One within a second of the first counts as the same. Does nothing outside the main thread, where Python
+    takes no signals. A platform without SIGUSR1 has SIGTERM alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
