@@ -64,6 +64,16 @@ class Evaluation:
     estimated: bool = False
     failed: str | None = None
 
+    @property
+    def effort(self) -> float:
+        """The budget as a number; the default is the largest."""
+        return math.inf if self.budget is None else self.budget
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """Order of evaluations as an answer: whether it has a result, its effort, its score."""
+        return not self.estimated and not self.failed, self.effort, self.score
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""
         return {
