@@ -26,8 +26,8 @@ from nasforge.recipe.bench_table import Budget
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
+from nasforge.runtime.stopping import Stopped, check_stop, stop_requested
 from nasforge.searcher import Searcher
-from nasforge.stopping import Stopped, check_stop, stop_requested
 from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["BenchWorker", "Job", "search_once"]

@@ -21,7 +21,7 @@ from nasforge.recipe import Recipe
 from nasforge.recipe.objectives import objectives_of
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
-from nasforge.stopping import Stopped, check_stop, stop_requested
+from nasforge.runtime.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchResult", "run_bench"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers, repeated
-from nasforge.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
@@ -68,6 +67,7 @@ def bench(
     from nasforge import api
     from nasforge.benches.standings import cells, head
     from nasforge.cli.output import print_error, print_json, print_table
+    from nasforge.runtime.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
     try:
         with stopping_on_signals():

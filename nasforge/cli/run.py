@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasforge.cli.options import Device, Profile, Sets, default_observers
-from nasforge.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
@@ -69,6 +68,7 @@ def run(
     from nasforge.cli.output import print_error
     from nasforge.cli.summary import print_summary
     from nasforge.parallel.launch import is_told_elsewhere, leave_with_parent
+    from nasforge.runtime.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
     leave_with_parent()
     try:

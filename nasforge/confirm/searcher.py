@@ -12,9 +12,9 @@ from nasforge.config import ConfirmConfig, PluginConfig
 from nasforge.confirm.race import Heat, Race
 from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
+from nasforge.runtime.stopping import Stopped
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
-from nasforge.stopping import Stopped
 
 __all__ = ["ConfirmedSearcher"]
 

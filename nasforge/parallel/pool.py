@@ -12,7 +12,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.parallel.crew import Connect, Crew, WorkItem
 from nasforge.parallel.failures import AHEAD, ATTEMPTS, Failure, Tolerant, warn_retry
 from nasforge.parallel.messages import Message, revive_error
-from nasforge.stopping import Stopped, stop_requested
+from nasforge.runtime.stopping import Stopped, stop_requested
 
 __all__ = ["Pool"]
 

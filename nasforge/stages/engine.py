@@ -10,9 +10,9 @@ from nasforge.observer import Observer
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
+from nasforge.runtime.stopping import Stopped, check_stop
 from nasforge.searcher import Searcher
 from nasforge.stages.trajectory import Trajectory
-from nasforge.stopping import Stopped, check_stop
 from nasforge.training.loops import random_state, set_random_state
 
 __all__ = ["Engine"]

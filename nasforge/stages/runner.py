@@ -13,9 +13,9 @@ from nasforge.runs.assembly import Assembly
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder, fingerprint
 from nasforge.runtime import Runtime
+from nasforge.runtime.stopping import check_stop
 from nasforge.stages import STAGES
 from nasforge.stages.stage import Stage
-from nasforge.stopping import check_stop
 
 __all__ = ["Run", "run_stages"]
 

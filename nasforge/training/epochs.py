@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from nasforge.data import DataModule, Split
 from nasforge.runtime import Runtime
-from nasforge.stopping import until_stopped
+from nasforge.runtime.stopping import until_stopped
 from nasforge.training.loops import (
     RunningScores,
     Scores,

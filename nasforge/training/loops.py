@@ -17,7 +17,7 @@ from nasforge.errors import RunError
 from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
-from nasforge.stopping import until_stopped
+from nasforge.runtime.stopping import until_stopped
 from nasforge.training.optim import resembling
 
 __all__ = [

@@ -20,9 +20,9 @@ from nasforge.errors import CheckpointError, RunError
 from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network, copy_shared
 from nasforge.runtime import checkpoint
+from nasforge.runtime.stopping import Stopped
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.stopping import Stopped
 from nasforge.training.loops import RunningScores, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed

@@ -14,9 +14,9 @@ from nasforge.data import Split
 from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Evaluation, ParallelEvaluator
 from nasforge.nn import Network
+from nasforge.runtime.stopping import Stopped
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.stopping import Stopped
 from nasforge.training.loops import Scores, isolated_random, score
 from nasforge_plugins.evaluators.train.checks import held_out, option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig

@@ -17,9 +17,9 @@ from nasforge.component import Context
 from nasforge.data import Split
 from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
 from nasforge.runtime import Runtime
+from nasforge.runtime.stopping import until_stopped
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
-from nasforge.stopping import until_stopped
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.shards import step_in_shards

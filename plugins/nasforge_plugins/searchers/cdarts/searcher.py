@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
+from nasforge.runtime.stopping import within_step
 from nasforge.space import SeparateStages
-from nasforge.stopping import within_step
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining

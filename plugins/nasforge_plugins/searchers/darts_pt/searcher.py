@@ -12,8 +12,8 @@ from torch import Tensor
 from nasforge.arch import Arch, Choice
 from nasforge.component import Context
 from nasforge.nn import OptionWeights
+from nasforge.runtime.stopping import Stopped, until_stopped
 from nasforge.seeding import derive_seed
-from nasforge.stopping import Stopped, until_stopped
 from nasforge.training.loops import RunningScores
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 from nasforge_plugins.searchers.darts_pt.selection import (

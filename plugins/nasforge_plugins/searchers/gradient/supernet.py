@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
+from nasforge.runtime.stopping import until_stopped, within_step
 from nasforge.space import NetworkSpace
-from nasforge.stopping import until_stopped, within_step
 from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
 from nasforge.training.shards import step_in_shards
