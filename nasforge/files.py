@@ -115,19 +115,20 @@ def fresh_partial(path: Path) -> Path:
     return temporary
 
 
-def open_own(path: Path, mode: str) -> IO[Any]:
+def open_own(path: Path, mode: str, *, private: bool = False) -> IO[Any]:
     """Open a file of a run folder; a symbolic link in its place is not followed.
 
     Args:
         path: The file.
         mode: As for `open`; text is UTF-8.
+        private: A new file can be read by its owner alone.
 
     Raises:
         OSError: It cannot be opened, or is a symbolic link.
     """
 
     def opened(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600 if private else 0o666)
 
     return open(path, mode, encoding=None if "b" in mode else "utf8", opener=opened)
 

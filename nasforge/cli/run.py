@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Device, Profile, Sets, default_observers
+from nasforge.cli.options import Device, Profile, Sets, Trust, default_observers
 
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
@@ -43,10 +43,15 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 3 if the result misses a limit of the recipe.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Search, derive, train and test; the same command again goes on where it stopped."""
     from nasforge.plugins import Registry
 
+    if trust:
+        import nasforge
+
+        nasforge.trust(recipe)
     registry = Registry.discover()
     _check_first(recipe, profile, sets or [], registry)
 
