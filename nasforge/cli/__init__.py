@@ -25,7 +25,7 @@ def run_command(arguments: Sequence[str]) -> int:
         a result that misses a limit of a strict run, 130 if it was interrupted.
     """
     from nasforge.cli.output import debugging, one_line_warnings, print_error
-    from nasforge.errors import NasforgeError, describe_system_error
+    from nasforge.errors import NasforgeError, describe_system_error, is_out_of_memory
 
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
@@ -57,7 +57,7 @@ def run_command(arguments: Sequence[str]) -> int:
         except Exception as error:
             if debug:
                 raise
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            if is_out_of_memory(error):
                 print_error(
                     "out of memory. Use smaller batches (batch_size), narrower or fewer cells, fewer "
                     "workers, or gradient_checkpointing = true in [run]."

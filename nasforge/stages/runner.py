@@ -12,6 +12,8 @@ from nasforge.recipe import Recipe
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder, fingerprint
+from nasforge.runs.out_of_memory import wording_memory
+from nasforge.runs.scope import DERIVE
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES
 from nasforge.stages.stage import Stage
@@ -79,7 +81,9 @@ def _result(stage: Stage, run: Run) -> dict[str, Any]:
     clock = StageClock(folder.stage(name) / "clock.json")
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)
-    result = stage.run(run, clock)
+    derived = run.results.get(DERIVE.stage, {}).get("architecture")
+    with wording_memory(run, stage.scope, Arch(derived) if derived else None):
+        result = stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
     folder.store(name, stored)
     observer.stage_end(name, stored, False)
