@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -163,3 +165,18 @@ def test_missing_folders_are_explained(loaded, photos, tmp_path):
     (photos / "val/n02").rename(photos / "val/n03")
     with pytest.raises(DataError, match=r"'n02', which '.*val' lacks"):
         loaded("imagenet", root=photos, **SMALL)
+
+
+def test_training_images_that_are_test_images_are_reported(loaded, photos, monkeypatch):
+    val = sorted((photos / "val").rglob("*.JPEG"))
+    (photos / "train/n01/copy.JPEG").write_bytes(val[0].read_bytes())
+    (photos / "train/n01/soft.JPEG").symlink_to(val[1])
+    (photos / "train/n02/hard.JPEG").hardlink_to(val[2])
+    with pytest.warns(UserWarning, match=r"data\.root: 3 training images are test images as well"):
+        loaded("imagenet", root=photos, **SMALL)
+    monkeypatch.setattr("nasforge_plugins.data.imagenet.data.FEW", 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = loaded("imagenet", root=photos, **SMALL).data
+    with pytest.warns(UserWarning, match="3 training images are test images"):
+        made.verify()
