@@ -93,11 +93,17 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: beside its place, flushed to the disk, then renamed."""
     temporary = fresh_partial(path)
-    with open_own(temporary, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open_own(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()  # a full disk has better use for its space
+        error.filename = error.filename or str(path)  # errors of writing do not name the file
+        raise
 
 
 def fresh_partial(path: Path) -> Path:

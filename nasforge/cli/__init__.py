@@ -63,6 +63,12 @@ def run_command(arguments: Sequence[str]) -> int:
                     "workers, or gradient_checkpointing = true in [run]."
                 )
                 return 1
+            if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from "):
+                # pathlib before Python 3.13; afterwards it is an OSError.
+                print_error(
+                    f"{str(error).removeprefix('Symlink loop from ')}: a circle of symbolic links. Remove it."
+                )
+                return 1
             print_error(
                 f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
                 "run the same command with --debug for the traceback)"

@@ -6,51 +6,17 @@ from random import Random
 
 import pytest
 
-import nasforge
 from nasforge.cli import run_command
-from nasforge.observer import Observer
 from support.damage import damage
 from support.fuzz_inputs import mutate
 from support.fuzzing import SCALE, attempt
-from support.tiny_recipe import tiny
-
-SEARCH = tiny(
-    data=None,
-    train=None,
-    run={"report": False},
-    space={"use": "nasbench201"},
-    searcher={"use": "evolution", "evaluations": 6, "population": 3, "tournament": 2},
-    evaluator={"use": "tabular"},
-)
-TRAIN = tiny(
-    run={"report": False},
-    space={"use": "nasbench201", "channels": 4, "cells": 1},
-    searcher={"use": "fixed", "arch": "resnet"},
-    train={"epochs": 2, "batch_size": 24},
-)
-
-
-class Stop(Observer):
-    """Interrupts a run at a step of a stage."""
-
-    def __init__(self, stage, step):
-        super().__init__()
-        self.at = (stage, step)
-
-    def step(self, stage, step, metrics, arch):
-        if (stage, step) == self.at:
-            raise KeyboardInterrupt
+from support.stopped_runs import write_runs
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Return a search and a training, each once finished and once stopped in the middle."""
-    base = tmp_path_factory.mktemp("whole")
-    for name, recipe, stop in (("search", SEARCH, Stop("search", 3)), ("train", TRAIN, Stop("train", 2))):
-        nasforge.run(recipe, out=base / f"{name}-finished")
-        with pytest.raises(KeyboardInterrupt):
-            nasforge.run(recipe, out=base / f"{name}-stopped", observers=[stop])
-    return sorted(path.parent for path in base.glob("*/tiny/resolved.json"))
+    """Return finished and stopped runs."""
+    return write_runs(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.mark.parametrize("seed", range(40 * SCALE))
