@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, overload
@@ -21,6 +21,7 @@ __all__ = [
     "fresh_partial",
     "open_own",
     "read_json",
+    "replacing",
     "sync",
     "user_folder",
     "write_bytes",
@@ -92,17 +93,28 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: beside its place, flushed to the disk, then renamed."""
+    with replacing(path) as temporary, open_own(temporary, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the place to write a file beside its own; it is renamed at the end, or removed after an error.
+
+    Args:
+        path: The file.
+    """
     temporary = fresh_partial(path)
     try:
-        with open_own(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
-    except OSError as error:
+    except Exception as error:
         with suppress(OSError):
             temporary.unlink()  # a full disk has better use for its space
-        error.filename = error.filename or str(path)  # errors of writing do not name the file
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # errors of writing do not name the file
         raise
 
 

@@ -73,7 +73,7 @@ def spoil_folder(root, draw):
     name = draw.choice(ODD_NAMES)
     target = place / name
     way = draw.randrange(13)
-    with_errors = (OSError, ValueError)
+    with_errors = (OSError, ValueError, StopIteration)
     try:
         match way:
             case 0:

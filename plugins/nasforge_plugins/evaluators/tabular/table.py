@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasforge.errors import suggest
-from nasforge.files import fresh_partial, open_own
+from nasforge.files import open_own, replacing
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
 __all__ = ["Array", "Split", "Table"]
@@ -192,15 +192,13 @@ class Table:
         """Write one ``.npz`` file, without pickle and in one piece: it appears when it is complete."""
         about = {**self.meta, "sha256": _checksum({"keys": self.keys, **self.columns}, self.meta)}
         meta = json.dumps({"format": FORMAT, **about}, sort_keys=True).encode()
-        temporary = fresh_partial(path)
-        with open_own(temporary, "xb") as file:
+        with replacing(path) as temporary, open_own(temporary, "xb") as file:
             np.savez_compressed(
                 file,
                 meta=np.frombuffer(meta, np.uint8),
                 keys=self.keys,
                 **self.columns,  # type: ignore[arg-type]
             )
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Table:
