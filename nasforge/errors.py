@@ -21,6 +21,7 @@ __all__ = [
     "RecipeError",
     "RunError",
     "describe_system_error",
+    "is_out_of_memory",
     "suggest",
 ]
 
@@ -134,3 +135,21 @@ def describe_system_error(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     advice = ADVICE.get(error.errno or 0, "")
     return f"{place}{reason[:1].lower()}{reason[1:].rstrip('.')}.{' ' if advice else ''}{advice}"
+
+
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+)
+"""What errors of torch's allocators contain; on a CPU they are plain RuntimeErrors."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of Python or torch means that memory was missing."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Device, Profile, Sets, default_observers
+from nasforge.cli.options import Device, Profile, Sets, Trust, default_observers
 from nasforge.training.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
@@ -54,10 +54,15 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 3 if the result misses a limit of the recipe.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Search, derive, train and test; the same command again goes on where it stopped."""
     from nasforge.plugins import Registry
 
+    if trust:
+        import nasforge
+
+        nasforge.trust(recipe)
     registry = Registry.discover()
     _check_first(recipe, profile, sets or [], registry)
     if processes is not None and processes > 1:

@@ -82,6 +82,10 @@ class Plugin:
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
         self.check_capabilities(found)
+        if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+            raise PluginError(
+                f"{self.kind} {self.name!r} ({self.origin}): {self.target!r} lacks {missing}. Write it."
+            )
         return found
 
     def check_capabilities(self, found: Callable[[Any], Any]) -> None:

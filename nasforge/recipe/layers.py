@@ -61,12 +61,14 @@ def draft_of_mapping(
         profile: As in `draft_of_file`.
         overrides: As in `draft_of_file`.
         shares: See `Draft`.
-        folder: Where its paths start; None: the working directory.
+        folder: The run folder it is stored in, where its paths start; None for a recipe of the caller, whose
+            paths start in the working directory.
 
     Raises:
         RecipeError: A file that it extends is missing or no TOML.
     """
     reader = _LayerReader(source, shares)
+    reader.draft.stored = folder is not None
     layer = Layer(0, "", raw, folder=folder)
     layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
     reader.draft.stop_if_wrong()

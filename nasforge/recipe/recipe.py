@@ -135,7 +135,8 @@ def check(
         source: What to call it in messages.
         profile: As in `load`.
         overrides: As in `load`.
-        folder: Where paths of local modules start; None: the working directory.
+        folder: The run folder it is stored in, whose local modules must be trusted; None for a recipe of the
+            caller, whose local modules start in the working directory.
 
     Raises:
         RecipeError: Lists everything that is wrong.
@@ -279,7 +280,10 @@ def _modules(draft: Draft) -> tuple[LocalModule, ...]:
     config = check_options(draft, "plugins", LocalModulesConfig, None, body or {})
     if not isinstance(config, LocalModulesConfig):
         return ()
-    return load_modules(draft, config)
+    modules = load_modules(draft, config)
+    if draft.stored and len(modules) < len(set(config.entries())):
+        draft.stop_if_wrong()  # that their plugins are unknown would be said too
+    return modules
 
 
 def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:

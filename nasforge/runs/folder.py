@@ -89,6 +89,14 @@ class RunFolder:
         path = self.path / "resolved.json"
         return read_json(path, advice=RESTORE) if path.exists() else None
 
+    @property
+    def text(self) -> str:
+        """The recipe as its author wrote it, for readers; empty if there is none."""
+        try:
+            return (self.path / "recipe.toml").read_text(encoding="utf8", errors="replace")
+        except OSError:
+            return ""
+
     def claim(
         self,
         resolved: Mapping[str, Any],

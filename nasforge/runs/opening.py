@@ -41,9 +41,7 @@ def open_run(
     if (resolved := folder.resolved) is not None:
         source = str(folder.path / "resolved.json")
         loaded = check(resolved, registry, source=source, overrides=overrides, folder=folder.path)
-        written = folder.path / "recipe.toml"
-        text = written.read_text(encoding="utf8") if written.exists() else ""
-        return replace(loaded, text=text), folder
+        return replace(loaded, text=folder.text), folder
     loaded = load(recipe, registry, profile=profile, overrides=overrides)
     return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
 

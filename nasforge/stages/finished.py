@@ -61,10 +61,8 @@ def export(
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
     source = str(path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)
-    written = path / "recipe.toml"
-    text = written.read_text(encoding="utf8") if written.exists() else ""
     with run_folder.locked():
-        return _export(replace(recipe, text=text), run_folder, formats)
+        return _export(replace(recipe, text=run_folder.text), run_folder, formats)
 
 
 def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | None) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def import_table(
         raise TableError(
             f"table name {name!r}: was imported before. Choose another --name, or add --replace."
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TableError(f"{path}: is a device or a pipe. Name a file.")
     table = _read(path, trust, report) if layout is None else read_layout(path, layout)
     table.save(target)
     return describe_table(name)
