@@ -108,7 +108,7 @@ class EpochTraining(ABC):
         Args:
             labels: ``(B,)``.
         """
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return torch.full((), float(len(labels)), device=labels.device)
 
     def _grouped(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches, and set before each which part of a step it is."""
