@@ -67,7 +67,8 @@ class L1Penalty:
             )
         self._names = [c.name for c in choices]
         penalised = [option in options for c in choices for option in c.options]
-        self._positions = torch.tensor([i for i, chosen in enumerate(penalised) if chosen])
+        found = [i for i, chosen in enumerate(penalised) if chosen]
+        self._positions = torch.tensor(found, dtype=torch.long)
         self._factor = multiplier
         if mean:
             self._factor /= max(1, len(self._positions))
@@ -78,6 +79,8 @@ class L1Penalty:
         Args:
             logits: Raw architecture parameters by choice name.
         """
+        if not self._names:
+            return torch.zeros(())
         every = torch.cat([logits[name] for name in self._names])
         # Brought to the device once: a copy in every step would make a GPU wait.
         self._positions = self._positions.to(every.device)
