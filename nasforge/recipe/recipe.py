@@ -27,6 +27,7 @@ from nasforge.recipe.observer_tables import read_observers
 from nasforge.recipe.options import check_options
 from nasforge.recipe.part import Part
 from nasforge.recipe.run_table import RunConfig
+from nasforge.recipe.sharding import check_shards
 from nasforge.recipe.shipped import find_recipe
 from nasforge.recipe.workers import check_workers
 from nasforge.space import KnownCost, NetworkSpace
@@ -206,6 +207,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     check_option_needs(draft, parts, registry)
     if isinstance(run, RunConfig):
         check_workers(draft, run, plugins, registry)
+        check_shards(draft, run, parts)
     if (
         draft.table("constraints")
         and "space" in plugins

@@ -236,11 +236,11 @@ class _Stopwatch:
         device = f"{self._runtime.device} {self._runtime.precision}" if backend == TORCH else backend
         place = (arch.key, device)
         if place not in self._known:
-            timing = self._time(arch)
-            self._known[place] = timing.median_ms
-            if self._log:
+            timing = self._runtime.shards.from_main(lambda: self._time(arch).to_json())
+            self._known[place] = timing["median_ms"]
+            if self._log and self._runtime.shards.is_main:
                 row = {"key": place[0], "device": place[1], "notation": self._space.notation(arch)}
-                self._log.append({**row, **timing.to_json()})
+                self._log.append({**row, **timing})
         return self._known[place]
 
     def _time(self, arch: Arch) -> Timing:

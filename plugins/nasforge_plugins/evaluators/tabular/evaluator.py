@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from nasforge.arch import Arch
-from nasforge.component import Context
-from nasforge.evaluator import Evaluation, ParallelEvaluator
+from nasforge.component import Context, Work
+from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.seeding import derive_seed
 from nasforge.space import TabularSpace
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
@@ -73,6 +73,10 @@ class Tabular(ParallelEvaluator[TabularConfig]):
         facts = self.table.facts(self.config.dataset, row)
         seconds = float(self.table.seconds(self.config.dataset, epochs)[row])
         return Evaluation(arch, accuracy, seconds, {"valid_accuracy": accuracy, **facts})
+
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
+        """Return a look-up."""
+        return [Work("look-ups", 1, lambda: self.evaluate(arch, budget=effort.budget))]
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Look up the mean test accuracy.
