@@ -127,8 +127,9 @@ class Dirichlet(Relaxation):
 
     def weights(self, logits: Logits) -> dict[str, Tensor | int]:
         """Return a draw for every choice."""
+        # Checking the arguments would make a GPU wait for them.
         return {
-            name: torch.distributions.Dirichlet(values).rsample()
+            name: torch.distributions.Dirichlet(values, validate_args=False).rsample()
             for name, values in self._concentrations(logits).items()
         }
 

@@ -120,7 +120,7 @@ class EpochTraining(ABC):
         Args:
             labels: ``(B,)``.
         """
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return torch.full((), float(len(labels)), device=labels.device)
 
     def _total_amount(self, labels: Tensor) -> Tensor:
         """Return the amount of a batch, over all shards."""

@@ -136,7 +136,7 @@ def difference_product(
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([t.detach().reshape(-1).double().cpu() for t in tensors])
+    return torch.cat([t.detach().reshape(-1).cpu().double() for t in tensors])
 
 
 def dominant_eigenvalue(
