@@ -203,7 +203,9 @@ def error_classes() -> list[Any]:
     from nasforge_plugins.evaluators.tabular.errors import TableError
 
     family = [getattr(errors, n) for n in errors.__all__ if inspect.isclass(getattr(errors, n))]
-    return sorted([*family, LostProcessError, TableError], key=lambda e: (e is not errors.NasforgeError, e.__name__))
+    return sorted(
+        [*family, LostProcessError, TableError], key=lambda e: (e is not errors.NasforgeError, e.__name__)
+    )
 
 
 def conformance_page() -> str:
