@@ -12,6 +12,7 @@ from typing import Any
 from nasforge.benches.folder import BenchFolder, bench_inputs
 from nasforge.benches.job import BenchWorker, Job, search_once
 from nasforge.benches.standings import Standing
+from nasforge.config import merge_options
 from nasforge.errors import RunError
 from nasforge.observer import Observer, Observers
 from nasforge.parallel.crew import Crew, WorkItem
@@ -21,6 +22,7 @@ from nasforge.recipe import Recipe
 from nasforge.recipe.objectives import objectives_of
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
+from nasforge.training.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchResult", "run_bench"]
 
@@ -58,6 +60,7 @@ def run_bench(
     Raises:
         RunError: A run failed, the folder belongs to another bench, or the budget is too small; what was
             finished is kept.
+        Stopped: A stop was requested; runs under way go on from there.
     """
     from nasforge.runtime.environment import describe_environment
 
@@ -103,17 +106,29 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
             run = {**tables["run"], "seed": seed}
             resolved = {**tables, "run": run, "space": bench.space, "searcher": searcher}
+            if entrant.limits:
+                resolved["constraints"] = merge_options(tables.get("constraints", {}), entrant.limits)
             # A distiller makes a twin search of any gradient search: it goes to those that cannot do without.
             if not entrant.plugin.requires("distiller"):
                 resolved.pop("distiller", None)
             work = folder.work(entrant.label, seed)
-            yield Job(resolved, recipe.source, entrant.label, bench.budget, work, objectives, bench.metric)
+            yield Job(
+                resolved,
+                recipe.source,
+                entrant.label,
+                bench.budget,
+                work,
+                objectives,
+                bench.metric,
+                bench.hypervolume.to_json() if bench.hypervolume else None,
+            )
 
 
 def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, Any]]]:
     """Yield runs as they end: in order, or in several processes as it happens."""
     if workers <= 1:
         for job in jobs:
+            check_stop()
             yield job, search_once(job)
         return
     order = Order(f"{BenchWorker.__module__}:{BenchWorker.__name__}", str(Path.cwd()))
@@ -126,6 +141,11 @@ def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, An
         while waiting:
             if (ended := crew.wait()) is not None:
                 yield waiting.pop(ended), _result_of(ended)
+            if reason := stop_requested():
+                crew.stop(reason)
+                for task in [task for task in waiting if task.outcome is not None]:
+                    yield waiting.pop(task), _result_of(task)
+                raise Stopped(reason)
     finally:
         crew.close()
 

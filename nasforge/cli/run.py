@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasforge.cli.options import Device, Profile, Sets, default_observers
+from nasforge.training.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
@@ -71,19 +72,24 @@ def run(
 
     leave_with_parent()
     try:
-        result = api.run(
-            recipe,
-            sets or [],
-            profile=profile,
-            out=out,
-            device=device,
-            seed=seed,
-            update=update,
-            default_observers=default_observers(registry),
-        )
+        with stopping_on_signals():
+            result = api.run(
+                recipe,
+                sets or [],
+                profile=profile,
+                out=out,
+                device=device,
+                seed=seed,
+                update=update,
+                default_observers=default_observers(registry),
+            )
     except KeyboardInterrupt:
         print_error("interrupted. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
+    except Stopped as stop:
+        if not is_told_elsewhere():
+            print_error(f"stopped by {stop.reason}, and everything is saved. The same command goes on.")
+        raise typer.Exit(EXIT_STATUS) from None
     if is_told_elsewhere():
         return
     findings = print_summary(result, getattr(context.find_root().command, "commands", ()))

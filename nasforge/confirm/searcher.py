@@ -17,6 +17,7 @@ from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Effort, Evaluation, Evaluator, RepeatedTraining, forecast_evaluations
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
+from nasforge.training.stopping import Stopped
 
 __all__ = ["ConfirmedSearcher"]
 
@@ -90,7 +91,11 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             return metrics
         if not self.races or self.races[-1].done:
             self.races.append(self._start_race(growing=bool(self._choose_growing())))
-        return self._run_rung(self.races[-1])
+        try:
+            return self._run_rung(self.races[-1])
+        except Stopped as stop:
+            stop.within_step = False  # evaluations that are over are kept by their evaluator
+            raise
 
     def best(self) -> Arch:
         """Return the winner of the last race that is over; before that, the searcher's answer."""

@@ -93,11 +93,13 @@ def missed_limits(results: Mapping[str, Row], limits: Mapping[str, Any]) -> list
     over = (results.get(DERIVE.stage) or {}).get("over_limit") or {}
     found = []
     for name, much in over.items():
-        limit = limits.get(f"max_{name}")
+        metrics = limits.get("max_metrics") or {}
+        option = f"max_metrics.{name}" if name in metrics else f"max_{name}"
+        limit = metrics.get(name, limits.get(option))
         words = COSTS_IN_WORDS.get(name, name)
         if isinstance(limit, int | float) and limit > 0:
             text = (
-                f"{words}: {number(limit + much)}, and constraints.max_{name} = {number(limit)}; over the "
+                f"{words}: {number(limit + much)}, and constraints.{option} = {number(limit)}; over the "
                 f"limit by {_in_unit(name, much)} ({100 * much / limit:.0f} %)."
             )
         else:

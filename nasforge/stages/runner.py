@@ -15,6 +15,7 @@ from nasforge.runs.folder import RunFolder, fingerprint
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES
 from nasforge.stages.stage import Stage
+from nasforge.training.stopping import check_stop
 
 __all__ = ["Run", "run_stages"]
 
@@ -53,9 +54,13 @@ def run_stages(
 
     Returns:
         The results by name of the stage.
+
+    Raises:
+        Stopped: A stop was requested; everything is saved.
     """
     for stage in stages:
         if stage.needed({*run.recipe.parts, *run.resolved}):
+            check_stop()
             run.results[stage.name] = _result(stage, run, announce)
     return run.results
 

@@ -52,9 +52,11 @@ class Search(Stage):
         return tables | fingerprint_of(run.recipe.constraints)
 
     def check(self, run: Run) -> None:
-        """Refuse limits that no architecture can keep."""
+        """Refuse limits that no architecture can keep, and workers that cannot start."""
+        from nasforge.parallel.start import check_start
         from nasforge.runs.limits import refuse_impossible
 
+        check_start(run.recipe.run)
         refuse_impossible(run.recipe, run.constraints, run.space, run.task)
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
 from nasforge.training.optim import resembling
+from nasforge.training.stopping import until_stopped
 
 __all__ = [
     "RunningScores",
@@ -83,6 +84,27 @@ class RunningScores:
         self._batches = self._images = 0
         self._loss, self._right = 0.0, 0
 
+    @property
+    def batches(self) -> int:
+        """Number of batches so far."""
+        return self._batches + len(self._pending)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far, over all processes: all of them must call this."""
+        self._fetch()
+        return {
+            "batches": self._batches,
+            "images": self._images,
+            "loss": self._loss,
+            "right": self._shards.total(self._right),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._batches, self._images = state["batches"], state["images"]
+        # Each process counts the answers of its own shards.
+        self._loss, self._right = state["loss"], state["right"] if self._shards.is_main else 0
+
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch.
 
@@ -133,9 +155,9 @@ def train_epoch(
     *,
     every: int = 0,
     progress: Callable[[int, Scores], None] = lambda _batches, _scores: None,
-    shards: Shards | None = None,
+    running: RunningScores | None = None,
 ) -> Scores:
-    """Run one pass of training.
+    """Run one pass of training, or the rest of one.
 
     Args:
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
@@ -143,7 +165,7 @@ def train_epoch(
         where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
-        shards: See `RunningScores`.
+        running: Scores of the batches of this pass so far; None for none.
 
     Returns:
         Scores over all images, each as the network was when it saw them.
@@ -151,8 +173,8 @@ def train_epoch(
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    running = RunningScores(where, shards=shards)
-    for count, (images, labels) in enumerate(batches, 1):
+    running = RunningScores(where) if running is None else running
+    for count, (images, labels) in enumerate(batches, running.batches + 1):
         loss, logits = step(images, labels)
         running.add(loss, logits, labels)
         if every and count % every == 0:
@@ -181,6 +203,7 @@ def score(
 
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
+        Stopped: A stop was requested.
     """
     running = RunningScores(where)
     training = network.training
@@ -190,7 +213,7 @@ def score(
     for norm in norms:
         norm.training, norm.momentum = True, 0.0
     try:
-        for images, labels in batches:
+        for images, labels in until_stopped(batches):
             with runtime.autocast():
                 logits = network(runtime.prepare_images(images)).logits
             running.add(F.cross_entropy(logits.float(), labels), logits, labels)

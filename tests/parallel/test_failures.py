@@ -118,6 +118,7 @@ SEARCHERS = {
     "spos": {"population": 6, "generations": 5, "parents": 3},
     "successive-halving": {"evaluations": 40, "first": 9, "budgets": (1, 3, 9)},
     "hyperband": {"evaluations": 40, "budgets": (1, 3, 9)},
+    "asha": {"evaluations": 40, "budgets": (1, 3, 9), "batch": 4},
 }
 
 

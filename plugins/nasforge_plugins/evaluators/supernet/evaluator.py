@@ -23,6 +23,7 @@ from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import RunningScores, Scores, isolated_random
+from nasforge.training.stopping import Stopped
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
@@ -135,9 +136,15 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         first = 0
         if state is not None and state["options"] == options:
             training.load_state_dict(state)
+            training.go_on(state.get("position"))
             first = state["epoch"]
         for epoch in range(first, config.epochs):
-            scores = training.run_epoch(epoch, self.ctx.report)
+            try:
+                scores = training.run_epoch(epoch, self.ctx.report)
+            except Stopped:
+                position = {"epoch": epoch, "position": training.position()}
+                slot.save({"options": options, **position, **training.state_dict()})
+                raise
             self.ctx.report({"prepared": (epoch + 1) / config.epochs, "epoch": epoch + 1, **scores._asdict()})
             slot.save({"options": options, "epoch": epoch + 1, **training.state_dict()})
 

@@ -229,6 +229,18 @@ class Training(EpochTraining):
             report=report,
         )
 
+    def draws(self) -> dict[str, Any]:
+        """Return the state of the generators of cutout and augmentation."""
+        generators = (self._cutout, self.augmentation.generator)
+        return {"generators": [generator.get_state() for generator in generators]}
+
+    def load_draws(self, state: Mapping[str, Any]) -> None:
+        """Restore what `draws` returned."""
+        for generator, values in zip(
+            (self._cutout, self.augmentation.generator), state["generators"], strict=True
+        ):
+            generator.set_state(values)
+
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch, with augmentation, auxiliary head and teacher as configured.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,11 @@ class StepProgress:
         self._pending: list[tuple[str, int, dict[str, Tensor]]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
+    @property
+    def done(self) -> int:
+        """Number of batches so far."""
+        return self._done
+
     def add(self, phase: str, images: int, values: Mapping[str, Tensor]) -> None:
         """Count one batch.
 
@@ -59,6 +65,17 @@ class StepProgress:
         """Return the mean of every metric, each image weighing the same."""
         self._fetch()
         return {name: total / images for name, (total, images) in self._sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums and numbers of batches so far."""
+        self._fetch()
+        sums = {name: list(pair) for name, pair in self._sums.items()}
+        return {"done": self._done, "phase": self._phase, "in_phase": self._in_phase, "sums": sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._done, self._phase, self._in_phase = state["done"], state["phase"], state["in_phase"]
+        self._sums = {name: (total, count) for name, (total, count) in state["sums"].items()}
 
     def _fetch(self) -> None:
         for where, images, values in self._pending:
