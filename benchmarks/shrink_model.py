@@ -171,7 +171,7 @@ class _Shrink:
         space, _ = self.space()
         table = latency_table.read(str(self.table))
         limit = self.options.share * table.cost.of(space.baseline)["latency_ms"]
-        rows = {
+        rows: dict[str, dict[str, Any]] = {
             "original": {"notation": "original", "changes": {}},
             "found": {"notation": self.search(limit), "changes": {}},
         }
@@ -181,7 +181,7 @@ class _Shrink:
                 arch = space.sample(rng)
             rows[f"random {seed}"] = {"notation": space.notation(arch), "changes": {}}
         for percent in range(80, 40, -10):
-            changes = {"widths": [percent], "options": ["width"]}
+            changes: dict[str, Any] = {"widths": [percent], "options": ["width"]}
             narrow, _ = self.space(**changes)
             notation = " ".join(f"{c.name}=w{percent}" for c in narrow.choices)
             rows[f"uniform {percent} %"] = {"notation": notation, "changes": changes}
