@@ -20,11 +20,11 @@ FLAT = {
     "ground": ("arch", "config", "drawing", "errors", "files", "seeding"),
     "contracts": (
         *("component", "constraints", "data", "distiller", "evaluator", "observer", "pareto", "searcher"),
-        *("space", "tables"),
+        "space",
     ),
 }
 
-FOR_PLUGINS = {"ground", "contracts", "plugins", "nn", "runtime", "training", "images", "cost"}
+FOR_PLUGINS = {"ground", "contracts", "plugins", "nn", "runtime", "training", "images", "cost", "tables"}
 
 LIGHT = ("ground", "plugins", "contracts", "recipe")
 """Rooms that `nasforge check` and the listings import: no torch."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluation, ParallelEvaluator
+from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.seeding import derive_seed
 from nasforge.space import SearchSpace, TabularSpace
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
@@ -89,6 +89,10 @@ class Tabular(ParallelEvaluator[TabularConfig]):
         if (row := self._row(arch)) not in self._known:
             self._known[row] = self._metrics(row, self.epochs)
         return self._known[row]
+
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
+        """Return a look-up."""
+        return [Work("look-ups", 1, lambda: self.evaluate(arch, budget=effort.budget))]
 
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Look up the mean test accuracy.
