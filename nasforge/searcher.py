@@ -1,4 +1,4 @@
-"""What finds architectures: gradient searchers and black-box ones share one contract."""
+"""The contract of searchers, gradient-based and black-box alike."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Proposal(NamedTuple):
 class AskTellSearcher(Searcher[C]):
     """A black-box searcher: write `ask` and `tell`, get `step`, `best` and exact resume.
 
-    Resume replays `tell` with the stored evaluations, so whatever `tell` builds is rebuilt; draw random
+    Resume replays `tell` with the stored evaluations, so all that `tell` builds is rebuilt; draw random
     numbers from ``self.rng`` in `ask` only. A proposal that was evaluated before is not evaluated again: it
     counts as a step, with its score and a cost of 0. A proposal over a limit of the recipe's
     ``[constraints]`` is not evaluated at all: `ask` is called again. An `ask` that would repeat itself looks
@@ -97,7 +97,7 @@ class AskTellSearcher(Searcher[C]):
     that the recipe's ``[constraints]`` speak of are there anyway."""
 
     pending: list[Proposal]
-    """What was proposed and not told yet, oldest first."""
+    """Proposals without a result yet, oldest first."""
 
     def setup(self, ctx: Context) -> None:
         """Start with an empty history and a generator of the run's seed."""

@@ -140,7 +140,7 @@ def _result_of(task: WorkItem) -> dict[str, Any]:
     if "lost" in task.outcome:
         raise RunError(
             "bench: a worker process died, perhaps for want of memory. What was finished is kept; the same "
-            "command goes on. Try fewer --workers."
+            "command resumes. Try fewer --workers."
         )
     if "error" in task.outcome:
         raise revive_error(task.outcome)

@@ -49,7 +49,7 @@ def init(
 ) -> None:
     """Write a recipe that runs, for your own images or for those of a shipped recipe.
 
-    Without options it asks, if somebody is there to answer.
+    Without options it asks, if standard input is a terminal.
     """
     from nasforge.cli.own_images import find_readers, look_at_images
     from nasforge.errors import RecipeError, suggest

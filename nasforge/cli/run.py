@@ -21,7 +21,7 @@ def run(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, the name of a shipped recipe, or a run folder to go on with.",
+            help="A TOML file, the name of a shipped recipe, or a run folder to resume.",
             show_default=False,
         ),
     ],
@@ -44,7 +44,7 @@ def run(
         bool, typer.Option("--strict", help="Exit with status 3 if the result misses a limit of the recipe.")
     ] = False,
 ) -> None:
-    """Search, derive, train and test; the same command again goes on where it stopped."""
+    """Search, derive, train and test; the same command again resumes where it stopped."""
     from nasforge.plugins import Registry
 
     registry = Registry.discover()
@@ -66,7 +66,7 @@ def run(
             default_observers=default_observers(registry),
         )
     except KeyboardInterrupt:
-        print_error("interrupted. The same command goes on from the last checkpoint.")
+        print_error("interrupted. The same command resumes from the last checkpoint.")
         raise typer.Exit(130) from None
     findings = print_summary(result, getattr(context.find_root().command, "commands", ()))
     if result.was_finished:

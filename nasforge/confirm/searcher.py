@@ -21,7 +21,7 @@ __all__ = ["ConfirmedSearcher"]
 class ConfirmedSearcher(Searcher[PluginConfig]):
     """Lets a searcher finish, then races its answer against neighbours and earlier answers.
 
-    A step is a step of the searcher, later a rung of a race. What wins a race beyond noise is the new
+    A step is a step of the searcher, later a rung of a race. A winner of a race beyond noise is the new
     incumbent; another pass begins from its neighbours. Passes of growth follow, against larger neighbours.
 
     Args:

@@ -54,7 +54,7 @@ class Pool(Tolerant):
         self._crew.submit(task)
 
     def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
-        """Wait for a candidate; the others go on meanwhile."""
+        """Wait for a candidate; the others continue meanwhile."""
         self.expect(arch, budget=budget, repeat=index)
         self._awaited = task = self._tasks[arch, budget, index]
         while task.outcome is None:

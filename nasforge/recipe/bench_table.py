@@ -41,13 +41,13 @@ class BenchConfig(PluginConfig):
     """How many times each searcher runs; the seeds count upwards from `run.seed`."""
 
     budget: int | str | None = None
-    """What each run may spend: a number of evaluations; the seconds that they cost, such as "20000 s" or
+    """Budget of each run: a number of evaluations; the seconds that they cost, such as "20000 s" or
     "5.5 h" (s, min, h, d); or the processor time of the whole search, such as "30 cpu min", for searchers
     with and without gradients. None: as many evaluations as `searcher.evaluations`."""
 
     metric: str = Field("score", min_length=1)
-    """What the results are compared by: "score" of the evaluator, or a number that a table of the space knows
-    about an architecture, such as "cifar10_valid_accuracy"."""
+    """Number that results are compared by: "score" of the evaluator, or a number of the space's table,
+    such as "cifar10_valid_accuracy"."""
 
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Options by searcher, as in [bench.options.NAME]. The searcher of the recipe also has those of
@@ -63,10 +63,10 @@ class BenchConfig(PluginConfig):
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run of a searcher may spend.
+    """The budget of one run of a searcher.
 
     Attributes:
-        unit: What is counted: calls of the evaluator, the seconds that it reports as their cost, or the
+        unit: The counted unit: calls of the evaluator, the seconds that it reports as their cost, or the
             processor time of the search.
         amount: How much of it.
     """
@@ -105,7 +105,7 @@ class Entrant:
     """One searcher that is compared.
 
     Attributes:
-        label: What it is called in the results.
+        label: Its name in the results.
         plugin: The searcher.
         config: Its options; where the budget ends the search, ``evaluations`` is `CEILING`.
     """
@@ -122,8 +122,8 @@ class Bench:
     Attributes:
         entrants: The baseline, then the others in the order of the recipe.
         seeds: The seeds that each runs with.
-        budget: What each run may spend.
-        metric: What the results are compared by.
+        budget: Budget of each run.
+        metric: The number that results are compared by.
         space: Options of the space as the recipe has them; those left out follow each searcher.
     """
 

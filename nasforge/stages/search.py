@@ -23,7 +23,7 @@ __all__ = ["Search"]
 
 
 class SearchResult(StageResult):
-    """What is read from the result of a search."""
+    """The entries that are read from the result of a search."""
 
     steps: int
     architecture: Picks

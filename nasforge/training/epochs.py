@@ -43,7 +43,7 @@ class EpochTraining(ABC):
         runtime: Where and how the modules compute.
         modules: By name in the state.
         optimizer: Of ``parameters``.
-        parameters: What is trained, and clipped together.
+        parameters: The trained parameters, which are clipped together.
         clip: Largest norm of the gradients; 0 does not clip.
         accumulate: Batches whose gradients make one step; the last step of an epoch may have fewer. They are
             read before the first of them is used.
@@ -144,7 +144,7 @@ class EpochTraining(ABC):
             batch_size: Images per batch.
             batches: Batches of the epoch; None: as many as the split has.
             first_order: The order of the images of epoch 0; orders are numbered like epochs.
-            where: What is trained, for messages: ``"train"``.
+            where: The trained part, for messages: ``"train"``.
             report: Called about ten times.
 
         Raises:

@@ -152,7 +152,7 @@ def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     os.kill(process.pid, how)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert how == signal.SIGKILL or "interrupted. The same command goes on" in told
+    assert how == signal.SIGKILL or "interrupted. The same command resumes" in told
     wait_until(lambda: not any(alive(pid) for pid in pids()), 30)
     rest = nasforge.bench(toy, ["evaluator.pause=0.5"], workers=2)
     whole = nasforge.bench(toy, ["evaluator.pause=0.5"], out="whole")

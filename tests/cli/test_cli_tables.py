@@ -48,7 +48,7 @@ def test_import(shared_data, capsys):
         (["import", "absent.csv"], "absent.csv: no such file."),
         (["import", __file__, "--name", "nasbench201"], "belongs to the table inside nasforge"),
         (["import", __file__, "--name", "../x"], "use letters, digits"),
-        (["import", __file__, "--name", "x"], "is no table of NAS-Bench-201"),
+        (["import", __file__, "--name", "x"], "is not a table of NAS-Bench-201"),
     ],
 )
 def test_mistakes(arguments, words, capsys):

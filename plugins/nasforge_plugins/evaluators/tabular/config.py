@@ -10,7 +10,7 @@ from nasforge.config import EvaluatorConfig
 
 
 class TabularConfig(EvaluatorConfig):
-    """Which numbers of which table score an architecture."""
+    """Options of the table and of the numbers that score an architecture."""
 
     table: str = "nasbench201"
     """Name of the table, as `nasforge tables list` prints it, or the path of a table file."""
@@ -23,7 +23,7 @@ class TabularConfig(EvaluatorConfig):
     200 epochs; imported tables may have 12."""
 
     seed: Literal["mean", "random", 777, 888, 999] = "mean"
-    """Which training run scores: "mean" averages all runs of an architecture, a number takes the run of that
+    """Training run that scores: "mean" averages all runs of an architecture, a number takes the run of that
     seed, "random" draws one run per architecture from the seed of the search."""
 
     @field_validator("table")

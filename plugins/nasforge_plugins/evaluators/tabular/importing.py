@@ -163,7 +163,7 @@ class _Rows:
         row = dict(zip(self.header, cells, strict=True))
         if not row["index"].isdecimal() or int(row["index"]) >= len(self.official):
             raise ValueError(
-                f"column 'index': {row['index']!r} is no number from 0 to {len(self.official) - 1}."
+                f"column 'index': {row['index']!r} is not a number from 0 to {len(self.official) - 1}."
             )
         index = int(row["index"])
         code = "".join(str(OPERATIONS.index(name)) for name in parse_cell(row["arch"]))
@@ -183,7 +183,7 @@ class _Rows:
         try:
             value = float(text)
         except ValueError:
-            raise ValueError(f"column {name!r}: {text!r} is no number.") from None
+            raise ValueError(f"column {name!r}: {text!r} is not a number.") from None
         if value == column.missing:
             return math.nan
         if not column.low <= value <= column.high or math.isinf(value):
@@ -220,8 +220,8 @@ class _Rows:
 def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
     if absent := [repr(name) for name in ("index", "arch") if name not in header]:
         raise TableError(
-            f"{path}: is no table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts with "
-            f"{','.join(header)[:60]!r}."
+            f"{path}: is not a table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts "
+            f"with {','.join(header)[:60]!r}."
         )
     if len(header) > MAX_COLUMNS:
         raise TableError(
@@ -270,8 +270,8 @@ def _opened(path: Path) -> Iterator[IO[str]]:
             f"{path}: the file is cut short or damaged ({error}). Nothing was imported; fetch it again."
         ) from None
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: is no text: byte {error.start} is not UTF-8. Write CSV.") from None
+        raise TableError(f"{path}: is not text: byte {error.start} is not UTF-8. Write CSV.") from None
     except csv.Error as error:
-        raise TableError(f"{path}: is no CSV: {error}.") from None
+        raise TableError(f"{path}: is not CSV: {error}.") from None
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error.strerror}).") from None

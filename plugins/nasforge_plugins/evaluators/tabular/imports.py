@@ -1,4 +1,4 @@
-"""Import a table from whatever the user has, list tables, describe one: what `nasforge tables` shows."""
+"""Import, list and describe tables, as `nasforge tables` does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def import_table(
 
     Args:
         path: A CSV file, plain or gzipped; or a NATS-Bench archive (file or folder).
-        name: What to call the table; None takes the file's name.
+        name: Name for the table; None takes the file's name.
         trust: Allow archives whose reader executes code that the archive brings along (pickle).
         replace: Allow to overwrite a table that was imported before.
         report: Told the share that is read, from 0 to 1.
@@ -36,7 +36,7 @@ def import_table(
         What `describe_table` returns.
 
     Raises:
-        TableError: What is wrong, and where.
+        TableError: The file has mistakes; names each with its place.
     """
     name = name or path.name.split(".")[0]
     store.check_name(name)

@@ -26,7 +26,7 @@ Split = Literal["valid", "test"]
 
 
 class Table:
-    """What is known about every architecture of a space.
+    """Measurements of every architecture of a space.
 
     A column's name is a path: ``<data set>/valid/<epochs>`` and ``<data set>/test/<epochs>`` are accuracies
     in percent, ``<data set>/seconds/<epochs>`` is the time one training took, anything else
@@ -237,7 +237,7 @@ class Table:
             zlib.error,
         ) as error:
             raise TableError(
-                f"{path}: is no nasforge table, or is damaged ({error}). "
+                f"{path}: is not a nasforge table, or is damaged ({error}). "
                 "Import it again with 'nasforge tables import'."
             ) from None
 

@@ -57,7 +57,7 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
     Args:
         path: Folder of the run.
         ctx: Loads the network, and where it computes.
-        task: What the student learns; the teacher must accept and predict the same.
+        task: Task of the student; the teacher must accept and predict the same.
 
     Raises:
         RunError: There is no such folder, or its network does not fit the task.

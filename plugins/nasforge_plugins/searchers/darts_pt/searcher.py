@@ -100,7 +100,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         super().load_state_dict(state)
         self.decided = {name: list(values) for name, values, _ in state["decided"]}
