@@ -1,6 +1,6 @@
 """Measurable rules of plain English: how often docstrings and pages use patterns of translated prose.
 
-The limits are occurrences per 10,000 words. Projects whose prose reads well (optuna, timm, pluggy) stay below.
+Limits are occurrences per 10,000 words. Projects whose prose reads well (optuna, timm, pluggy) stay below.
 """
 
 import ast

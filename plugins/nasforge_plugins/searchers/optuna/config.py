@@ -15,7 +15,7 @@ SamplerName = Literal["tpe", "gp", "cma-es", "nsga2", "random"]
 
 
 class OptunaConfig(BudgetedConfig, ObjectivesConfig):
-    """Options of Optuna's sampler and of the length of the search. Needs ``pip install 'nasforge[optuna]'``."""
+    """Options of Optuna's sampler and of the search's length. Needs ``pip install 'nasforge[optuna]'``."""
 
     sampler: SamplerName = "tpe"
     """Sampler of proposals: "tpe" (a density of the good and one of the bad), "gp" (a Gaussian process),
