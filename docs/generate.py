@@ -168,7 +168,7 @@ def hooks_page() -> str:
         "version is listed as broken, with what to update, and harms nothing.",
         _table(("Field", "Meaning", "Default"), rows),
         "What is wrong with a module or a description is listed by `nasforge plugins list` with its "
-        "reason; the other plugins go on working.",
+        "reason; the other plugins still work.",
     ]
     return "\n\n".join(parts) + WRITTEN
 

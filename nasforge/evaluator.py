@@ -42,7 +42,7 @@ DRAWS = 20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known about an architecture after evaluating it.
+    """The result of evaluating an architecture.
 
     Attributes:
         arch: The architecture.
@@ -52,7 +52,7 @@ class Evaluation:
         budget: The effort that was asked for, if the searcher chose it; None is the evaluator's default.
         estimated: Whether the score is a guess from other evaluations. Guesses may guide a search, they are
             never its answer.
-        failed: Why there is no score: a crash, or an error of the evaluator. None if it worked. Whatever
+        failed: Why there is no score: a crash, or an error of the evaluator. None if it worked. Anything that
             failed has the score minus infinity.
     """
 
@@ -116,11 +116,11 @@ class Evaluator(Component[C], ABC):
     """Scores architectures during a search, or trains the derived one at the end.
 
     `evaluate` never reads the test split, `test` reads nothing else. Long evaluations save their progress
-    in ``ctx.slot(arch.key)`` and go on from there after a restart.
+    in ``ctx.slot(arch.key)`` and resume from there after a restart.
     """
 
     workers: int = 1
-    """How many evaluations go on at the same time."""
+    """Number of evaluations that run at the same time."""
 
     def prepare(self) -> None:
         """Do what all evaluations share, once, before the first of them. Default: nothing.
@@ -135,7 +135,7 @@ class Evaluator(Component[C], ABC):
             budget: As in `evaluate`.
 
         Raises:
-            NasforgeError: An evaluation with this budget would fail, whatever the architecture.
+            NasforgeError: An evaluation with this budget would fail for every architecture.
         """
 
     def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:

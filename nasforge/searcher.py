@@ -1,4 +1,4 @@
-"""What finds architectures: gradient searchers and black-box ones share one contract."""
+"""The contract of searchers, gradient-based and black-box alike."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class AskTellSearcher(Searcher[C]):
     that the recipe's ``[constraints]`` speak of are there anyway."""
 
     pending: list[Proposal]
-    """What was proposed and not told yet, oldest first."""
+    """Proposals without a result yet, oldest first."""
 
     def setup(self, ctx: Context) -> None:
         """Start with an empty history and a generator of the run's seed."""

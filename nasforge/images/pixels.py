@@ -16,7 +16,7 @@ CHUNK = 2048
 def crop_and_flip(images: Tensor, padding: int, corners: Tensor, mirrored: Tensor) -> Tensor:
     """Cut a window of the images' own size out of each padded image, and mirror some.
 
-    What is cut is copied line by line, not pixel by pixel: on a CPU that is most of the time.
+    Windows are copied line by line, not pixel by pixel: on a CPU that is most of the time.
 
     Args:
         images: ``(B, H, W, C)``, any type.

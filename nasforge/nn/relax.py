@@ -34,7 +34,7 @@ class Relaxation(ABC):
 
     Attributes:
         simplex: Whether the weights of a choice add up to 1.
-        progress: How far the search is: 0 in its first epoch, 1 in its last. Whoever searches sets it.
+        progress: How far the search is: 0 in its first epoch, 1 in its last. The searcher sets it.
     """
 
     simplex: bool = True

@@ -63,7 +63,7 @@ class Pool(Tolerant):
         self._crew.submit(task)
 
     def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
-        """Wait for a candidate; the others go on meanwhile.
+        """Wait for a candidate; the others continue meanwhile.
 
         Raises:
             Stopped: A stop was requested. The state has the evaluations that are over.

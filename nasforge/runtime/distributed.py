@@ -51,7 +51,7 @@ def place_device(device: str, processes: int) -> str:
     """Return the device of this process among those of this computer.
 
     Args:
-        device: What the recipe says.
+        device: The device of the recipe.
         processes: Number of processes of the run.
 
     Raises:

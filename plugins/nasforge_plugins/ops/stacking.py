@@ -28,7 +28,7 @@ class NormStack:
     Args:
         norms: L batch norms, in consecutive groups.
         counts: Size of each group; they add up to L.
-        factor: What the norm's result is multiplied by, ``(L,)``; None is 1.
+        factor: Factors of the norm's result, ``(L,)``; None is 1.
         training: Whether norms use and record the statistics of the batch.
         statistics: Receives these; write them after the last `run`.
     """

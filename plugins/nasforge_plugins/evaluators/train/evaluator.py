@@ -37,8 +37,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A
     budget replaces ``epochs``, or is a point on the learning curve of that training: see ``budgets``.
 
-    Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
-    The initial weights are a function of seed and architecture, whatever was evaluated before.
+    Progress is saved after every epoch: a restart resumes from there and ends, on the CPU, in the same bits.
+    The initial weights are a function of seed and architecture, not of earlier evaluations.
 
     Papers in this field report the best test epoch, which chooses on the test images. Here nothing is: the
     result is the last epoch, or the best on held-out training images with ``stop``. For comparison the
@@ -112,7 +112,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             See the class for the score. Metrics: ``params``, ``macs``, ``epochs``, ``train_loss`` (what was
             minimised) and ``train_accuracy`` of the last epoch, in a search also ``select_loss`` and
             ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together; of a
-            training that goes on, those since the budget before.
+            training that is resumed, those since the budget before.
 
         Raises:
             RunError: The loss is infinite or not a number.

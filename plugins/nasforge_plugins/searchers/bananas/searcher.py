@@ -75,7 +75,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
     def asks_ahead(self) -> bool:
         """Propose the random ones, and later the rest of the batch.
 
-        If asynchronous, go on as soon as the random ones have been evaluated and fewer than a batch are
+        If asynchronous, continue as soon as the random ones have been evaluated and fewer than a batch are
         pending.
         """
         initial = self.config.initial

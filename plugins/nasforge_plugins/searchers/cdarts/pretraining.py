@@ -32,7 +32,7 @@ from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_
 __all__ = ["BankPretraining"]
 
 SPLITS: tuple[Split, ...] = ("weights", "arch")
-"""What a search may train on; the published pretraining reads these images too, as one set."""
+"""Splits that a search may train on; the published pretraining reads them as one set."""
 
 
 class BankPretraining:
@@ -134,7 +134,7 @@ class BankPretraining:
         """Restore what `state_dict` returned.
 
         Args:
-            state: What `state_dict` returned.
+            state: The result of `state_dict`.
         """
         self.epoch, self._position = state["epoch"], state.get("within_step")
         if "optimizer" in state:

@@ -168,7 +168,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         self.pretraining.load_state_dict(state["pretraining"])
         super().load_state_dict(state)

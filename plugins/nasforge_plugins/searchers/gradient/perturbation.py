@@ -44,7 +44,7 @@ def adversarial(
     Args:
         weights: Option weights by choice name.
         radius: Largest change of a weight, before the weights of a choice are made to add up to 1.
-        loss: What to raise; called ``steps + 2`` times.
+        loss: The loss to raise; called ``steps + 2`` times.
         steps: Number of steps.
         simplex: Whether the weights of a choice add up to 1, before and after.
     """

@@ -84,7 +84,7 @@ class _Stacks:
     """The modules of one cell, gathered by source.
 
     Args:
-        cells: What runs the cell.
+        cells: The stacked cells that run it.
         cell: The cell.
         dtype: Type of its maps.
     """
