@@ -30,6 +30,8 @@ __all__ = ["NODES", "CellOperation", "OperationKind", "sum_cell"]
 NODES = 4
 OperationKind = Literal["conv_3x3", "conv_1x1", "skip", "pool"]
 KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
+CONVOLUTIONS: tuple[OperationKind, ...] = ("conv_1x1", "conv_3x3")
+COPIES: tuple[OperationKind, ...] = ("skip", "pool")
 
 
 class CellOperation(NamedTuple):
@@ -75,11 +77,9 @@ def _sum_by_source(operations: Sequence[CellOperation], x: Tensor, training: boo
     factors, statistics = _Factors(operations), RunningStatistics()
     groups = {kind: [o for o in operations if o.kind == kind] for kind in KINDS}
     convolutions = [
-        _Convolutions(groups[kind], factors, training, statistics)
-        for kind in ("conv_1x1", "conv_3x3")
-        if groups[kind]
+        _Convolutions(groups[kind], factors, training, statistics) for kind in CONVOLUTIONS if groups[kind]
     ]
-    copies = {kind: factors.split(groups[kind]) for kind in ("skip", "pool") if groups[kind]}
+    copies = {kind: factors.split(groups[kind]) for kind in COPIES if groups[kind]}
     nodes: list[Tensor | None] = [x, *[None] * (NODES - 1)]
     for source in range(NODES - 1):
         state = nodes[source]
@@ -152,7 +152,7 @@ class _Factors:
         places = {o.place for o in group}
         if len(places) == 1 and [id(o.factors) for o in group] == self._rows:
             return self._columns[cast("int", places.pop())]
-        one = next(o.factor for o in group if o.factors is not None).new_ones(())  # type: ignore[union-attr]
+        one = next(o.factors for o in group if o.factors is not None).new_ones(())
         return torch.stack([one if o.factor is None else o.factor for o in group])
 
     def split(self, group: Sequence[CellOperation]) -> Sequence[Tensor | None]:
