@@ -254,7 +254,7 @@ class TableStore(Protocol):
 
         A column has ``dataset``, ``metric``, ``budget``, ``direction``, ``known``, ``runs``, and, if it has a
         direction, ``best``, ``best_index``, ``best_key`` and ``best_notation``; ``from`` is "file", or
-        "shipped" if the values come from a table that comes with the evaluator.
+        "nasforge" if the values are from a table that comes with the evaluator.
         """
 
 
