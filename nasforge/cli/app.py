@@ -10,6 +10,7 @@ from nasforge.cli import (
     bench,
     check,
     compare,
+    doctor,
     export,
     init,
     inspect,
@@ -43,6 +44,7 @@ app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("init")(init.init)
 app.command("schema")(schema.schema)
+app.command("doctor")(doctor.doctor)
 app.add_typer(new.app, name="new")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(recipes.app, name="recipes")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasforge.plugins.capabilities import capability
     from nasforge.plugins.conventions import CellConventions, CellSpaceConfig
+    from nasforge.plugins.diagnosis import Diagnosis
     from nasforge.plugins.hooks import hookimpl
     from nasforge.plugins.kinds import KINDS, Kind, KindInfo
     from nasforge.plugins.plugin import API, Plugin
@@ -20,6 +21,7 @@ _HOMES = {
     "API": "plugin",
     "CellConventions": "conventions",
     "CellSpaceConfig": "conventions",
+    "Diagnosis": "diagnosis",
     "KINDS": "kinds",
     "Kind": "kinds",
     "KindInfo": "kinds",
@@ -34,6 +36,7 @@ __all__ = [
     "KINDS",
     "CellConventions",
     "CellSpaceConfig",
+    "Diagnosis",
     "Kind",
     "KindInfo",
     "Plugin",

@@ -46,6 +46,8 @@ class Plugin:
         api: The `API` it was written for.
         partners: Plugins that conformance checks use beside this one, by kind: ``{"space": "my-space"}``
             for an evaluator that works in that space alone. Others are the kit's own.
+        diagnosis: ``"module:function"``, called by ``nasforge doctor`` only. The function takes no arguments
+            and returns `Diagnosis` objects about what the plugin uses on this machine.
         origin: The distribution it comes from; filled in by the registry.
         module: The module with its hook; filled in by the registry.
     """
@@ -61,6 +63,7 @@ class Plugin:
     tiny: Mapping[str, Any] = field(default_factory=dict, compare=False)
     api: int = 1
     partners: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
+    diagnosis: str = field(default="", compare=False, kw_only=True)
     origin: str = field(default="?", compare=False)
     module: str = field(default="", compare=False)
 
@@ -143,6 +146,10 @@ def find_fault(plugin: Plugin) -> str | None:
         return "a name has lower-case letters, digits and hyphens only."
     if not isinstance(plugin.target, str) or not _TARGET.fullmatch(plugin.target):
         return f"the target {plugin.target!r} is not of the form 'module:Class'."
+    if not isinstance(plugin.diagnosis, str) or not (
+        _TARGET.fullmatch(plugin.diagnosis) or not plugin.diagnosis
+    ):
+        return f"the diagnosis {plugin.diagnosis!r} is not of the form 'module:function'."
     if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
         return f"its config {plugin.config!r} is no subclass of PluginConfig."
     # A recipe's table holds these beside the options.

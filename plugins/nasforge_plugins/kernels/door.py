@@ -8,7 +8,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
-__all__ = ["Kernel", "find_kernel"]
+from nasforge.plugins import Diagnosis
+
+__all__ = ["Kernel", "diagnose", "find_kernel"]
 
 FOLDER = f"{__package__}.c"
 REGISTRATION = f"{FOLDER}.registration"
@@ -40,6 +42,16 @@ def find_kernel(operator: str, *given: Any) -> Callable[..., Any] | None:
         return None
     kernel = _kernels().get(operator)
     return kernel.run if kernel is not None and kernel.fits(*given) else None
+
+
+def diagnose() -> list[Diagnosis]:
+    """Compile the kernels, if they can be, and report which of them are used on this machine."""
+    if os.environ.get("NASFORGE_NATIVE") == "0":
+        remedy = "Unset it: searches on a CPU take several times as long without kernels."
+        return [Diagnosis("kernels", "switched off by NASFORGE_NATIVE=0", "note", remedy)]
+    if not _kernels():
+        return [Diagnosis("kernels", "this installation has none", "note")]
+    return cast("list[Diagnosis]", import_module(f"{FOLDER}.diagnosis").diagnose())
 
 
 @cache

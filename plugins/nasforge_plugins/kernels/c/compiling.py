@@ -23,7 +23,7 @@ from nasforge_plugins.kernels.c.library_cache import (
     store_library,
 )
 
-__all__ = ["FOLDER", "compiled"]
+__all__ = ["FOLDER", "compiled", "find_compiler", "library_folder"]
 
 FOLDER = Path(__file__).parent
 REALS = {torch.float32: "float", torch.float64: "double"}
@@ -44,11 +44,11 @@ def compiled(dtype: torch.dtype, source: str = "bundle.c") -> ctypes.CDLL | None
         dtype: Type of the numbers in maps.
         source: File name of the source; it may include the headers beside it.
     """
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    compiler = find_compiler()
     if dtype not in REALS or compiler is None:
         return None
     try:
-        folder = open_cache(_folder())
+        folder = open_cache(library_folder())
     except (UnsafeCacheError, OSError) as error:
         warnings.warn(
             f"Networks compute without kernels, which takes longer: {error}. Set NASFORGE_CACHE to a folder "
@@ -66,7 +66,13 @@ def compiled(dtype: torch.dtype, source: str = "bundle.c") -> ctypes.CDLL | None
     return None
 
 
-def _folder() -> Path:
+def find_compiler() -> str | None:
+    """Return the path of the C compiler that is used, or None if none is installed."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
+def library_folder() -> Path:
+    """Return the folder of the compiled kernels; it may not exist yet."""
     return Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
 
 

@@ -16,6 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             ChainConfig,
             "A chain of mobile inverted bottlenecks with kernel, expansion and depth to choose",
             provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks}),
+            diagnosis="nasforge_plugins.kernels.door:diagnose",
             tiny={
                 "layout": "cifar",
                 "depths": (1, 2, 3, 1, 1),

@@ -16,6 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             DartsConfig,
             "Normal and reduction cells of DARTS, with the genotypes of the literature",
             provides=frozenset({CellTypes, NetworkSpace, PartialChannels, PlainNetworks, ReducedNetworks}),
+            diagnosis="nasforge_plugins.kernels.door:diagnose",
             tiny={
                 "channels": 4,
                 "cells": 4,

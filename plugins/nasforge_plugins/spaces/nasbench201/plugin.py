@@ -27,6 +27,7 @@ def nasforge_plugins() -> list[Plugin]:
             provides=frozenset(
                 {KnownCost, NetworkSpace, PartialChannels, PlainNetworks, ReducedNetworks, TabularSpace}
             ),
+            diagnosis="nasforge_plugins.kernels.door:diagnose",
             tiny={
                 "channels": 4,
                 "cells": 1,

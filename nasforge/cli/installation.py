@@ -1,0 +1,232 @@
+"""Diagnoses of the core for ``nasforge doctor``: versions, device, memory, folders, plugins.
+
+Nothing heavy is imported at the top, because an import that fails is one of the things to report.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from nasforge.plugins.diagnosis import Diagnosis
+
+if TYPE_CHECKING:
+    from nasforge.plugins import Registry
+
+__all__ = ["diagnose_installation", "diagnose_registry"]
+
+NEWEST_TESTED = {"torch": Version("2.14"), "torchvision": Version("0.29")}
+"""The newest minor versions that the test suite has run with."""
+
+DEVELOPERS = frozenset({"browser", "dev", "docs", "test"})
+"""Extras for work on nasforge itself; users need none of them."""
+
+GIB = 2**30
+FREE = 5 * GIB
+"""Free space below which a note is given: checkpoints of one search may take a gigabyte."""
+
+
+def diagnose_installation() -> Iterator[Diagnosis]:
+    """Check this machine and environment, in the order of a reader who looks for a cause."""
+    yield _python()
+    yield from _distributions()
+    yield from _torch()
+    yield _memory()
+    yield from _folders()
+    yield from _extras()
+
+
+def diagnose_registry(registry: Registry) -> Iterator[Diagnosis]:
+    """Report plugins that are broken, misbehave or are disabled.
+
+    Args:
+        registry: The installed plugins.
+    """
+    broken = [*registry.broken, *registry.conflicts]
+    if not broken:
+        kinds = len({plugin.kind for plugin in registry})
+        yield Diagnosis("plugins", f"{len(list(registry))} of {kinds} kinds")
+    for plugin, reason in broken:
+        yield Diagnosis("plugins", f"{plugin}: {reason}", "problem", "Update or uninstall that distribution.")
+    doubts = [(f"{p.kind} {p.name!r} ({p.origin})", doubt) for p in registry for doubt in p.doubts()]
+    for plugin, reason in [*registry.notes, *doubts]:
+        yield Diagnosis("plugins", f"{plugin}: {reason}", "note")
+    if registry.disabled:
+        names = ", ".join(registry.disabled)
+        yield Diagnosis("plugins", f"NASFORGE_DISABLE leaves out {names}", "note")
+
+
+def _python() -> Diagnosis:
+    found = (
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}"
+    )
+    return Diagnosis("python", f"{found} ({sys.executable})")
+
+
+def _distributions() -> Iterator[Diagnosis]:
+    """Compare what is installed with the requirements of this distribution."""
+    try:
+        required = [Requirement(line) for line in requires("nasforge") or ()]
+        yield Diagnosis("nasforge", f"{version('nasforge')} in {Path(__file__).parents[1]}")
+    except PackageNotFoundError:
+        yield Diagnosis(
+            "nasforge",
+            f"{Path(__file__).parents[1]} is not installed, so it has no plugins",
+            "problem",
+            "Run pip install -e . in its checkout, or pip install nasforge.",
+        )
+        return
+    for needed in required:
+        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+            yield from _compare(needed)
+
+
+def _compare(needed: Requirement) -> Iterator[Diagnosis]:
+    install = f"pip install '{needed.name}{needed.specifier}'"
+    try:
+        found = version(needed.name)
+    except PackageNotFoundError:
+        yield Diagnosis(needed.name, "not installed", "problem", f"Run {install}.")
+        return
+    if not needed.specifier.contains(found, prereleases=True):
+        finding = f"{found}, but nasforge needs {needed.specifier}"
+        yield Diagnosis(needed.name, finding, "problem", f"Run {install}.")
+        return
+    newest = NEWEST_TESTED.get(needed.name)
+    if newest and Version(found).release[:2] > newest.release[:2]:
+        finding = f"{found}, newer than the newest version that was tested ({newest})"
+        yield Diagnosis(needed.name, finding, "note", "If something fails, install that version and compare.")
+
+
+def _torch() -> Iterator[Diagnosis]:
+    """Import torch and torchvision, then look for the device that runs use."""
+    for name in ("torch", "torchvision"):
+        try:
+            module = import_module(name)
+        except Exception as error:  # a library that is missing is an OSError, mixed versions a RuntimeError
+            reason = " ".join(str(error).split())[:300]
+            yield Diagnosis(
+                name,
+                f"cannot be imported: {type(error).__name__}: {reason}",
+                "problem",
+                "Install torch and torchvision again, in one command, so that their versions fit.",
+            )
+            return
+        yield Diagnosis(name, str(module.__version__))
+    yield _device()
+
+
+def _device() -> Diagnosis:
+    import torch
+
+    if torch.cuda.is_available():
+        cards = []
+        for index in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(index)
+            cards.append(f"{card.name}, {card.total_memory / GIB:.0f} GiB")
+        return Diagnosis("device", f"cuda {torch.version.cuda}: {'; '.join(cards)}")
+    if torch.backends.mps.is_available():
+        return Diagnosis("device", "mps (Apple GPU)")
+    cpu = f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    if shutil.which("nvidia-smi"):
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for CPUs only"
+        return Diagnosis(
+            "device",
+            f"{cpu}; there is an NVIDIA driver, but torch, which {built}, finds no GPU",
+            "problem",
+            "Run nvidia-smi; if it lists a GPU, install a torch build for a CUDA version that the driver "
+            "supports.",
+        )
+    if torch.version.cuda:
+        return Diagnosis(
+            "device",
+            f"{cpu}; torch is built for CUDA {torch.version.cuda}, and there is no GPU",
+            "note",
+            "The build of torch for CPUs takes much less disk space; nasforge works with either.",
+        )
+    return Diagnosis("device", cpu)
+
+
+def _memory() -> Diagnosis:
+    """Report physical memory, and what a control group leaves of it."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return Diagnosis("memory", "size unknown on this system")
+    limit = _group_limit()
+    if limit is not None and limit < total:
+        return Diagnosis("memory", f"{limit / GIB:.1f} GiB for this container, of {total / GIB:.1f} GiB")
+    return Diagnosis("memory", f"{total / GIB:.1f} GiB")
+
+
+def _group_limit() -> int | None:
+    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            return int(Path(place).read_text())
+        except (OSError, ValueError):  # another system, or "max"
+            continue
+    return None
+
+
+def _folders() -> Iterator[Diagnosis]:
+    from nasforge.files import user_folder
+
+    cache = os.environ.get("NASFORGE_CACHE")
+    named = "Set NASFORGE_{0} to a folder that you can write to."
+    yield _folder("runs", Path.cwd() / "runs", "Start runs in a folder that you can write to, or use --out.")
+    yield _folder("data", user_folder("tables").parent, named.format("DATA"))
+    yield _folder("cache", Path(cache) if cache else Path.home() / ".cache/nasforge", named.format("CACHE"))
+
+
+def _folder(subject: str, path: Path, remedy: str) -> Diagnosis:
+    """Check that files can be written in a folder, or where it would be made."""
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            free = shutil.disk_usage(place).free
+    except OSError as error:
+        return Diagnosis(subject, f"{path} cannot be written: {error.strerror}", "problem", remedy)
+    state = "" if path.exists() else " (made when it is needed)"
+    finding = f"{path}{state}, {free / GIB:.1f} GiB free"
+    if free < FREE:
+        return Diagnosis(subject, finding, "note", f"Free some space. {remedy}")
+    return Diagnosis(subject, finding)
+
+
+def _extras() -> Iterator[Diagnosis]:
+    """Name the extras that are installed and those that are not."""
+    try:
+        extras = metadata("nasforge").get_all("Provides-Extra") or []
+        required = [Requirement(line) for line in requires("nasforge") or ()]
+    except PackageNotFoundError:
+        return
+    installed: list[str] = []
+    missing: list[str] = []
+    for extra in sorted(set(extras) - DEVELOPERS):
+        belonging = [r for r in required if r.marker and r.marker.evaluate({"extra": extra})]
+        (installed if all(_is_installed(r.name) for r in belonging) else missing).append(extra)
+    finding = f"installed: {', '.join(installed) or 'none'}"
+    if missing:
+        finding += f"; pip install 'nasforge[NAME]' adds {', '.join(missing)}"
+    yield Diagnosis("extras", finding)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
