@@ -102,7 +102,7 @@ OPTIONS = {
     "space": "use channels cells search_channels operations stem allow_none cut_none threshold",
     "searcher": "use evaluations population tournament epochs arch objectives guard.policy confirm batch",
     "evaluator": "use table dataset epochs proxies budgets score base base.use predictor epoch_batches",
-    "train": "use epochs batch_size learning_rate augment.policy stop.patience ema init class_weights",
+    "train": "use epochs batch_size lr augment.policy stop.patience ema init class_weights",
     "constraints": "max_params max_macs max_latency_ms max_memory latency",
     "bench": "searchers seeds budget metric options space",
     "export": "formats images",
