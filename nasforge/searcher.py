@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from nasforge.arch import Arch
-from nasforge.component import C, Component, Context
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.component import C, Component, Context, Work
+from nasforge.evaluator import Effort, Evaluation, Evaluator, forecast_evaluations
 from nasforge.files import AppendOnly
 from nasforge.plugins import capability
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
@@ -64,6 +64,13 @@ class Searcher(Component[C], ABC):
         ``nasforge run`` prints the ``text`` of each entry that is a mapping and has one.
         """
         return {}
+
+    def workload(self) -> Sequence[Work] | None:
+        """Return the work that is left, for the forecast of a run. Default: None, it is unknown.
+
+        The engine's checkpoints are counted elsewhere.
+        """
+        return None
 
 
 class Proposal(NamedTuple):
@@ -199,6 +206,14 @@ class AskTellSearcher(Searcher[C]):
         numbers = {"score": result.score, "best_score": self._best_evaluation().score}
         told = {name: value for name, value in numbers.items() if value != -math.inf}
         return {**result.metrics, **told, **({"failed": 1.0} if result.failed else {})}
+
+    def planned(self) -> Mapping[Effort, float]:
+        """Return the number of evaluations that are left, by effort, for `workload`."""
+        return {Effort(): max(0, self.evaluations - len(self.history))}
+
+    def workload(self) -> Sequence[Work] | None:
+        """Return the work of the evaluations that are planned."""
+        return forecast_evaluations(self.ctx, self.planned())
 
     def known(self, arch: Arch, budget: int | None = None) -> Evaluation | None:
         """Return the first evaluation of an architecture, or of one that means the same; None if new.

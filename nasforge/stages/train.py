@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
-from nasforge.evaluator import KeepsNetwork
+from nasforge.component import Work
+from nasforge.evaluator import Effort, KeepsNetwork
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import inputs_of
 from nasforge.runs.network import WEIGHTS
@@ -15,6 +16,7 @@ from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.stages.runner import Run
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Train"]
 
@@ -23,6 +25,7 @@ class Train(Stage):
     """Trains the network of the found architecture, and stores its weights if the evaluator keeps them."""
 
     scope = TRAIN
+    shared = True
 
     def needed(self, tables: Collection[str]) -> bool:
         """Return whether the recipe has a ``[train]`` table."""
@@ -47,5 +50,12 @@ class Train(Stage):
             about = {"space": run.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
             if "data" in run.recipe.parts:
                 about |= describe_images(run.data)
-            checkpoint.save_weights(path, evaluator.network(arch).state_dict(), about)
+            weights = evaluator.network(arch).state_dict()
+            if run.folder.writes:
+                checkpoint.save_weights(path, weights, about)
         return evaluation.to_json()
+
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
+        """Return the work of the trainer: for the found architecture, or the mean over random ones."""
+        evaluator = trial.trainer(self.scope)
+        return trial.mean_work(lambda arch: evaluator.workload(arch, Effort()), evaluator)
