@@ -14,7 +14,6 @@ from nasforge.plugins import Registry
 from nasforge.recipe import Part, check, load, parse_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.build import build
-from nasforge.runs.environment import note_environment
 from nasforge.runs.network import load_network as load_trained
 from nasforge.runs.network import network_space
 from nasforge.runs.observers import observing
@@ -185,36 +184,20 @@ def run(
     texts = override_texts(overrides, device, seed)
     loaded, folder = open_run(recipe, texts, profile, Path(out), registry)
 
-    import torch
-
-    from nasforge.parallel.start import describe_workers
     from nasforge.report.write import write_after
-    from nasforge.runtime import Runtime
-    from nasforge.runtime.environment import describe_environment
-    from nasforge.stages.forecast import Forecaster
-    from nasforge.stages.runner import Run, run_stages
+    from nasforge.stages.recipe_run import run_recipe
 
-    for part in loaded.parts.values():
-        part.plugin.load()  # what cannot be imported is better known before the search than after it
-    options = loaded.run
-    runtime = Runtime.of(options)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    with folder.locked(), observing(loaded, registry, observers, default_observers) as watched:
-        modules = {module.path: module.content for module in loaded.modules if module.path}
-        folder.claim(loaded.resolved(), loaded.text, update=update, modules=modules)
-        origins = [part.plugin.origin for part in loaded.parts.values()]
-        watched.setup(folder.path)
-        environment = describe_environment(runtime, origins, options.seed)
-        note_environment(folder, {**environment, **describe_workers(options)})
-        watched.run_start(folder.path.name, loaded.resolved())
-        started = Run(loaded, folder, runtime, watched)
-        forecaster = Forecaster(watched, lambda name: open_run(recipe, texts, name, Path(out), registry)[0])
-        results = run_stages(started, announce=forecaster.announce)
-        watched.run_end(list(results.values())[-1])
-        if options.report:
-            write_after(folder.path)
-    return RunResult(folder.path, results, frozenset(started.skipped))
+    done = run_recipe(
+        loaded,
+        folder,
+        registry,
+        update=update,
+        observers=observers,
+        default_observers=default_observers,
+        write_report=write_after,
+        reread=lambda name: open_run(recipe, texts, name, Path(out), registry)[0],
+    )
+    return RunResult(folder.path, done.results, frozenset(done.skipped))
 
 
 def bench(

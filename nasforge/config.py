@@ -80,6 +80,14 @@ class PluginConfig(BaseModel):
         """
         return {}
 
+    def trained_batches(self) -> tuple[str, ...]:
+        """Return the options that are sizes of training batches, which `run.shards` divides. Default: none.
+
+        Returns:
+            Own options by name; ``"data.batch_size"`` for training with the batches of the ``[data]`` table.
+        """
+        return ()
+
     @classmethod
     def with_defaults(cls, name: str, doc: str, defaults: Mapping[str, Any]) -> type[Self]:
         """Derive a class that has the same options with other defaults.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nasforge.images.preprocessing import Preprocessing
+    from nasforge.runtime.shards import Shards
 
 __all__ = ["DataModule", "Split"]
 
@@ -32,10 +33,10 @@ class DataModule(Component[C], ABC):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make `batches` of every subclass refuse splits that the stage of its context does not have."""
+        """Make reading in every subclass refuse splits that the stage of its context does not have."""
         super().__init_subclass__(**options)
-        if "batches" in vars(cls):
-            setattr(cls, "batches", _within_stage(cls.batches))  # noqa: B010 - a method cannot be assigned
+        for name in {"batches", "shard_batches"} & vars(cls).keys():
+            setattr(cls, name, _within_stage(getattr(cls, name)))
 
     @property
     @abstractmethod
@@ -88,6 +89,34 @@ class DataModule(Component[C], ABC):
             DataError: The batch is larger than the split, the split is empty, or files cannot be read.
         """
 
+    def shard_batches(
+        self, split: Split, shards: Shards, *, epoch: int = 0, batch_size: int | None = None
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        """Iterate over a split for training in shards: of every batch, the images of this process.
+
+        All shards of a batch have the same number of images: a last batch that is not full loses the few
+        images that are over, and is left out if one image per shard remains. Default: cut what `batches`
+        gives. Data whose images are decoded late overrides it, to decode only those of this process.
+
+        Args:
+            split: The role.
+            shards: Tells which images of a batch belong to this process.
+            epoch: Which pass this is.
+            batch_size: Images per whole batch; None takes the data's own option.
+
+        Raises:
+            DataError: As `batches`, or the batch size does not divide by the number of shards.
+        """
+        each = 0
+        for images, labels in self.batches(split, epoch=epoch, batch_size=batch_size):
+            if not each:
+                shards.check(len(labels), f"data, split {split!r}")
+                each = len(labels) // shards.count
+            left = len(labels) // shards.count
+            if left and (left > 1 or each == 1):
+                rows = shards.rows(len(labels))
+                yield images[rows], labels[rows]
+
     def verify(self) -> None:
         """Read every image once. Default: nothing, for data that `setup` has read; called after it.
 
@@ -113,10 +142,10 @@ class DataModule(Component[C], ABC):
 
 
 def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap `DataModule.batches`: a data module that a component makes has the splits of its stage only."""
+    """Wrap a reading method: a data module that a component makes has the splits of its stage only."""
 
     @wraps(batches)
-    def guarded(self: DataModule[Any], split: Split, **options: Any) -> Any:
+    def guarded(self: DataModule[Any], split: Split, *more: Any, **options: Any) -> Any:
         context = getattr(self, "ctx", None)
         if context is not None and context.splits is not None and split not in context.splits:
             allowed = ", ".join(sorted(context.splits)) or "none"
@@ -124,6 +153,6 @@ def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
                 f"{type(self).__name__}: asked for the {split!r} images in the {context.stage} stage, which "
                 f"may read: {allowed}. The test images are for the test stage, and the export after it."
             )
-        return batches(self, split, **options)
+        return batches(self, split, *more, **options)
 
     return guarded

@@ -18,11 +18,14 @@ from nasforge.seeding import derive_seed
 if TYPE_CHECKING:
     from torch import nn
 
+    from nasforge.tables import TableLayout
+
 __all__ = [
     "Effort",
     "Evaluation",
     "Evaluator",
     "KeepsNetwork",
+    "KnownMetrics",
     "ParallelEvaluator",
     "RepeatedTraining",
     "TableStore",
@@ -217,17 +220,49 @@ class TableStore(Protocol):
         path: Path,
         name: str | None = None,
         *,
+        layout: TableLayout | None = None,
         trust: bool = False,
         replace: bool = False,
         report: Callable[[float], None] = ...,
     ) -> dict[str, Any]:
-        """Check a file, store it whole, and return what `describe_table` returns."""
+        """Check a file, store it whole, and return what `describe_table` returns.
+
+        Args:
+            path: The file.
+            name: Name of the table; None takes the file's name.
+            layout: Which columns hold what; None for a format that the evaluator recognises by itself.
+            trust: Allow formats whose reader executes code that the file brings along.
+            replace: Allow overwriting a table that was imported before.
+            report: Called with the share of the file that is read, from 0 to 1.
+        """
 
     def list_tables(self) -> list[dict[str, Any]]:
         """Return ``name``, ``path``, ``shipped``, and ``space``, ``rows``, ``source`` or a ``problem``."""
 
     def describe_table(self, name: str) -> dict[str, Any]:
-        """Return the columns of a table and the best row of each."""
+        """Return ``name``, ``space``, ``rows``, ``source``, ``seeds``, and a row per column in ``columns``.
+
+        A column has ``dataset``, ``metric``, ``budget``, ``direction``, ``known``, ``runs``, and, if it has a
+        direction, ``best``, ``best_index``, ``best_key`` and ``best_notation``; ``from`` is "file", or
+        "shipped" if the values come from a table that comes with the evaluator.
+        """
+
+
+@capability("evaluator")
+@runtime_checkable
+class KnownMetrics(Protocol):
+    """An evaluator that knows metrics of architectures before it evaluates them, as a table does.
+
+    Searchers propose only architectures that it knows, and limits of ``[constraints.max_metrics]`` hold
+    before an evaluation.
+    """
+
+    def known_metrics(self, arch: Arch) -> Mapping[str, float] | None:
+        """Return metrics of an architecture by name; None if it cannot be evaluated.
+
+        Args:
+            arch: A valid architecture of ``ctx.space``.
+        """
 
 
 def forecast_evaluations(ctx: Context, planned: Mapping[Effort, float]) -> list[Work] | None:

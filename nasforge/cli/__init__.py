@@ -40,7 +40,8 @@ def run_command(arguments: Sequence[str]) -> int:
         except NasforgeError as error:
             if debug:
                 raise
-            print_error(str(error))
+            if not getattr(error, "is_told_elsewhere", False):  # by another process of the run
+                print_error(str(error))
             return error.exit_code
         except BrokenPipeError:
             # The reader of our output has gone (`nasforge plugins list | head -1`).

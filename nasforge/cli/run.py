@@ -40,6 +40,16 @@ def run(
             "--update", help="Accept a run folder of another recipe: redo the stages whose inputs differ."
         ),
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=1,
+            metavar="N",
+            help="Share the shards of every batch (run.shards) among N processes; the result is the same.",
+            show_default=False,
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 3 if the result misses a limit of the recipe.")
     ] = False,
@@ -49,11 +59,17 @@ def run(
 
     registry = Registry.discover()
     _check_first(recipe, profile, sets or [], registry)
+    if processes is not None and processes > 1:
+        words = _words(recipe, profile, sets or [], out, device, seed)
+        words += ["--update"] * update + ["--strict"] * strict
+        raise typer.Exit(_launch(words, processes, recipe, profile, sets or [], registry))
 
     from nasforge import api
     from nasforge.cli.output import print_error
     from nasforge.cli.summary import print_summary
+    from nasforge.parallel.launch import is_told_elsewhere, leave_with_parent
 
+    leave_with_parent()
     try:
         result = api.run(
             recipe,
@@ -68,11 +84,33 @@ def run(
     except KeyboardInterrupt:
         print_error("interrupted. The same command goes on from the last checkpoint.")
         raise typer.Exit(130) from None
+    if is_told_elsewhere():
+        return
     findings = print_summary(result, getattr(context.find_root().command, "commands", ()))
     if result.was_finished:
         print("This run is finished: nothing was left to do. Another one needs another run.name or --out.")
     if strict and any(finding.misses_limit for finding in findings):
         raise typer.Exit(3)
+
+
+def _words(
+    recipe: str, profile: str | None, sets: list[str], out: Path, device: str | None, seed: int | None
+) -> list[str]:
+    """Return the command for each of several processes."""
+    given = {"--profile": profile, "--out": out, "--device": device, "--seed": seed}
+    words = ["run", recipe, *(word for text in sets for word in ("--set", text))]
+    return words + [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+
+
+def _launch(
+    words: list[str], processes: int, recipe: str, profile: str | None, sets: list[str], registry: Registry
+) -> int:
+    """Run a command in several processes; return the exit status."""
+    from nasforge.parallel.launch import launch
+    from nasforge.runs.opening import open_run
+
+    loaded, _ = open_run(recipe, sets, profile, Path(), registry)
+    return launch(words, processes, loaded.run.threads)
 
 
 def _check_first(recipe: str, profile: str | None, sets: list[str], registry: Registry) -> None:

@@ -23,6 +23,7 @@ from nasforge.images.pixels import channel_statistics, crop_and_flip, outside
 from nasforge.images.preprocessing import Preprocessing
 from nasforge.images.resizing import resize
 from nasforge.images.splits import Splits, limited
+from nasforge.runtime.shards import Shards
 from nasforge.space import Task
 
 __all__ = ["ImageSet", "InMemoryImages"]
@@ -195,8 +196,16 @@ class InMemoryImages(DataModule[C]):
         bounds = self._splits.bounds(split, batch_size, training=augment)
         indices = self._splits.indices(split)
         if augment:
-            return self._training(split, indices, bounds, self._splits.generator(split, epoch))
+            return self._training(split, indices, bounds, self._splits.generator(split, epoch), None)
         return self._plain(split, indices.to(self._train[0].device), bounds)
+
+    def shard_batches(
+        self, split: Split, shards: Shards, *, epoch: int = 0, batch_size: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once over the images of this process; see `DataModule.shard_batches`."""
+        bounds = self._splits.bounds(split, batch_size, training=True, shards=shards)
+        indices = self._splits.indices(split)
+        return self._training(split, indices, bounds, self._splits.generator(split, epoch), shards)
 
     def _plain(self, split: Split, indices: Tensor, bounds: range) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self._test if split == "test" else self._train
@@ -205,7 +214,7 @@ class InMemoryImages(DataModule[C]):
             yield self._normalised(images.index_select(0, batch)), labels.index_select(0, batch)
 
     def _training(
-        self, split: Split, indices: Tensor, bounds: range, generator: torch.Generator
+        self, split: Split, indices: Tensor, bounds: range, generator: torch.Generator, shards: Shards | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self._test if split == "test" else self._train
         config, device, total = self.config, images.device, len(indices)
@@ -218,7 +227,9 @@ class InMemoryImages(DataModule[C]):
         if not config.flip:
             mirrored = torch.zeros_like(mirrored)
         for start in bounds:
-            now = slice(start, min(start + bounds.step, bounds.stop))
+            stop = min(start + bounds.step, bounds.stop)
+            own = slice(0, stop - start) if shards is None else shards.rows(stop - start)
+            now = slice(start + own.start, start + own.stop)
             chosen = order[now]
             pixels = images.index_select(0, chosen)  # copies whole images, where indexing copies bytes
             if padding or config.flip:

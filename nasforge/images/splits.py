@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,9 @@ from nasforge.data import Split
 from nasforge.errors import DataError
 from nasforge.images.config import SplitConfig
 from nasforge.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from nasforge.runtime.shards import Shards
 
 __all__ = ["Splits", "balanced_order", "limited"]
 
@@ -84,6 +90,15 @@ class Splits:
         if holdout:
             self._indices["holdout"] = order[total - holdout :].sort().values
 
+    def replace(self, indices: Mapping[Split, Tensor]) -> None:
+        """Give splits other images.
+
+        Args:
+            indices: Positions in the training images by split, ascending. Splits must stay disjoint, apart
+                from ``full``.
+        """
+        self._indices |= indices
+
     def sizes(self) -> dict[Split, int]:
         """Return the number of images per split."""
         return {split: len(indices) for split, indices in self._indices.items()}
@@ -96,7 +111,15 @@ class Splits:
         """Return the generator, on the CPU, that decides order and augmentation of one pass."""
         return torch.Generator().manual_seed(derive_seed(self._seed, "data", split, epoch))
 
-    def bounds(self, split: Split, batch_size: int | None, *, training: bool, share: float = 1.0) -> range:
+    def bounds(
+        self,
+        split: Split,
+        batch_size: int | None,
+        *,
+        training: bool,
+        share: float = 1.0,
+        shards: Shards | None = None,
+    ) -> range:
         """Return where the batches of one pass begin.
 
         A last batch that is not full is kept, as PyTorch's loaders do; but a *training* batch with a single
@@ -108,12 +131,16 @@ class Splits:
             batch_size: Images per batch; None takes the option.
             training: Whether the pass trains on the batches. If not, one short batch is a valid pass.
             share: Share of the split's images that the pass reads.
+            shards: The shards of a training pass, if there are several. All of a batch have the same number
+                of images, so a last batch that is not full loses those that are over, and the rule for
+                single images is one for each shard.
 
         Returns:
             A range whose step is the batch size and whose stop is where the last batch ends.
 
         Raises:
-            DataError: The split is empty, or a training batch is larger than the split.
+            DataError: The split is empty, a training batch is larger than the split, or does not divide into
+                shards.
         """
         size = self._config.batch_size if batch_size is None else batch_size
         total = len(self._indices.get(split, ()))
@@ -127,8 +154,13 @@ class Splits:
                 f"data, split {split!r}: a batch of {size} images is larger than the split, which has "
                 f"{read}. Set batch_size to {read} or less. {self._remedy(split)}"
             )
-        single = training and split != "test" and size > 1 and read % size == 1
-        return range(0, read - single, size)
+        if shards is not None:
+            shards.check(size, f"data, split {split!r}")
+        parts = 1 if shards is None else shards.count
+        over = read % size % parts
+        last = read % size - over
+        single = training and split != "test" and size > parts == last
+        return range(0, read - over - (last if single else 0), size)
 
     def _remedy(self, split: Split) -> str:
         config = self._config

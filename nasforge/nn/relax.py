@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Choice
+from nasforge.nn.noise import architecture_noise
 from nasforge.nn.output import Picked
 
 __all__ = [
@@ -188,7 +189,8 @@ class ArchParameters(nn.Module):
 
     def weights(self) -> dict[str, Tensor | int]:
         """Return what a network runs with, differentiable; see `Relaxation.weights`."""
-        drawn = self.relaxation.weights(self.operation_logits())
+        with architecture_noise():
+            drawn = self.relaxation.weights(self.operation_logits())
         return {**self._edge_weights(), **{name: self._masked(name, w) for name, w in drawn.items()}}
 
     def mean(self) -> dict[str, Tensor]:

@@ -90,7 +90,7 @@ class Tolerant(Evaluator[Any]):
             NasforgeError: The fault is in the run, not in the candidate.
         """
         self.prepare()
-        found = self.attempt(arch, budget, index)
+        found = self._agreed(self.attempt(arch, budget, index))
         if isinstance(found, Evaluation):
             self._failed_in_a_row = 0
             return found
@@ -117,9 +117,21 @@ class Tolerant(Evaluator[Any]):
             except Exception as error:
                 if is_fatal(error):
                     raise
+                if self.ctx.runtime.shards.group is not None and not isinstance(error, RunError):
+                    raise  # it may have happened in this process alone, and the others would wait for it
                 if not left:
                     return Failure(describe_error(error), time.perf_counter() - started, error)
                 warn_retry(arch.key, describe_error(error))
+
+    def _agreed(self, found: Evaluation | Failure) -> Evaluation | Failure:
+        """Return what rank 0 found, because times and the last bits of a GPU may differ between processes."""
+        shards = self.ctx.runtime.shards
+        if shards.group is None:
+            return found
+        if isinstance(found, Failure):
+            reason, seconds = shards.agreed([found.reason, found.seconds])
+            return Failure(reason, seconds, found.error)
+        return Evaluation.from_json(shards.agreed(found.to_json()))
 
     def summary(self) -> Mapping[str, float]:
         """Return the summary of the wrapped evaluator."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nasforge.runs.folder import RunFolder
     from nasforge.runtime import Runtime
 
-__all__ = ["describe_workers", "evaluating", "threads_per_worker"]
+__all__ = ["count_cores", "describe_workers", "evaluating", "threads_per_worker"]
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def evaluating(
 
 def threads_per_worker(options: RunConfig) -> int:
     """Return the CPU threads of each worker: ``run.threads``, or a fair share of the cores."""
-    return options.threads or max(1, _cores() // options.workers)
+    return options.threads or max(1, count_cores() // options.workers)
 
 
 def describe_workers(options: RunConfig) -> Mapping[str, Any]:
@@ -100,5 +100,6 @@ def _device(runtime: Runtime, number: int) -> str:
     return str(device)
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -52,6 +52,11 @@ class RunConfig(PluginConfig):
     backend: Literal["processes", "ray"] = "processes"
     """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
+    shards: int = Field(default=1, ge=1, le=65_536)
+    """Equal parts of every training batch. Batch norms see one part, and gradients are the mean over all of
+    them. Processes share the parts (`--processes`), whose number does not change the result; one process
+    computes them one after the other, with the memory of one."""
+
     observers: tuple[str, ...] | None = None
     """Names of observers, such as ["progress", "jsonl"]; their options stand in [observers.NAME]. They never
     change a result. Not set: the command line shows progress, nasforge.run in Python nothing."""
@@ -77,6 +82,11 @@ class RunConfig(PluginConfig):
     @field_validator("device")
     @classmethod
     def _device_has_a_form(cls, device: str) -> str:
+        if "," in device:
+            raise ValueError(
+                "must be one device: for several GPUs write 'cuda', show the process those it may use "
+                "(CUDA_VISIBLE_DEVICES=0,2) and start a process for each (--processes 2)"
+            )
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
         return device

@@ -21,7 +21,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.guard import GuardedData
 from nasforge.runs.inputs import published_task, read_images
-from nasforge.runs.limits import make_constraints
+from nasforge.runs.limits import known_metrics_of, make_constraints
 from nasforge.runs.network import load_network
 from nasforge.runs.scope import SEARCH, Scope
 from nasforge.runs.slots import FileSlot
@@ -57,7 +57,8 @@ class Assembly:
     @cached_property
     def data(self) -> DataModule[Any]:
         """The images, loaded at the first access. Components get a guarded view of them."""
-        return read_images(self.recipe, self.space, self.runtime)
+        # Rank 0 first, because decoded images may be kept in a file.
+        return self.runtime.shards.main_first(lambda: read_images(self.recipe, self.space, self.runtime))
 
     @cached_property
     def task(self) -> Task:
@@ -68,8 +69,9 @@ class Assembly:
     def constraints(self) -> Constraints:
         """The limits of the recipe, and the costs of its architectures."""
         config, space = self.recipe.constraints, self.resolved["space"]
+        known = known_metrics_of(self.recipe, self.space, self.runtime)
         return make_constraints(
-            config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency
+            config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency, known
         )
 
     def assemble(
@@ -126,7 +128,8 @@ class Assembly:
             name: Name of the slot.
             clock: Saved with the slot.
         """
-        return FileSlot(self.folder.stage(scope.slots_of or scope.stage) / "slots", name, clock)
+        slots = self.folder.stage(scope.slots_of or scope.stage) / "slots"
+        return FileSlot(slots, name, clock, self.runtime.shards)
 
     def _built(self, table: str) -> Any:
         return build(self.recipe.parts[table])

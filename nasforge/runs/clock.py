@@ -21,10 +21,11 @@ class StageClock:
 
     Args:
         path: File that keeps the sum.
+        writes: Whether this process writes it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self._path, self._writes = path, writes
         self._before = self._read()
         self._start = self._saved = time.monotonic()
 
@@ -44,6 +45,8 @@ class StageClock:
     def save(self) -> None:
         """Write the sum, at most once per second; time since the last save is lost in a crash."""
         now = time.monotonic()
+        if not self._writes:
+            return
         if self._path.exists() and now - self._saved < PAUSE:
             return
         self._saved = now

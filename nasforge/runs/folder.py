@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
-from nasforge.errors import CheckpointError, RunError
+from nasforge.errors import RunError
 from nasforge.files import open_own, read_json, write_bytes, write_json, write_text
 from nasforge.runs.lock import LOCK_FILES, hold_folder
+from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from nasforge.runtime.shards import Shards
 
 __all__ = [
     "CHOICES",
@@ -50,6 +52,9 @@ HOW_NOT_WHAT = frozenset(
 )
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
+ADDED = {"shards": 1}
+"""Options of ``[run]`` that older folders lack, with the value that stands for what they did."""
+
 RESTORE = "Put a copy of it back, or run the recipe again under another name (--set run.name=…)."
 
 
@@ -58,11 +63,21 @@ class RunFolder:
 
     Args:
         path: The folder, such as ``runs/cdarts-cifar10``.
+        shards: The processes of the run, of which rank 0 alone writes; None for one process.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.metrics = MetricsLog(path / "metrics.jsonl")
+    def __init__(self, path: Path, shards: Shards | None = None) -> None:
+        self.path, self._shards = path, shards
+        self.metrics = self.log("metrics.jsonl")
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes into the folder."""
+        return self._shards is None or self._shards.is_main
+
+    def log(self, name: str) -> MetricsLog:
+        """Return a file of rows below the folder, which rank 0 alone writes."""
+        return MetricsLog(self.path / name, self._shards)
 
     def stage(self, stage: Stage) -> Path:
         """Return the folder of one stage."""
@@ -153,14 +168,18 @@ class RunFolder:
 
     def store(self, stage: Stage, result: Mapping[str, Any]) -> None:
         """Write the result of a finished stage."""
-        write_json(self.stage(stage) / "result.json", result)
+        if self.writes:
+            write_json(self.stage(stage) / "result.json", result)
 
     def store_file(self, place: str, name: str, data: Mapping[str, Any]) -> None:
         """Write a further JSON file below the folder."""
-        write_json(self.path / place / name, data)
+        if self.writes:
+            write_json(self.path / place / name, data)
 
     def log_access(self, row: Mapping[str, Any]) -> None:
         """Note in ``access.jsonl`` who read which images first, in this process."""
+        if not self.writes:
+            return
         with open_own(self.path / "access.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -184,73 +203,6 @@ class RunFolder:
         return max((step for step in steps if isinstance(step, int)), default=0)
 
 
-class MetricsLog:
-    """``metrics.jsonl``: one JSON object per line, with ``stage`` and ``step``.
-
-    Whoever repeats a step after a crash forgets its row first, so the file reads as if nothing had happened.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all rows; a last line that a crash cut short is left out, any other with a warning.
-
-        Raises:
-            CheckpointError: The file cannot be read.
-        """
-        if not self.path.exists():
-            return []
-        try:
-            with open_own(self.path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror}).") from None
-        lines = content.splitlines(keepends=True)
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            row = _row(line)
-            if row is not None:
-                rows.append(row)
-            elif number < len(lines) or line.endswith(b"\n"):
-                warnings.warn(f"{self.path}: line {number} is damaged and is left out.", stacklevel=3)
-        return rows
-
-    def forget(self, keep: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Drop the rows that ``keep`` refuses."""
-        rows = self.rows()
-        kept = [row for row in rows if _kept(keep, row)]
-        if len(kept) < len(rows) or not self._ends_well():
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row at the end."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open_own(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def _ends_well(self) -> bool:
-        return not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def _kept(keep: Callable[[Mapping[str, Any]], bool], row: Mapping[str, Any]) -> bool:
-    try:
-        return keep(row)
-    except (KeyError, TypeError):  # a row without a step is not of the code that asks
-        return False
-
-
 def fingerprint(inputs: Mapping[str, Any]) -> str:
     """Return a short hash of JSON data: equal inputs, equal hash."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
@@ -263,7 +215,7 @@ def inputs_of(resolved: Mapping[str, Any], *tables: str) -> dict[str, Any]:
         resolved: The complete recipe.
         tables: Names of the tables, besides ``run`` and ``constraints``.
     """
-    run = {key: value for key, value in resolved["run"].items() if key not in HOW_NOT_WHAT}
+    run = {k: v for k, v in resolved["run"].items() if k not in HOW_NOT_WHAT and ADDED.get(k) != v}
     # Where a local module lies does not matter, and what it says does.
     local = {"plugins": resolved["plugins"]["checksums"]} if "plugins" in resolved else {}
     limits = {"constraints": resolved["constraints"]} if "constraints" in resolved else {}
@@ -300,7 +252,8 @@ def differing(
         name = f"{at}.{key}" if at else key
         if (at == "run" and key in HOW_NOT_WHAT) or name == "observers":
             continue
-        old, new = known.get(key), wanted.get(key)
+        missing = ADDED.get(key) if at == "run" else None
+        old, new = known.get(key, missing), wanted.get(key, missing)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differing(old, new, name)
         elif old != new:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nasforge.images.preprocessing import Preprocessing
+    from nasforge.runtime.shards import Shards
 
 __all__ = ["GuardedData"]
 
@@ -82,6 +83,18 @@ class GuardedData(DataModule[Any]):
         self._check(split)
         self.batch_sizes[split] = batch_size
         return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)
+
+    def shard_batches(
+        self, split: Split, shards: Shards, *, epoch: int = 0, batch_size: int | None = None
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        """Iterate once over a split for training in shards, if this stage may read it.
+
+        Raises:
+            AccessError: It may not.
+        """
+        self._check(split)
+        self.batch_sizes[split] = batch_size
+        return self._data.shard_batches(split, shards, epoch=epoch, batch_size=batch_size)
 
     def _check(self, split: Split) -> None:
         """Log the first access to a split, or refuse it."""

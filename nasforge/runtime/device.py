@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
@@ -12,9 +12,11 @@ from torch import nn
 
 from nasforge.errors import RunError
 from nasforge.nn import Network
+from nasforge.runtime.shards import Shards
 
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
+    from nasforge.runtime.distributed import ProcessGroup
 
 __all__ = ["Precision", "Runtime", "synchronize"]
 
@@ -34,6 +36,7 @@ class Runtime:
         channels_last: Keep feature maps as NHWC, which CPU and GPU convolutions prefer.
         gradient_checkpointing: Networks keep the inputs of their blocks only, and compute blocks twice.
         compile: Trainings compile the blocks of their network.
+        shards: Parts of every training batch, and the processes that compute them.
     """
 
     device: torch.device
@@ -41,6 +44,7 @@ class Runtime:
     channels_last: bool = True
     gradient_checkpointing: bool = False
     compile: bool = False
+    shards: Shards = field(default_factory=Shards, compare=False)
 
     @classmethod
     def create(
@@ -80,27 +84,30 @@ class Runtime:
         return cls(chosen, precision, channels_last, gradient_checkpointing, compile is True)
 
     @classmethod
-    def of(cls, options: RunConfig, device: str | None = None) -> Runtime:
+    def of(cls, options: RunConfig, device: str | None = None, group: ProcessGroup | None = None) -> Runtime:
         """Return what the ``[run]`` table of a recipe says.
 
         Args:
             options: The table.
             device: Over the table's.
+            group: The processes that share the run; None for one.
 
         Raises:
             RunError: The device is unknown or missing.
         """
-        return cls.create(
+        runtime = cls.create(
             device or options.device,
             options.precision,
             options.channels_last,
             options.gradient_checkpointing,
             options.compile,
         )
+        return replace(runtime, shards=Shards(options.shards, group))
 
     def prepare(self, module: M) -> M:
         """Move a module to the device and layout; parameter names stay as they are."""
         module = module.to(self.device)
+        self.shards.watch(module)
         if self.gradient_checkpointing and isinstance(module, Network):
             module.recompute = True
             _want_blocks(module, "gradient_checkpointing", "recompute, so it saves no memory")

@@ -52,7 +52,8 @@ class Engine:
         Raises:
             CheckpointError: A checkpoint exists but cannot be read, or does not fit the parts.
         """
-        if (state := checkpoint.load(self.path)) is not None:
+        shards = self.searcher.ctx.runtime.shards
+        if (state := shards.main_first(lambda: checkpoint.load(self.path))) is not None:
             self.load_state_dict(state)
         self.metrics.forget(lambda row: row.get("stage") != self.stage or row["step"] <= self.steps)
         self.trajectory.begin(self.steps, self.searcher)
@@ -65,8 +66,10 @@ class Engine:
             # The row goes first: if the checkpoint is not written, resuming drops the row with the step.
             self.metrics.append({"stage": self.stage, "step": self.steps, **metrics, "arch": arch})
             self.trajectory.append(self.steps, self.clock.seconds(), self.searcher)
-            checkpoint.save(self.path, self.state_dict())
-            self.clock.save()
+            if shards.is_main:
+                checkpoint.save(self.path, self.state_dict())
+                self.clock.save()
+            shards.wait()
             self.observer.step(self.stage, self.steps, metrics, arch)
 
     def state_dict(self) -> dict[str, Any]:

@@ -73,20 +73,23 @@ def _check_architecture(run: Run, name: str, result: Mapping[str, Any]) -> None:
 
 def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> dict[str, Any]:
     folder, observer, name = run.folder, run.observer, stage.name
+    shards = run.runtime.shards
     mark = fingerprint(stage.inputs(run))
-    if (done := folder.result(name, mark, stage.shape)) is not None:
+    if (done := shards.from_main(lambda: folder.result(name, mark, stage.shape))) is not None:
         _check_architecture(run, name, done)
         run.skipped.append(name)
         observer.stage_end(name, done, True)
         return done
     stage.check(run)
-    done_before = folder.begin(name, mark)
+    done_before = shards.from_main(lambda: folder.begin(name, mark))
     announce(run, stage)
-    clock = StageClock(folder.stage(name) / "clock.json")
+    clock = StageClock(folder.stage(name) / "clock.json", folder.writes)
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)
-    result = stage.run(run, clock)
+    result = stage.run(run, clock) if stage.shared else shards.from_main(lambda: dict(stage.run(run, clock)))
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
+    stored = shards.agreed(stored)
     folder.store(name, stored)
+    shards.wait()
     observer.stage_end(name, stored, False)
     return stored

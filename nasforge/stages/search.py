@@ -42,6 +42,7 @@ class Search(Stage):
     scope = SEARCH
     shape = SearchResult
     compared = True
+    shared = True
 
     def inputs(self, run: Run) -> dict[str, Any]:
         """Return the tables of all components of the search."""
@@ -66,11 +67,10 @@ class Search(Stage):
             searcher, evaluator = run.assemble(
                 lambda one: stack.enter_context(evaluating(one, run.recipe.run, run.folder, run.runtime))
             )
-            home = run.folder.stage(self.name)
             choices = [asdict(choice) for choice in run.space.choices]
             run.folder.store_file(self.name, CHOICES, {"choices": choices})
-            trajectory = Trajectory(home / TRAJECTORY)
-            path = home / CHECKPOINT
+            trajectory = Trajectory(run.folder.log(f"{self.name}/{TRAJECTORY}"))
+            path = run.folder.stage(self.name) / CHECKPOINT
             metrics = run.folder.metrics
             engine = Engine(self.name, searcher, evaluator, path, metrics, trajectory, run.observer, clock)
             engine.run()

@@ -40,6 +40,10 @@ class Stage(ABC):
     compared: bool = False
     """Whether a run needs the result of this stage to be compared with others; see `numbers`."""
 
+    shared: bool = False
+    """Whether all processes of a run do this stage together. Others are done by rank 0, which then has all
+    shards."""
+
     @property
     def name(self) -> str:
         """Name of the stage: its folder, and what observers, logs and results call it."""

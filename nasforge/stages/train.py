@@ -25,6 +25,7 @@ class Train(Stage):
     """Trains the network of the found architecture, and stores its weights if the evaluator keeps them."""
 
     scope = TRAIN
+    shared = True
 
     def needed(self, tables: Collection[str]) -> bool:
         """Return whether the recipe has a ``[train]`` table."""
@@ -49,7 +50,9 @@ class Train(Stage):
             about = {"space": run.resolved["space"], "architecture": arch.to_json(), "task": derived["task"]}
             if "data" in run.recipe.parts:
                 about |= describe_images(run.data)
-            checkpoint.save_weights(path, evaluator.network(arch).state_dict(), about)
+            weights = evaluator.network(arch).state_dict()
+            if run.folder.writes:
+                checkpoint.save_weights(path, weights, about)
         return evaluation.to_json()
 
     def workload(self, trial: TrialRun) -> Sequence[Work] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from nasforge.confirm import ConfirmedSearcher
@@ -23,11 +22,11 @@ class Trajectory:
     Weights that did not change since the row before are left out. No result depends on this file.
 
     Args:
-        path: The file.
+        log: The file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._log = MetricsLog(path)
+    def __init__(self, log: MetricsLog) -> None:
+        self._log = log
         self._weights: dict[str, list[float]] = {}
         self._told = 0
 

@@ -22,6 +22,7 @@ from nasforge.training.loops import (
     set_random_state,
     train_epoch,
 )
+from nasforge.training.shards import step_in_shards
 from nasforge.training.update import Update
 
 __all__ = ["EpochTraining"]
@@ -85,22 +86,29 @@ class EpochTraining(ABC):
         return
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Train on one batch; return its loss and logits.
+        """Train on one batch; return its loss, and the logits of the images of this process.
 
         Args:
-            images: ``(B, C, S, S)``.
+            images: Those of this process, ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
-        loss, logits = self.loss(images, labels)
-        descend, part = partial(self.update.descend, edit=self.edit_gradients), self._part
-        if part is None:
-            descend(loss, [self.optimizer], self.parameters)
-        else:
-            scaled = loss * part.share
-            descend(scaled, [self.optimizer], self.parameters, first=part.first, last=part.last)
+        part, found = self._part, list[Tensor]()
+
+        def step(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            loss, logits = self.loss(images, labels)
+            found.append(logits)
+            descend = partial(self.update.descend, edit=self.edit_gradients)
+            if part is None:
+                descend(loss, [self.optimizer], self.parameters)
+            else:
+                scaled = loss * part.share
+                descend(scaled, [self.optimizer], self.parameters, first=part.first, last=part.last)
+            return {"loss": loss}
+
+        loss = step_in_shards(self.runtime, step, images, labels)["loss"]
         if part is None or part.last:
             self.after_update()
-        return loss, logits
+        return loss, found[0] if len(found) == 1 else torch.cat(found)
 
     def amount(self, labels: Tensor) -> Tensor:
         """Return the weight of a batch among those that make one step, a scalar: its number of images.
@@ -110,11 +118,18 @@ class EpochTraining(ABC):
         """
         return torch.tensor(float(len(labels)), device=labels.device)
 
+    def _total_amount(self, labels: Tensor) -> Tensor:
+        """Return the amount of a batch, over all shards."""
+        shards = self.runtime.shards
+        if shards.count == 1:
+            return self.amount(labels)
+        return shards.mean([self.amount(part) for part in labels.chunk(shards.local)])
+
     def _grouped(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches, and set before each which part of a step it is."""
         batches = iter(batches)
         while group := list(islice(batches, self._accumulate)):
-            amounts = torch.stack([self.amount(labels) for _, labels in group])
+            amounts = torch.stack([self._total_amount(labels) for _, labels in group])
             shares = amounts / amounts.sum()
             for number, batch in enumerate(group, 1):
                 self._part = _Part(shares[number - 1], number == 1, number == len(group))
@@ -158,13 +173,18 @@ class EpochTraining(ABC):
             done = (epoch + min(count / length, 1.0)) / epochs
             report({self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
 
-        images = self.data.batches(split, epoch=first_order + epoch, batch_size=batch_size)
+        shards, order = self.runtime.shards, first_order + epoch
+        if shards.count == 1:
+            images = self.data.batches(split, epoch=order, batch_size=batch_size)
+        else:
+            images = self.data.shard_batches(split, shards, epoch=order, batch_size=batch_size)
         if batches is not None:
             images = islice(images, length)
         if self._accumulate > 1:
             images = self._grouped(images)
         every = max(1, length // 10)
-        return train_epoch(images, self.step, f"{where}, epoch {epoch + 1}", every=every, progress=progress)
+        at = f"{where}, epoch {epoch + 1}"
+        return train_epoch(images, self.step, at, every=every, progress=progress, shards=shards)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next epochs depend on, the global generators included."""

@@ -14,7 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from nasforge.errors import RunError
+from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
+from nasforge.runtime.shards import Shards
 from nasforge.training.optim import resembling
 
 __all__ = [
@@ -71,13 +73,15 @@ class RunningScores:
     Args:
         where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
         defer: Whether values stay where they are until `read`; None: unless that is the CPU.
+        shards: Shards of the batches, if each process counts its own: losses are then means over all shards.
     """
 
-    def __init__(self, where: str, defer: bool | None = None) -> None:
+    def __init__(self, where: str, defer: bool | None = None, shards: Shards | None = None) -> None:
         self._where, self._defer = where, defer
+        self._shards = shards or Shards()
         self._pending: list[tuple[Tensor, Tensor, int]] = []
         self._batches = self._images = 0
-        self._loss = self._right = 0.0
+        self._loss, self._right = 0.0, 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch.
@@ -91,7 +95,8 @@ class RunningScores:
             RunError: The loss is infinite or not a number (found in `read` if deferred).
         """
         right = (logits.detach().argmax(1) == labels).sum()
-        self._pending.append((loss.detach().float(), right, labels.numel()))
+        images = labels.numel() * self._shards.world  # as many in every process
+        self._pending.append((loss.detach().float(), right, images))
         if not (loss.device.type != "cpu" if self._defer is None else self._defer):
             self._fetch()
 
@@ -104,7 +109,8 @@ class RunningScores:
         self._fetch()
         if not self._images:
             raise RunError(f"{self._where}: the data gave no batch. Lower the batch size.")
-        return Scores(self._loss / self._images, 100.0 * self._right / self._images)
+        right = self._shards.total(self._right)
+        return Scores(self._loss / self._images, 100.0 * right / self._images)
 
     def _fetch(self) -> None:
         if not self._pending:
@@ -127,6 +133,7 @@ def train_epoch(
     *,
     every: int = 0,
     progress: Callable[[int, Scores], None] = lambda _batches, _scores: None,
+    shards: Shards | None = None,
 ) -> Scores:
     """Run one pass of training.
 
@@ -136,6 +143,7 @@ def train_epoch(
         where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
+        shards: See `RunningScores`.
 
     Returns:
         Scores over all images, each as the network was when it saw them.
@@ -143,7 +151,7 @@ def train_epoch(
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    running = RunningScores(where)
+    running = RunningScores(where, shards=shards)
     for count, (images, labels) in enumerate(batches, 1):
         loss, logits = step(images, labels)
         running.add(loss, logits, labels)
@@ -190,7 +198,8 @@ def score(
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.train(training)
-    return running.read()
+    # Every process has measured the same; on GPUs the last bits may differ.
+    return Scores(*runtime.shards.agreed(running.read()))
 
 
 def accuracy(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], runtime: Runtime) -> float:
@@ -231,25 +240,6 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict(dict(state))
     for parameter, buffers in optimizer.state.items():
         buffers.update(resembling(parameter, buffers))
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's global generators: the CPU's, and that of ``device`` if it is another."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_random_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
-    """Restore what `random_state` returned; a state of a device this run does not use is left out."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
 
 
 @contextmanager

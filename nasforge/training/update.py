@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from nasforge.training.shards import ShardPass, current_shard
+
 __all__ = ["Update"]
 
 
@@ -16,6 +18,9 @@ class Update:
 
     Gradients are cleared before the backward pass and after the step, so that none is kept during the next
     forward pass. Subclasses change which gradients are cleared and over which parameters the norm is taken.
+
+    Inside `nasforge.training.shards.step_in_shards`, every shard of a batch calls the same method, and the
+    last one makes the step, along the mean of the gradients of all shards.
 
     Args:
         clip: Largest norm of the gradients; 0 does not clip.
@@ -44,9 +49,14 @@ class Update:
             first: Whether this is the first loss of the step: gradients are cleared before it.
             last: Whether this is the last one: the optimisers step after it.
         """
-        if first:
+        clipped = list(clipped)  # read twice
+        shard = current_shard()
+        if first and (shard is None or shard.is_first):
             self.clear(optimizers)
-        loss.backward()
+        if shard is None:
+            loss.backward()
+        elif not self._collect(loss, optimizers, clipped, shard):
+            return
         if not last:
             return
         if edit is not None:
@@ -63,7 +73,11 @@ class Update:
             gradients: One for each.
             optimizer: Stepped once.
         """
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        shard = current_shard()
+        means = gradients if shard is None else shard.collect(parameters, gradients)
+        if means is None:
+            return
+        for parameter, gradient in zip(parameters, means, strict=True):
             parameter.grad = gradient
         self._step([optimizer], parameters)
 
@@ -80,6 +94,26 @@ class Update:
     def norm_parameters(self, clipped: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return the parameters over which the norm is taken: by default, those that the caller names."""
         return clipped
+
+    def _collect(
+        self,
+        loss: Tensor,
+        optimizers: Sequence[Optimizer],
+        clipped: Iterable[nn.Parameter],
+        shard: ShardPass,
+    ) -> bool:
+        """Differentiate the loss of a shard; after the last one, add the means to what was there before."""
+        trained = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        parameters = list({id(p): p for p in [*trained, *self.norm_parameters(clipped)]}.values())
+        earlier = [p.grad for p in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()
+        means = shard.collect(parameters, [p.grad for p in parameters])
+        for number, (parameter, before) in enumerate(zip(parameters, earlier, strict=True)):
+            mean = None if means is None else means[number]
+            parameter.grad = mean if before is None else before if mean is None else before + mean
+        return means is not None
 
     def _step(self, optimizers: Sequence[Optimizer], clipped: Iterable[nn.Parameter]) -> None:
         if self.clip > 0:

@@ -71,6 +71,10 @@ class SupernetConfig(EvaluatorConfig):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
         return self
 
+    def trained_batches(self) -> tuple[str, ...]:
+        """Return the option `batch_size`."""
+        return ("batch_size",)
+
     def reports(self) -> frozenset[str]:
         """Return what is measured; the images decide which of ``arch`` and ``select`` is scored."""
         return frozenset(f"{split}_{name}" for split in ("arch", "select") for name in ("accuracy", "loss"))

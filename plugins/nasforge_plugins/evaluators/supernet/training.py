@@ -110,18 +110,18 @@ class SupernetTraining(EpochTraining):
         """
         set_lr(self.optimizer, self.rate(self._batch))
         self._batch += 1
+        self._path = self.path(self.space.sample(self._paths))
         return super().step(images, labels)
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and logits of a batch under a random architecture.
+        """Return loss and logits of a batch under the random architecture that `step` has drawn for it.
 
         Args:
             images: ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
-        weights = self.path(self.space.sample(self._paths))
         with self.runtime.autocast():
-            logits = self.network(self.runtime.prepare_images(images), weights).logits
+            logits = self.network(self.runtime.prepare_images(images), self._path).logits
         smoothing = self.config.label_smoothing
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing), logits
 

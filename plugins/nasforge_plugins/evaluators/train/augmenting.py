@@ -8,6 +8,7 @@ from torch import Tensor
 from nasforge.images import Preprocessing
 from nasforge.images.mixing import Mixing
 from nasforge.images.policies import augment, erase
+from nasforge.training.shards import shard_generator
 from nasforge_plugins.evaluators.train.options import AugmentOptions
 
 __all__ = ["Augmentation", "to_bytes"]
@@ -44,18 +45,20 @@ class Augmentation:
         Args:
             images: Normalised ``(B, C, H, W)``, float32.
         """
-        options = self._options
+        options, generator = self._options, shard_generator(self._generator)
         if options.policy != "none":
             assert self._preprocessing is not None, "the evaluator has checked that images come from bytes"
             pixels = to_bytes(images, self._preprocessing)
             images = self._preprocessing.apply(
-                augment(pixels, options.policy, self._generator, options.operations, options.magnitude)
+                augment(pixels, options.policy, generator, options.operations, options.magnitude)
             )
-        return erase(images, options.erasing, self._generator) if options.erasing else images
+        return erase(images, options.erasing, generator) if options.erasing else images
 
     def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the images of a batch; see `nasforge.images.mixing.Mixing`."""
-        return (images, labels) if self._mixing is None else self._mixing(images, labels, self._generator)
+        if self._mixing is None:
+            return images, labels
+        return self._mixing(images, labels, shard_generator(self._generator))
 
 
 def to_bytes(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -120,7 +120,8 @@ class TrainConfig(EvaluatorConfig):
     With another number of classes the classifier starts anew. Empty: random weights."""
 
     teacher: str = ""
-    """Folder of a finished run whose network teaches this one; needs a distiller table beside this one."""
+    """Folder of a finished run whose network teaches this one; or "baseline", for spaces made from a network:
+    that network. Needs a distiller table beside this one."""
 
     distill_weight: float = Field(0.5, ge=0, le=1)
     """Share of the teacher's loss; the rest goes to the labels."""
@@ -154,6 +155,10 @@ class TrainConfig(EvaluatorConfig):
                 f"{mixed} gives an image shares of several classes, and distillers compare with one label: "
                 "remove it, or teacher"
             )
+
+    def trained_batches(self) -> tuple[str, ...]:
+        """Return the option `batch_size`."""
+        return ("batch_size",)
 
     def reports(self) -> frozenset[str]:
         """Return what a training tells; the images decide which of ``select`` and ``arch`` is scored."""

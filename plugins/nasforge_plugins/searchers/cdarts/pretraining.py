@@ -21,6 +21,7 @@ from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
+from nasforge.training.shards import step_in_shards
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
@@ -81,7 +82,8 @@ class BankPretraining:
         progress = StepProgress(self._ctx.report, where, batches)
         self._twin.bank.train()
         for images, labels in self._read(epoch):
-            progress.add("bank", len(labels), self._train_batch(images, labels, rng, update))
+            values = self._train_batch(images, labels, rng, update)
+            progress.add("bank", len(labels) * self._runtime.shards.world, values)
         self.epoch += 1
         if self.done:
             self._end()
@@ -164,19 +166,27 @@ class BankPretraining:
             update: Makes the step.
         """
         options, distiller = self._config.pretrain, self._twin.distiller
-        with frozen(() if distiller is None else distiller.parameters()):
-            losses, output = [], None
-            for _ in range(1 if options.architectures == "uniform" else options.samples):
-                output = self._run(images, self._draw(rng))
-                losses.append(self._loss(output, labels))
-            loss = torch.stack(losses).sum()
-        assert output is not None, "there is one architecture at least"
-        update.descend(loss, [self._optimizer], self._trained)
-        return {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(output, labels)}
+        heads = [] if distiller is None else list(distiller.parameters())
+        samples = 1 if options.architectures == "uniform" else options.samples
+
+        def step(images: Tensor, labels: Tensor, drawn: list[OptionWeights]) -> dict[str, Tensor]:
+            with frozen(heads):
+                outputs = [self._run(images, weights) for weights in drawn]
+                loss = torch.stack([self._loss(output, labels) for output in outputs]).sum()
+            update.descend(loss, [self._optimizer], self._trained)
+            return {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(outputs[-1], labels)}
+
+        return step_in_shards(self._runtime, step, images, labels, [self._draw(rng) for _ in range(samples)])
 
     def _read(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of all splits that a search trains on, in turns."""
-        passes = [self._data.batches(split, epoch=epoch) for split in SPLITS]
+        shards = self._runtime.shards
+        passes = [
+            self._data.batches(split, epoch=epoch)
+            if shards.count == 1
+            else self._data.shard_batches(split, shards, epoch=epoch)
+            for split in SPLITS
+        ]
         for images, labels in filter(None, chain.from_iterable(zip_longest(*passes))):
             yield self._runtime.prepare_images(images), labels
 

@@ -45,5 +45,15 @@ class Batches:
             passes: Number of the pass, which decides its order.
             augment: False reads in stored order, without augmentation.
         """
-        pairs = islice(self._data.batches(split, epoch=passes, augment=augment), self.count(split))
+        return self._prepared(self._data.batches(split, epoch=passes, augment=augment), split)
+
+    def read_to_train(self, split: Split, passes: int = 0) -> Iterable[Batch]:
+        """Return of the batches of a pass what this process trains on; see `read`."""
+        shards = self._runtime.shards
+        if shards.count == 1:
+            return self.read(split, passes)
+        return self._prepared(self._data.shard_batches(split, shards, epoch=passes), split)
+
+    def _prepared(self, batches: Iterable[Batch], split: Split) -> Iterable[Batch]:
+        pairs = islice(batches, self.count(split))
         return ((self._runtime.prepare_images(images), labels) for images, labels in pairs)

@@ -62,7 +62,8 @@ class Landscape:
         start = torch.randn(size, generator=noise, dtype=torch.float64)
         with self._untouched(), frozen(self._network.parameters()):
             product = hessian_product(parameters, lambda: self._loss(self._weights()))
-            return dominant_eigenvalue(product, start, steps=steps)
+            found = dominant_eigenvalue(product, start, steps=steps)
+        return self._agreed(found)
 
     @torch.no_grad()
     def gap(self, arch: Arch) -> float:
@@ -73,7 +74,12 @@ class Landscape:
         """
         alone = one_hot(self._ctx.space.choices, arch, device=self._ctx.runtime.device)
         with self._untouched():
-            return float(self._loss(alone) - self._loss(self._weights()))
+            found = float(self._loss(alone) - self._loss(self._weights()))
+        return self._agreed(found)
+
+    def _agreed(self, value: float) -> float:
+        """Return what rank 0 measured: on GPUs the last bits may differ between processes."""
+        return float(self._ctx.runtime.shards.agreed(value))
 
     @cached_property
     def _batch(self) -> tuple[Tensor, Tensor]:

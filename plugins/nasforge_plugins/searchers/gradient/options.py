@@ -279,6 +279,10 @@ class SupernetOptions(SearcherConfig):
     twin: TwinOptions = Field(default_factory=TwinOptions)
     """The evaluation network that learns beside the search network, with a [distiller] table."""
 
+    def trained_batches(self) -> tuple[str, ...]:
+        """Return the batch size of the data."""
+        return ("data.batch_size",)
+
     @model_validator(mode="after")
     def _check_momentum(self) -> Self:
         if self.nesterov and not self.momentum:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from nasforge.nn.noise import architecture_noise
+
 __all__ = ["adversarial", "uniform"]
 
 Weights = Mapping[str, Tensor]
@@ -21,7 +23,8 @@ def uniform(weights: Weights, radius: float, *, simplex: bool = True) -> dict[st
         radius: Largest change of a weight.
         simplex: Whether the weights of a choice add up to 1, before and after.
     """
-    moved = {name: w + torch.empty_like(w).uniform_(-radius, radius) for name, w in weights.items()}
+    with architecture_noise():
+        moved = {name: w + torch.empty_like(w).uniform_(-radius, radius) for name, w in weights.items()}
     return {name: _valid(w, simplex) for name, w in moved.items()}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasforge.arch import Arch
@@ -13,6 +13,7 @@ from nasforge.component import Context, Work
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
+from nasforge.training.shards import step_in_shards
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
@@ -170,10 +171,12 @@ class SupernetSearcher(SupernetSteps[S]):
         if fresh:
             self._renew_twin(progress)
         phase = "search warm-up" if not learning else "training" if self.twin is None else "joint training"
+        world = self.runtime.shards.world
         for self.repeat in range(repeats):
             for batch, arch_batch in self._read_pairs(learning):
-                values = {} if arch_batch is None else self.step_arch(*arch_batch, batch)
-                progress.add(phase, len(batch[1]), {**values, **self.step_search(*batch)})
+                values = {} if arch_batch is None else self._sharded(self.step_arch, *arch_batch, batch)
+                values |= self._sharded(self.step_search, *batch)
+                progress.add(phase, len(batch[1]) * world, values)
         self.repeat = 0
         if learning and self.twin is not None:
             self.twin.remember()
@@ -241,20 +244,26 @@ class SupernetSearcher(SupernetSteps[S]):
             parameter.grad = None
         for epoch in range(self.config.twin.warmup_epochs):
             for images, labels in self._read_arch(epoch):
-                progress.add("evaluation warm-up", len(labels), self.step_eval(images, labels))
+                values = self._sharded(self.step_eval, images, labels)
+                progress.add("evaluation warm-up", len(labels) * self.runtime.shards.world, values)
+
+    def _sharded(self, step: Callable[..., Mapping[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
+        return step_in_shards(self.runtime, step, *batch)
 
     def _read_pairs(self, learning: bool) -> Iterator[tuple[Batch, Batch | None]]:
         """Yield batches of the ``weights`` split, once it is time each with one of the ``arch`` split."""
         if not learning:
-            yield from ((batch, None) for batch in self.batches.read("weights", self.epoch))
+            yield from ((batch, None) for batch in self.batches.read_to_train("weights", self.epoch))
             return
         warmup = self.config.warmup_epochs
         passes = warmup + (self.epoch - warmup) * self.joint_epochs + self.repeat
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
         arch_batches = self._read_arch(alone + self.repeat)
-        yield from zip(self.batches.read("weights", passes), arch_batches, strict=False)
+        yield from zip(self.batches.read_to_train("weights", passes), arch_batches, strict=False)
 
     def _read_arch(self, number: int) -> Iterable[Batch]:
         """Return the batches of one pass over the ``arch`` split in this step; each has its own order."""
         alone = 0 if self.twin is None else self.config.twin.warmup_epochs
-        return self.batches.read("arch", self.count_arch_epochs() * (alone + self.joint_epochs) + number)
+        return self.batches.read_to_train(
+            "arch", self.count_arch_epochs() * (alone + self.joint_epochs) + number
+        )

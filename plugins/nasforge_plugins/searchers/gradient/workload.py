@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from nasforge.arch import Arch
 from nasforge.component import Work
 from nasforge.data import Split
 from nasforge.evaluator import sample_allowed
+from nasforge.training.shards import step_in_shards
 from nasforge_plugins.searchers.gradient.batches import Batch
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def joint_batches(searcher: SupernetSearcher[Any], units: float) -> Work:
 
     def run() -> None:
         batch = next(batches)
-        _fetch({**searcher.step_arch(*next(arch_batches), batch), **searcher.step_search(*batch)})
+        arch = _trained(searcher, searcher.step_arch, *next(arch_batches), batch)
+        _fetch({**arch, **_trained(searcher, searcher.step_search, *batch)})
 
     return Work("batches of joint training", units, run)
 
@@ -73,7 +75,7 @@ def endless(searcher: SupernetSearcher[Any], split: Split) -> Iterator[Batch]:
     """
     passes = 0
     while True:
-        yield from searcher.batches.read(split, passes)
+        yield from searcher.batches.read_to_train(split, passes)
         passes += 1
 
 
@@ -103,7 +105,13 @@ def _is_due(searcher: SupernetSearcher[Any]) -> bool:
 
 
 def _search(searcher: SupernetSearcher[Any], batches: Iterator[Batch]) -> None:
-    _fetch(searcher.step_search(*next(batches)))
+    _fetch(_trained(searcher, searcher.step_search, *next(batches)))
+
+
+def _trained(
+    searcher: SupernetSearcher[Any], step: Callable[..., Mapping[str, Tensor]], *batch: Any
+) -> dict[str, Tensor]:
+    return step_in_shards(searcher.runtime, step, *batch)
 
 
 def _fetch(values: Mapping[str, Tensor]) -> None:
@@ -146,14 +154,15 @@ class _TwinPhases:
     def warm_up(self) -> None:
         """Train the evaluation network alone."""
         self._use()
-        _fetch(self._searcher.step_eval(*next(self._arch_batches)))
+        _fetch(_trained(self._searcher, self._searcher.step_eval, *next(self._arch_batches)))
 
     def train_jointly(self) -> None:
         """Train everything on a batch of each split."""
         self._use()
         batch = next(self._batches)
-        arch = self._searcher.step_arch(*next(self._arch_batches), batch)
-        _fetch({**arch, **self._searcher.step_search(*batch)})
+        searcher = self._searcher
+        arch = _trained(searcher, searcher.step_arch, *next(self._arch_batches), batch)
+        _fetch({**arch, **_trained(searcher, searcher.step_search, *batch)})
 
     def _use(self) -> None:
         twin = self._searcher.twin

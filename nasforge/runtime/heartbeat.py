@@ -1,0 +1,79 @@
+"""A sign of life of every process of a run, so that the others end when one is gone or hangs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+__all__ = ["EVERY", "SILENCE", "Heartbeat"]
+
+EVERY = 3.0
+"""Seconds between two signs."""
+
+SILENCE = 40.0
+"""Seconds without a sign after which a process counts as dead."""
+
+
+class Heartbeat:
+    """Writes a counter into a store, and watches those of the other ranks, in a thread.
+
+    Most deaths are noticed at once, because connections break. This ends the others where they do not: a
+    computer that lost its network, a process that was stopped, a collective of NCCL.
+
+    Args:
+        host: Address of the store.
+        port: Its port.
+        prefix: Beginning of the names of the counters.
+        rank: Number of this process.
+        size: How many there are.
+    """
+
+    def __init__(self, host: str, port: int, prefix: str, rank: int, size: int) -> None:
+        # A connection of its own: one that waits for a key blocks all other calls.
+        server = TCPStore(host, port, None, False, timedelta(seconds=SILENCE))
+        self._store, self._rank, self._size = PrefixStore(prefix, server), rank, size
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="heartbeat")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; returns when the thread has."""
+        self._over.set()
+        self._thread.join(timeout=2 * EVERY)
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        seen = dict.fromkeys(range(self._size), (0, last))
+        while not self._over.wait(EVERY):
+            now = time.monotonic()
+            try:
+                self._store.add(str(self._rank), 1)
+                for rank in range(self._size):
+                    count = self._store.add(str(rank), 0)
+                    if count != seen[rank][0]:
+                        seen[rank] = (count, now)
+                last = now
+            except RuntimeError:  # the process that holds the store is gone, or does not answer
+                if now - last > SILENCE:
+                    self._end("rank 0, which holds the processes together,")
+                continue
+            silent = [rank for rank, (_, when) in seen.items() if now - when > SILENCE]
+            if silent and not self._over.is_set():
+                self._end(" and ".join(f"process {rank}" for rank in silent))
+
+    def _end(self, who: str) -> None:
+        # The main thread may be inside a collective that never returns.
+        sys.stderr.write(
+            f"nasforge: run: {who} has given no sign of life for {SILENCE:.0f} seconds, so process "
+            f"{self._rank} ends. The same command goes on from the last checkpoint.\n"
+        )
+        sys.stderr.flush()
+        os._exit(1)
