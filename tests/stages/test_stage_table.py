@@ -209,6 +209,7 @@ def test_no_other_module_names_a_stage():
         "stages/export.py": {"test"},  # a split
         "stages/test.py": {"train", "test"},
         "stages/train.py": {"train"},
+        "tables/layout.py": {"test"},  # a split
         "testing/data.py": {"test"},
         "testing/networks.py": {"search"},
         "testing/parts.py": {"search", "test"},

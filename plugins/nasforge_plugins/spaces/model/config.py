@@ -51,7 +51,7 @@ class ModelConfig(PluginConfig):
     "my_net.py:build", "package.module:Net". A file is found from the folder a command is started in, and is
     run: name only files that you trust."""
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
     """Arguments of the function or class, such as {num_classes = 10} or {weights = "DEFAULT"}."""
 
     weights: str = ""
