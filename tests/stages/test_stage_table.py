@@ -197,6 +197,7 @@ def test_no_other_module_names_a_stage():
         "cli/own_images.py": {"train", "test"},  # folders of images
         "cli/check.py": {"test"},  # a split
         "cli/inspect.py": {"search"},  # a scale
+        "cli/installation.py": {"test"},  # an extra
         "data.py": {"test"},  # a split
         "images/in_memory.py": {"test"},
         "images/splits.py": {"test"},
@@ -204,6 +205,7 @@ def test_no_other_module_names_a_stage():
         "recipe/recipe.py": {"train"},
         "recipe/schema.py": {"train"},
         "runs/assembly.py": {"train"},
+        "runs/out_of_memory.py": {"search"},  # a scale
         "runs/scope.py": {"search", "derive", "train", "test"},
         "space.py": {"search"},
         "stages/export.py": {"test"},  # a split
