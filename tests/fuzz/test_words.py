@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from nasforge.recipe.shipped import shipped_recipes
-from support.fuzz_inputs import architectures, command_lines, overrides, recipes
+from support.fuzz_commands import command_lines
+from support.fuzz_inputs import architectures, overrides, recipes
 from support.fuzzing import SCALE, attempt, whole
 
 TEXTS = [recipe.path.read_text(encoding="utf8") for recipe in shipped_recipes()]
