@@ -196,6 +196,7 @@ def test_no_other_module_names_a_stage():
         "benches/run.py": {"train"},  # a table
         "cli/own_images.py": {"train", "test"},  # folders of images
         "cli/check.py": {"test"},  # a split
+        "cli/init.py": {"train"},  # a folder of images
         "cli/inspect.py": {"search"},  # a scale
         "cli/installation.py": {"test"},  # an extra
         "data.py": {"test"},  # a split
