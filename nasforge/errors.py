@@ -82,7 +82,7 @@ class CheckpointError(NasforgeError):
 
 
 class RunError(NasforgeError):
-    """A run cannot go on: not-a-number loss, a run folder of another recipe, a device that is missing."""
+    """A run cannot continue: not-a-number loss, a run folder of another recipe, a device that is missing."""
 
     exit_code = 1
 
@@ -95,7 +95,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """Word a suggestion for a name that does not exist.
 
     Args:
-        word: What the user wrote; empty if nothing was written.
+        word: The user's word; empty if nothing was written.
         known: The names that exist.
 
     Returns:

@@ -50,7 +50,7 @@ def read_json(
     Args:
         path: The file.
         shape: The entries that it must have, and their types.
-        advice: What the user can do about a wrong file.
+        advice: Advice to the user about a wrong file.
 
     Raises:
         CheckpointError: The file cannot be read, is not valid JSON, or has another shape.
@@ -121,7 +121,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def fresh_partial(path: Path) -> Path:
     """Return a free place beside a file, to write it before it is renamed; the folder is made.
 
-    What a crash left there is removed. A link is removed too, so that its target is not written.
+    Files that a crash left there are removed. A link is removed too, so that its target is not written.
 
     Args:
         path: The file.
@@ -188,7 +188,7 @@ class AppendOnly(Sequence[Any]):
         items: The list. Append to it, and change it in no other way.
         encode: Turns an item into JSON data.
         length: How many of the items count; None for all there are now or will be.
-        marks: What each file holds. Shared by all views of one list.
+        marks: How much of the list each file holds. Shared by all views of one list.
     """
 
     items: Sequence[Any]

@@ -22,7 +22,8 @@ def run_command(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 3 for
-        a result that misses a limit of a strict run, 130 if it was interrupted.
+        a result that misses a limit of a strict run, 75 if a signal stopped it so that it can resume, 130 if
+        it was interrupted.
     """
     from nasforge.cli.output import debugging, one_line_warnings, print_error
     from nasforge.errors import NasforgeError, describe_system_error, is_out_of_memory

@@ -34,14 +34,14 @@ class Worker:
     Args:
         send: Takes messages.
         path: The run folder; ``resolved.json`` in it describes the evaluator.
-        device: Where to compute.
+        device: Where to compute; None: what the recipe says, as seen from here.
 
     Raises:
         RunError: The run folder is not there.
         NasforgeError: The recipe cannot be built in this process.
     """
 
-    def __init__(self, send: Send, path: str, device: str) -> None:
+    def __init__(self, send: Send, path: str, device: str | None) -> None:
         folder = _Folder(Path(path), send)
         resolved = folder.resolved
         if resolved is None:

@@ -57,7 +57,7 @@ class Draft:
     """The merged tables of a recipe, and the problems found so far.
 
     Args:
-        source: What the recipe is called in messages.
+        source: Name of the recipe in messages.
         text: The file as written.
         shares: Given a kind, two plugin names and an option: whether it means the same to both.
 
@@ -96,7 +96,7 @@ class Draft:
 
         Args:
             path: Where it is, such as ``("train", "epochs")``; told as the user wrote it.
-            message: What is wrong and what to do.
+            message: The problem and its remedy.
         """
         keys = tuple(map(str, path))
         for length in range(len(keys), 0, -1):

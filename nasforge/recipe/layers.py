@@ -30,7 +30,7 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides,
     Args:
         source: A path, or the name of a shipped recipe.
         profile: One of its profiles, or one of a recipe it extends.
-        overrides: What goes over everything else.
+        overrides: Values that go over everything else.
         shares: See `Draft`.
 
     Raises:
@@ -57,7 +57,7 @@ def draft_of_mapping(
 
     Args:
         raw: Tables by name.
-        source: What to call it in messages.
+        source: Its name in messages.
         profile: As in `draft_of_file`.
         overrides: As in `draft_of_file`.
         shares: See `Draft`.
@@ -82,7 +82,7 @@ def draft_of_options(kind: str, options: Overrides, source: str) -> Draft:
     Args:
         kind: The table that gets them.
         options: Values by name, or ``"option=value"``; ``"kind.option=value"`` is accepted too.
-        source: What to call them in messages.
+        source: Their name in messages.
     """
     draft = Draft(source)
     draft.tables[kind] = {}

@@ -38,7 +38,7 @@ class LocalModulesConfig(PluginConfig):
 
     checksums: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of these files by file name. A run writes it into its folder, beside its copy of the files, and
-    refuses to go on with other ones."""
+    refuses to resume with other ones."""
 
     def entries(self) -> tuple[str, ...]:
         """Return the modules as a list."""
@@ -51,7 +51,7 @@ class LocalModule:
 
     Attributes:
         name: Its file name, or the name it was imported by.
-        plugins: What it describes.
+        plugins: The plugins it describes.
         path: Its file; None for a module that was imported by name.
         content: The file as it was read.
     """

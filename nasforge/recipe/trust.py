@@ -35,7 +35,7 @@ def is_trusted(mark: str) -> bool:
 
 
 def trust_code(marks: Iterable[tuple[str, str]], *, keep: bool = True) -> None:
-    """Add code to the list. A list that cannot be written is no error: the code is then asked about again.
+    """Add code to the list. If the list cannot be written, the code is then asked about again.
 
     Args:
         marks: Pairs of mark and name, such as ``("sha256:…", "my_space.py")``; the name is for readers.

@@ -1,4 +1,4 @@
-"""Which recipe a run follows, and which folder it has."""
+"""Open a run: find its recipe and its folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_run(
     """Read the recipe of a run, and name its folder; nothing is written.
 
     Args:
-        recipe: A TOML file, the name of a shipped recipe, a run folder to go on with, or the tables.
+        recipe: A TOML file, the name of a shipped recipe, a run folder to resume, or the tables.
         overrides: ``"table.key=value"`` strings.
         profile: Which profile of the recipe to use.
         out: Folder that holds the run folder.

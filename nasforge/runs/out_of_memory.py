@@ -1,4 +1,4 @@
-"""What to do about missing memory: the batch sizes that would fit."""
+"""Advice about missing memory: the batch sizes that would fit."""
 
 from __future__ import annotations
 

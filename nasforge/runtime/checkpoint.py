@@ -59,7 +59,7 @@ def load(path: Path) -> dict[str, Any] | None:
     """Read the newest state that can be read. One that cannot be read is set aside as ``*.damaged.*``.
 
     Args:
-        path: What `save` was given.
+        path: The path that `save` was given.
 
     Returns:
         The state, on the CPU; None if nothing was ever saved.
@@ -79,7 +79,7 @@ def load(path: Path) -> dict[str, Any] | None:
         if problems:
             # The next save would put it in the place of the generation that is good.
             path.replace(path.with_name(f"{path.stem}.damaged{path.suffix}"))
-            warnings.warn(f"{problems[0]} Going on from the one before, {candidate.name}.", stacklevel=2)
+            warnings.warn(f"{problems[0]} Resuming from the one before, {candidate.name}.", stacklevel=2)
         return state
     if problems:
         raise CheckpointError(" ".join([*problems, "Delete these files to start this stage anew."]))
@@ -128,7 +128,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
     Args:
         path: The file.
-        tensors: What ``module.state_dict()`` returns.
+        tensors: The result of ``module.state_dict()``.
         about: JSON data stored in the header, as its entry ``nasforge``; a checksum is added.
     """
     copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}

@@ -56,7 +56,7 @@ def export(
     if TRAIN.stage not in resolved:
         raise RunError(
             f"{path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could be "
-            "exported. Add one, and go on with --update."
+            "exported. Add one, and resume with --update."
         )
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
     source = str(path / "resolved.json")

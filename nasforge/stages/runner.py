@@ -17,6 +17,7 @@ from nasforge.runs.scope import DERIVE
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES
 from nasforge.stages.stage import Stage
+from nasforge.training.stopping import check_stop
 
 __all__ = ["Run", "run_stages"]
 
@@ -55,9 +56,13 @@ def run_stages(
 
     Returns:
         The results by name of the stage.
+
+    Raises:
+        Stopped: A stop was requested; everything is saved.
     """
     for stage in stages:
         if stage.needed({*run.recipe.parts, *run.resolved}):
+            check_stop()
             run.results[stage.name] = _result(stage, run, announce)
     return run.results
 
@@ -90,9 +95,8 @@ def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> d
         observer.stage_start(name, done_before, None)
     derived = run.results.get(DERIVE.stage, {}).get("architecture")
     with wording_memory(run, stage.scope, Arch(derived) if derived else None):
-        result = (
-            stage.run(run, clock) if stage.shared else shards.from_main(lambda: dict(stage.run(run, clock)))
-        )
+        alone = not stage.shared
+        result = shards.from_main(lambda: dict(stage.run(run, clock))) if alone else stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
     stored = shards.agreed(stored)
     folder.store(name, stored)

@@ -65,7 +65,7 @@ def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         zlib.error,
     ) as error:
         raise TableError(
-            f"{path}: is no nasforge table, or is damaged ({error}). "
+            f"{path}: is not a nasforge table, or is damaged ({error}). "
             "Import it again with 'nasforge tables import'."
         ) from None
     return arrays, about
