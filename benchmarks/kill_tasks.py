@@ -43,8 +43,16 @@ CONTINUED = {
     "batch_size": 12,
     "schedule": "constant",
 }
-VOLATILE = ("seconds", "time", "processes", "done", "workers")
-IGNORED = {"environment.json", "clock.json", "access.jsonl", "report.html", ".lock", "recipe.toml"}
+VOLATILE = ("seconds", "time", "processes", "done", "workers", "cost")  # a training costs the seconds it took
+IGNORED = {
+    "environment.json",
+    "clock.json",
+    "access.jsonl",
+    "report.html",
+    "forecast.json",
+    ".lock",
+    "recipe.toml",
+}
 LEFT_OVER = ("checkpoint", "inputs.json", ".damaged")
 
 
