@@ -117,7 +117,7 @@ ROOMS = (
     ("parallel", "testing"),
     ("runs",),
     ("exports",),
-    ("confirm", "cost", "images", "recipe", "training"),
+    ("confirm", "cost", "images", "recipe", "tables", "training"),
     ("contracts", "runtime"),
     ("nn", "plugins"),
     ("ground",),

@@ -195,6 +195,7 @@ def run(
         observers=observers,
         default_observers=default_observers,
         write_report=write_after,
+        reread=lambda name: open_run(recipe, texts, name, Path(out), registry)[0],
     )
     return RunResult(folder.path, done.results, frozenset(done.skipped))
 
@@ -265,7 +266,7 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
 
     Args:
         folders: Folders of runs and benches, finished or not; several runs are shown side by side.
-        out: The file; None for ``report.html`` in the folder of a single run or bench, else here.
+        out: The file; None: ``report.html`` in the folder of a single run or bench, else here.
 
     Returns:
         The file.
@@ -290,8 +291,7 @@ def compare(
 
     Args:
         folders: Run folders, or folders of benches.
-        metric: What to compare; None for the first of test accuracy, score and what a table knows that all
-            runs have.
+        metric: What to compare; None: the first of test accuracy, score and table values that all have.
         baseline: The searcher to compare with; None for that of a bench, an installed searcher that provides
             `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Tables, such as ``"evaluator"``, in which the runs of one line may differ.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from nasforge.config import PluginConfig
@@ -18,12 +18,34 @@ if TYPE_CHECKING:
     from nasforge.runtime import Runtime
     from nasforge.space import SearchSpace
 
-__all__ = ["Component", "Context", "Slot", "Stage"]
+__all__ = ["Component", "Context", "Slot", "Stage", "Work"]
 
 C = TypeVar("C", bound=PluginConfig)
 
 Stage = str
 """Name of a stage of a run; `nasforge.stages` lists the stages."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Equal units of work ahead of a component. A run is forecast by timing a few of them.
+
+    Attributes:
+        name: Plural noun for the units, such as ``"training batches"``.
+        units: Number of units that are left; a mean need not be whole.
+        run: Does one unit. It is called on a copy of the component that is thrown away afterwards, so it may
+            change weights and draw numbers. Build what it needs in its first call, which is not timed.
+        shared: Whether the workers of a run share the units.
+    """
+
+    name: str
+    units: float
+    run: Callable[[], object]
+    shared: bool = False
+
+    def times(self, count: float) -> Work:
+        """Return the same work, ``count`` times over."""
+        return replace(self, units=self.units * count)
 
 
 class Slot(Protocol):

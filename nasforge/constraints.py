@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,10 @@ class ConstraintsConfig(PluginConfig):
     """Where latencies come from: name or path (.json) of a table that 'nasforge latency build' measured, or
     "measured", which times each network on the run's device. Only a table gives the same search twice."""
 
+    max_metrics: dict[str, float] = Field(default_factory=dict)
+    """The most that other metrics of the evaluator may be, by name, such as energy_mj = 3.5. The evaluator
+    must know them before an evaluation, as a table does."""
+
     @model_validator(mode="after")
     def _latency_has_a_source(self) -> ConstraintsConfig:
         if self.max_latency_ms is not None and self.latency is None:
@@ -58,16 +63,22 @@ class ConstraintsConfig(PluginConfig):
                 f"max_latency_ms = {self.max_latency_ms:g} needs a source: set latency to a table that "
                 "'nasforge latency build RECIPE' measured, or to \"measured\""
             )
+        if twice := sorted(
+            name for name in self.max_metrics if getattr(self, f"max_{name}", None) is not None
+        ):
+            raise ValueError(
+                f"max_{twice[0]} and max_metrics.{twice[0]} limit the same number: leave one out"
+            )
         return self
 
     def limits(self) -> dict[str, float]:
-        """Return the limits that are set, by the name of the cost: see `COSTS`."""
+        """Return the limits that are set, by the name of the cost (see `COSTS`) or metric."""
         limits = {name: getattr(self, f"max_{name}") for name in COSTS}
-        return {name: limit for name, limit in limits.items() if limit is not None}
+        return {name: limit for name, limit in limits.items() if limit is not None} | self.max_metrics
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that are set."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return {k: v for k, v in self.model_dump(mode="json", exclude_none=True).items() if v != {}}
 
 
 class Constraints:
@@ -78,6 +89,8 @@ class Constraints:
         measure: Returns costs of an architecture by name; needed if there is a limit on one of them.
         more: What returns further costs, by name: those that take longer, so that only who asks waits.
         itemize: Returns what every option costs by itself, for costs that add up.
+        known: Returns the metrics of an architecture that the evaluator knows without evaluating it, or None
+            if it cannot evaluate it. Such an architecture is not allowed.
     """
 
     def __init__(
@@ -86,9 +99,12 @@ class Constraints:
         measure: Callable[[Arch], Mapping[str, float]] | None = None,
         more: Mapping[str, Callable[[Arch], float]] | None = None,
         itemize: Callable[[str], AdditiveCost] | None = None,
+        known: Callable[[Arch], Mapping[str, float] | None] | None = None,
     ) -> None:
         config = config or ConstraintsConfig()
         self.limits = config.limits()
+        self._metrics = frozenset(config.max_metrics)
+        self._known = known
         self._measure, self._more, self._itemize = measure, dict(more or {}), itemize
         self._asked = {*self.limits, *(() if config.latency is None else ("latency_ms",))}
         self._costs: dict[Arch, Mapping[str, float]] = {}
@@ -115,11 +131,13 @@ class Constraints:
 
         Args:
             arch: The architecture.
-            name: See `COSTS`.
+            name: See `COSTS`, or a metric that is limited. A metric that is not known is infinite.
 
         Raises:
             RunError: Nobody can tell.
         """
+        if name in self._metrics:
+            return self._metric(arch, name)
         if name in self._more:
             known = self._values[name]
             if arch not in known:
@@ -148,11 +166,13 @@ class Constraints:
         return {name: much for name, much in over.items() if much > 0}
 
     def allow(self, arch: Arch) -> bool:
-        """Return whether an architecture keeps all limits; the first that it misses ends the question.
+        """Return whether an architecture can be evaluated and keeps all limits.
 
         Raises:
             RunError: See `excess`.
         """
+        if self._known is not None and self._known(arch) is None:
+            return False
         return all(self.value(arch, name) <= limit for name, limit in self.limits.items())
 
     def itemized(self, name: str) -> AdditiveCost:
@@ -174,8 +194,14 @@ class Constraints:
         Args:
             draws: How many architectures were rejected in a row.
         """
+        if not self.limits:
+            return RunError(
+                f"search: the evaluator knows none of {draws:,} architectures in a row. Give it a table that "
+                "holds more of the space, or choose a smaller space."
+            )
+        unknown = " or unknown to the evaluator" if self._known is not None else ""
         return RunError(
-            f"constraints: {draws:,} architectures in a row were rejected by {self.worded()}. "
+            f"constraints: {draws:,} architectures in a row were rejected by {self.worded()}{unknown}. "
             "Raise the limits, or choose a space with smaller networks."
         )
 
@@ -183,11 +209,25 @@ class Constraints:
         """Return the limits in words, each with the smallest cost that was seen."""
         words = []
         for name, limit in self.limits.items():
-            seen = [*self._values.get(name, {}).values()]
-            seen += [cost[name] for cost in self._costs.values() if name in cost]
+            seen = [value for value in self._values.get(name, {}).values() if value < math.inf]
+            if name not in self._metrics:
+                seen += [cost[name] for cost in self._costs.values() if name in cost]
             least = f" (the smallest seen so far: {in_unit(name, min(seen))})" if seen else ""
-            words.append(f"max_{name} = {in_unit(name, limit)}{least}")
+            option = f"max_metrics.{name}" if name in self._metrics else f"max_{name}"
+            words.append(f"{option} = {in_unit(name, limit)}{least}")
         return " and ".join(words)
+
+    def _metric(self, arch: Arch, name: str) -> float:
+        values = self._values.setdefault(name, {})
+        if arch not in values:
+            if self._known is None:
+                raise RunError(
+                    f"constraints.max_metrics.{name}: the evaluator knows no metrics before an evaluation. "
+                    "Leave the limit out, or use an evaluator that does, such as a table."
+                )
+            metrics = self._known(arch) or {}
+            values[arch] = float(metrics.get(name, math.inf))
+        return values[arch]
 
     def _quick(self, arch: Arch) -> Mapping[str, float]:
         if arch not in self._costs:
@@ -204,7 +244,7 @@ def in_unit(name: str, value: float) -> str:
         name: See `COSTS`.
         value: The cost.
     """
-    return f"{number(value)} {UNITS[name]}"
+    return f"{number(value)} {UNITS.get(name, '')}".rstrip()
 
 
 def number(value: float) -> str:

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from nasforge.arch import Arch
-from nasforge.component import C, Component
+from nasforge.component import C, Component, Context, Work
 from nasforge.plugins import capability
+from nasforge.seeding import derive_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Evaluation", "Evaluator", "KeepsNetwork", "ParallelEvaluator", "RepeatedTraining", "TableStore"]
+    from nasforge.tables import TableLayout
+
+__all__ = [
+    "Effort",
+    "Evaluation",
+    "Evaluator",
+    "KeepsNetwork",
+    "KnownMetrics",
+    "ParallelEvaluator",
+    "RepeatedTraining",
+    "TableStore",
+    "forecast_evaluations",
+    "sample_allowed",
+]
+
+SAMPLES = 3
+"""Number of random architectures whose evaluation is timed for a forecast."""
+
+DRAWS = 20
+"""Number of draws after which a forecast takes an architecture over a limit."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,18 @@ class Evaluation:
         )
 
 
+class Effort(NamedTuple):
+    """Effort of an evaluation.
+
+    Attributes:
+        budget: As in `Evaluator.evaluate`.
+        known: Budget of an earlier evaluation of the same architecture; 0 if there is none.
+    """
+
+    budget: int | None = None
+    known: int = 0
+
+
 class Evaluator(Component[C], ABC):
     """Scores architectures during a search, or trains the derived one at the end.
 
@@ -117,6 +150,29 @@ class Evaluator(Component[C], ABC):
         """Return what the result of a search shall say about this evaluator. Default: nothing."""
         return {}
 
+    def preparation(self) -> Sequence[Work] | None:
+        """Return the work of `prepare`, for the forecast of a run. Default: none; None if it is unknown."""
+        return ()
+
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work] | None:
+        """Return the work of one evaluation, for the forecast of a run. Default: None, it is unknown.
+
+        Args:
+            arch: The architecture.
+            effort: The effort it is evaluated with.
+        """
+        return None
+
+    def test_workload(self, arch: Arch) -> Sequence[Work] | None:
+        """Return the work of `test`, for the forecast of a run. Default: none; None if it is unknown.
+
+        It is called before the test stage and must not read the test images: time other images instead.
+
+        Args:
+            arch: The architecture.
+        """
+        return ()
+
     def test(self, arch: Arch) -> Mapping[str, float]:
         """Measure an evaluated architecture on the test split. Called by the test stage alone."""
         raise NotImplementedError(f"{type(self).__name__} has no test metrics.")
@@ -164,14 +220,96 @@ class TableStore(Protocol):
         path: Path,
         name: str | None = None,
         *,
+        layout: TableLayout | None = None,
         trust: bool = False,
         replace: bool = False,
         report: Callable[[float], None] = ...,
     ) -> dict[str, Any]:
-        """Check a file, store it whole, and return what `describe_table` returns."""
+        """Check a file, store it whole, and return what `describe_table` returns.
+
+        Args:
+            path: The file.
+            name: Name of the table; None takes the file's name.
+            layout: Which columns hold what; None for a format that the evaluator recognises by itself.
+            trust: Allow formats whose reader executes code that the file brings along.
+            replace: Allow overwriting a table that was imported before.
+            report: Called with the share of the file that is read, from 0 to 1.
+        """
 
     def list_tables(self) -> list[dict[str, Any]]:
         """Return ``name``, ``path``, ``shipped``, and ``space``, ``rows``, ``source`` or a ``problem``."""
 
     def describe_table(self, name: str) -> dict[str, Any]:
-        """Return the columns of a table and the best row of each."""
+        """Return ``name``, ``space``, ``rows``, ``source``, ``seeds``, and a row per column in ``columns``.
+
+        A column has ``dataset``, ``metric``, ``budget``, ``direction``, ``known``, ``runs``, and, if it has a
+        direction, ``best``, ``best_index``, ``best_key`` and ``best_notation``; ``from`` is "file", or
+        "shipped" if the values come from a table that comes with the evaluator.
+        """
+
+
+@capability("evaluator")
+@runtime_checkable
+class KnownMetrics(Protocol):
+    """An evaluator that knows metrics of architectures before it evaluates them, as a table does.
+
+    Searchers propose only architectures that it knows, and limits of ``[constraints.max_metrics]`` hold
+    before an evaluation.
+    """
+
+    def known_metrics(self, arch: Arch) -> Mapping[str, float] | None:
+        """Return metrics of an architecture by name; None if it cannot be evaluated.
+
+        Args:
+            arch: A valid architecture of ``ctx.space``.
+        """
+
+
+def forecast_evaluations(ctx: Context, planned: Mapping[Effort, float]) -> list[Work] | None:
+    """Return the work of many evaluations: the mean over a few random architectures.
+
+    Args:
+        ctx: Has the space, the limits and the evaluator.
+        planned: Number of evaluations by effort.
+
+    Returns:
+        The work; None if the evaluator does not know it.
+    """
+    evaluator = ctx.evaluator
+    assert evaluator is not None, "searches without evaluations have none to forecast"
+    preparation = evaluator.preparation()
+    if preparation is None:
+        return None
+    works = list(preparation)
+    for arch in sample_allowed(ctx, SAMPLES):
+        together: dict[str, Work] = {}
+        for effort, count in planned.items():
+            parts = evaluator.workload(arch, effort)
+            if parts is None:
+                return None
+            for part in parts:
+                units = part.units * count / SAMPLES
+                before = together.get(part.name)
+                if before is None:
+                    together[part.name] = replace(part, units=units, shared=True)
+                else:
+                    together[part.name] = replace(before, units=before.units + units)
+        works += together.values()
+    return works
+
+
+def sample_allowed(ctx: Context, count: int) -> list[Arch]:
+    """Draw architectures for a forecast; they keep the limits if that is not too rare.
+
+    Args:
+        ctx: Has the space, the limits and the seed.
+        count: Number of architectures.
+    """
+    rng, found = Random(derive_seed(ctx.seed, "forecast")), []
+    for _ in range(count):
+        for _ in range(DRAWS):
+            arch = ctx.space.canonical(ctx.space.sample(rng))
+            if ctx.constraints.allow(arch):
+                break
+        found.append(arch)
+    return found

@@ -13,7 +13,7 @@ from nasforge.component import Stage
 from nasforge.config import PluginConfig
 from nasforge.plugins import capability
 
-__all__ = ["Observer", "Observers", "TerminalObserver"]
+__all__ = ["Observer", "Observers", "TerminalObserver", "describe_duration"]
 
 C = TypeVar("C", bound=PluginConfig)
 
@@ -24,7 +24,8 @@ class Observer(Generic[C]):
     Life cycle: ``__init__`` stores the options and does nothing else. `setup` comes first, when the folder
     exists, and `close` last, also after an error or an interrupt. In between:
 
-    - a run calls `run_start`, then for each stage `stage_start`, any number of `progress` and `step`, and
+    - a run calls `run_start`, `forecast` before the first stage and again when the architecture is known (if
+      an observer overrides it), then for each stage `stage_start`, any number of `progress` and `step`, and
       `stage_end`, and at last `run_end`. A stage that an earlier process has finished has `stage_end` only.
       Stages may be added in later versions: accept any name.
     - a bench calls `bench_start`, `bench_run_end` after every run, and `bench_end`.
@@ -58,6 +59,17 @@ class Observer(Generic[C]):
         Args:
             name: Name of the run.
             resolved: The whole recipe, defaults included.
+        """
+
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """The time and memory of the stages that are left have been estimated.
+
+        Forecasts take seconds, so they are made only for runs with an observer that overrides this.
+
+        Args:
+            forecast: As in ``forecast.json``: ``"seconds"``, ``"ends"`` (local time, ISO 8601), ``"stages"``
+                with ``"stage"``, ``"seconds"`` and ``"memory_mib"`` each, ``"profiles"`` that take less, and
+                ``"text"``, a list of lines to print. Values are None where the work is unknown.
         """
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
@@ -172,6 +184,18 @@ class Observers(Observer[PluginConfig]):
         """Pass on."""
         self._tell("run_start", name, resolved)
 
+    def wants(self, event: str) -> bool:
+        """Return whether an observer overrides a method.
+
+        Args:
+            event: Name of the method.
+        """
+        return any(getattr(type(one), event) is not getattr(Observer, event) for one in self._observers)
+
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """Pass on."""
+        self._tell("forecast", forecast)
+
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Pass on."""
         self._tell("stage_start", stage, done, total)
@@ -208,3 +232,16 @@ class Observers(Observer[PluginConfig]):
         """Pass on, unless `setup` has never been called."""
         if self._is_set_up:
             self._tell("close")
+
+
+def describe_duration(seconds: float) -> str:
+    """Write a duration as a person would: ``45 s``, ``3 min``, ``2 h 05 min``, ``3 d 4 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"

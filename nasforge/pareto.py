@@ -8,7 +8,7 @@ from nasforge.constraints import COSTS
 from nasforge.errors import RunError, suggest
 from nasforge.evaluator import Evaluation
 
-__all__ = ["Objectives", "crowding", "dominates", "fronts"]
+__all__ = ["Objectives", "crowding", "dominates", "fronts", "hypervolume"]
 
 Values = tuple[float, ...]
 
@@ -56,6 +56,40 @@ class Objectives:
             found.setdefault(self.values(evaluation), evaluation)
         values = [v for v in found if not any(dominates(other, v) for other in found)]
         return tuple(found[v] for v in sorted(values, reverse=True))
+
+    def hypervolume(self, evaluations: Sequence[Evaluation], reference: Sequence[float]) -> float:
+        """Return the area that evaluations dominate, up to a reference point: exact, for two objectives.
+
+        Args:
+            evaluations: Any evaluations; those worse than the reference in an objective add nothing.
+            reference: The worst values that count, without the signs of the objectives.
+
+        Raises:
+            RunError: There are not two objectives, or the evaluator does not report one.
+        """
+        if len(self.names) != 2 or len(reference) != 2:
+            raise RunError("hypervolume: is computed for two objectives. Name two, and two reference values.")
+        signs = [-1.0 if name.startswith("-") else 1.0 for name in self.names]
+        worst = tuple(sign * value for sign, value in zip(signs, reference, strict=True))
+        return hypervolume([self.values(e) for e in evaluations if not e.failed], worst)
+
+
+def hypervolume(values: Sequence[Values], reference: Values) -> float:
+    """Return the area between points and a reference point (Zitzler and Thiele, PPSN 1998), exactly.
+
+    Points are swept from the best first objective down; each adds the strip by which it is better in the
+    second one than all before.
+
+    Args:
+        values: Points of two objectives; higher is better.
+        reference: The worst point that counts.
+    """
+    area, height = 0.0, reference[1]
+    for first, second in sorted(values, reverse=True):
+        if first > reference[0] and second > height:
+            area += (first - reference[0]) * (second - height)
+            height = second
+    return area
 
 
 def dominates(a: Values, b: Values) -> bool:

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from nasforge.arch import Arch
-from nasforge.component import C, Component, Context
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.component import C, Component, Context, Work
+from nasforge.evaluator import Effort, Evaluation, Evaluator, forecast_evaluations
 from nasforge.files import AppendOnly
 from nasforge.plugins import capability
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
@@ -65,6 +65,13 @@ class Searcher(Component[C], ABC):
         """
         return {}
 
+    def workload(self) -> Sequence[Work] | None:
+        """Return the work that is left, for the forecast of a run. Default: None, it is unknown.
+
+        The engine's checkpoints are counted elsewhere.
+        """
+        return None
+
 
 class Proposal(NamedTuple):
     """An architecture that was proposed, and the effort to evaluate it with; None is the evaluator's own."""
@@ -82,9 +89,8 @@ class AskTellSearcher(Searcher[C]):
     ``[constraints]`` is not evaluated at all: `ask` is called again. An `ask` that would repeat itself looks
     at `allowed` first.
 
-    A searcher that overrides `asks_ahead` proposes several before it is told of the first, so that they can
-    be evaluated at the same time. It is told of them in the order it proposed them, or in that of
-    `next_result`, however many workers there are and however fast they are, so neither changes anything.
+    A searcher that overrides `asks_ahead` proposes several before it is told of the first, to be evaluated at
+    the same time, and told in that order or that of `next_result`, whatever the number and speed of workers.
 
     An evaluation with `Evaluation.failed` has the score minus infinity and no metrics.
     """
@@ -128,17 +134,8 @@ class AskTellSearcher(Searcher[C]):
         return False
 
     def next_result(self) -> int:
-        """Return the place in `pending` of the proposal that is told next. Default: 0, the oldest.
-
-        The answer depends on history and `pending` alone, as that of `asks_ahead`.
-        """
+        """Return the place in `pending` of what is told next; it depends on history and `pending` alone."""
         return 0
-
-    def choose_batch(self, batch: int | Literal["workers"]) -> int:
-        """Return a number of pending proposals; "workers" is two for each worker. Save it with the state."""
-        workers = self.ctx.evaluator.workers if self.ctx.evaluator else 1
-        # Results are told in order: while a slow one is waited for, its worker's neighbours need work.
-        return batch if batch != "workers" else 1 if workers == 1 else 2 * workers
 
     def budget(self) -> int | None:
         """Return the effort for the proposal that `ask` has just made. Default: the evaluator's own."""
@@ -201,8 +198,7 @@ class AskTellSearcher(Searcher[C]):
         evaluator = self.ctx.evaluator
         assert evaluator is not None, "the recipe check requires an [evaluator] table"
         self._propose(evaluator)
-        place = self.next_result()
-        arch, budget = self.pending[place]
+        arch, budget = self.pending[place := self.next_result()]
         known = self.known(arch, budget)
         if known is None or known.estimated:
             result = self._priced(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
@@ -213,6 +209,14 @@ class AskTellSearcher(Searcher[C]):
         numbers = {"score": result.score, "best_score": self._best_evaluation().score}
         told = {name: value for name, value in numbers.items() if value != -math.inf}
         return {**result.metrics, **told, **({"failed": 1.0} if result.failed else {})}
+
+    def planned(self) -> Mapping[Effort, float]:
+        """Return the number of evaluations that are left, by effort, for `workload`."""
+        return {Effort(): max(0, self.evaluations - len(self.history))}
+
+    def workload(self) -> Sequence[Work] | None:
+        """Return the work of the evaluations that are planned."""
+        return forecast_evaluations(self.ctx, self.planned())
 
     def known(self, arch: Arch, budget: int | None = None) -> Evaluation | None:
         """Return the first evaluation of an architecture, or of one that means the same; None if new.

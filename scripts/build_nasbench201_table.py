@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nasforge_plugins.evaluators.tabular.importing import fixed_columns
+from nasforge_plugins.evaluators.tabular.nasbench201 import fixed_columns
 from nasforge_plugins.evaluators.tabular.store import SHIPPED
 from nasforge_plugins.evaluators.tabular.table import Table
 

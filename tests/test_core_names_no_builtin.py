@@ -21,6 +21,7 @@ ORDINARY = {
     "grid",
     "jsonl",
     "logits",
+    "model",
     "predictor",
     "progress",
     "random",

@@ -27,7 +27,7 @@ class MlflowTracking(Observer[MlflowTrackingConfig]):
         if ":" not in uri:
             uri = f"sqlite:///{folder.resolve() / uri}"
         self.client = MlflowClient(uri)  # no global state: other code of the process may log elsewhere
-        self.run, self.status, self.stages = None, "KILLED", set()
+        self.run, self.status, self.stages, self.steps = None, "KILLED", set(), {}
 
     def run_start(self, name, resolved):
         if self.begin(name):
@@ -68,9 +68,8 @@ class MlflowTracking(Observer[MlflowTrackingConfig]):
             self.run = json.loads(note.read_text("utf8"))["run_id"]
             self.client.update_run(self.run, status="RUNNING")
         else:
-            title = self.config.experiment
-            found = self.client.get_experiment_by_name(title)
-            number = found.experiment_id if found else self.client.create_experiment(title)
+            found = self.client.get_experiment_by_name(self.config.experiment)
+            number = found.experiment_id if found else self.client.create_experiment(self.config.experiment)
             self.run = self.client.create_run(number, run_name=name).info.run_id
             note.write_text(json.dumps({"run_id": self.run}), "utf8")
         return not known
@@ -79,7 +78,10 @@ class MlflowTracking(Observer[MlflowTrackingConfig]):
         for key, value in values.items():
             if isinstance(value, int | float):
                 name = re.sub(r"[^\w./ -]", "_", f"{group}/{key}")  # the characters that MLflow allows
-                self.client.log_metric(self.run, name, value, step=step)
+                if name not in self.steps:
+                    self.steps[name] = {m.step for m in self.client.get_metric_history(self.run, name)}
+                if step not in self.steps[name]:  # one that is repeated after a restart is there already
+                    self.client.log_metric(self.run, name, value, step=step)
 
 
 def flat(table, at=""):

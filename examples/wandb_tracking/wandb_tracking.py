@@ -1,5 +1,6 @@
 """An observer in one file: runs and benches in Weights & Biases."""
 
+import time
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -62,10 +63,13 @@ class WandbTracking(Observer[WandbTrackingConfig]):
             note.write_text(uuid4().hex[:8], "utf8")
         place = self.folder / self.config.path
         place.mkdir(parents=True, exist_ok=True)
+        number = note.read_text("utf8")
+        while any(place.glob(f"wandb/*run-{time.strftime('%Y%m%d_%H%M%S')}-{number}")):
+            time.sleep(0.1)  # W&B names folders by second and id: one of this second would be replaced
         self.run = wandb.init(
             project=self.config.project,
             name=name,
-            id=note.read_text("utf8"),
+            id=number,
             resume="allow" if self.config.mode == "online" else None,  # offline, W&B merges by id in the sync
             config=dict(config),
             dir=place,

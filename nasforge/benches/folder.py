@@ -32,7 +32,15 @@ def bench_inputs(recipe: Recipe) -> dict[str, Any]:
         "baseline": recipe.bench.baseline.label,
         "budget": str(recipe.bench.budget),
         "metric": recipe.bench.metric,
-        "searchers": {e.label: {"use": e.plugin.name, **e.config.to_json()} for e in recipe.bench.entrants},
+        **({"hypervolume": volume.to_json()} if (volume := recipe.bench.hypervolume) else {}),
+        "searchers": {
+            e.label: {
+                "use": e.plugin.name,
+                **e.config.to_json(),
+                **({"limits": dict(e.limits)} if e.limits else {}),
+            }
+            for e in recipe.bench.entrants
+        },
     }
 
 

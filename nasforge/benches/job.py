@@ -20,9 +20,11 @@ from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.observer import Observers
 from nasforge.parallel.messages import Message, Send
+from nasforge.pareto import Objectives
 from nasforge.plugins import Registry
 from nasforge.recipe import check
-from nasforge.recipe.bench_table import Budget
+from nasforge.recipe.bench_table import HYPERVOLUME
+from nasforge.recipe.budget import Budget
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
@@ -51,6 +53,7 @@ class Job:
         work: The folder of the run while it is not over.
         objectives: The objectives of all searchers, by label.
         metric: What the result is compared by.
+        hypervolume: Options of ``[bench.hypervolume]`` if that is the metric.
     """
 
     resolved: Mapping[str, Any]
@@ -60,6 +63,7 @@ class Job:
     work: Path
     objectives: Mapping[str, tuple[str, ...]]
     metric: str = "score"
+    hypervolume: Mapping[str, Any] | None = None
 
     @property
     def seed(self) -> int:
@@ -152,6 +156,10 @@ def _judge(
     job: Job, best: Arch, known: Mapping[str, float], meter: BudgetMeter | None
 ) -> tuple[float, Mapping[str, float]]:
     """Return what the result is worth by the metric of the bench, and further metrics of the evaluator."""
+    if job.hypervolume is not None:
+        assert meter is not None, "the recipe check requires an [evaluator] table"
+        objectives = Objectives(job.hypervolume["objectives"])
+        return objectives.hypervolume(meter.full, job.hypervolume["reference"]), {}
     if job.metric != "score":
         if job.metric not in known:
             raise RunError(
@@ -241,7 +249,7 @@ class _MeteredSearch:
 
     def _note_value(self, seconds: float) -> None:
         """Add what the searcher's answer is worth to the curve, if a table knows it and it changed."""
-        if self.job.metric == "score" or not self.steps:
+        if self.job.metric in ("score", HYPERVOLUME) or not self.steps:
             return
         value = self.searcher.ctx.space.lookup(self.searcher.best()).get(self.job.metric)
         if value is not None and (not self.curve or self.curve[-1][2] != value):

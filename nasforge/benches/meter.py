@@ -12,7 +12,7 @@ from nasforge.config import PluginConfig
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 from nasforge.files import AppendOnly
-from nasforge.recipe.bench_table import Budget
+from nasforge.recipe.budget import Budget
 
 __all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
 
@@ -173,6 +173,11 @@ class BudgetMeter(Evaluator[PluginConfig]):
             arch: The architecture that the search returns.
         """
         return self._full.get(arch) or self.inner.evaluate(arch)
+
+    @property
+    def full(self) -> tuple[Evaluation, ...]:
+        """Every architecture that was evaluated at the evaluator's default effort, once."""
+        return tuple(self._kept)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counters, and the state of the evaluator."""

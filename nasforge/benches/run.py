@@ -12,6 +12,7 @@ from typing import Any
 from nasforge.benches.folder import BenchFolder, bench_inputs
 from nasforge.benches.job import BenchWorker, Job, search_once
 from nasforge.benches.standings import Standing
+from nasforge.config import merge_options
 from nasforge.errors import RunError
 from nasforge.observer import Observer, Observers
 from nasforge.parallel.crew import Crew, WorkItem
@@ -105,11 +106,22 @@ def _jobs(recipe: Recipe, folder: BenchFolder) -> Iterator[Job]:
             searcher = {"use": entrant.plugin.name, **entrant.config.to_json()}
             run = {**tables["run"], "seed": seed}
             resolved = {**tables, "run": run, "space": bench.space, "searcher": searcher}
+            if entrant.limits:
+                resolved["constraints"] = merge_options(tables.get("constraints", {}), entrant.limits)
             # A distiller makes a twin search of any gradient search: it goes to those that cannot do without.
             if not entrant.plugin.requires("distiller"):
                 resolved.pop("distiller", None)
             work = folder.work(entrant.label, seed)
-            yield Job(resolved, recipe.source, entrant.label, bench.budget, work, objectives, bench.metric)
+            yield Job(
+                resolved,
+                recipe.source,
+                entrant.label,
+                bench.budget,
+                work,
+                objectives,
+                bench.metric,
+                bench.hypervolume.to_json() if bench.hypervolume else None,
+            )
 
 
 def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, Any]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,8 @@ def check(
     profile: Profile = None,
     sets: Sets = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read all images, too: the broken ones are listed.")
+        bool,
+        typer.Option("--deep", help="Read all images, list the broken ones, and forecast a run."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -37,8 +39,10 @@ def check(
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     _refuse_missing(loaded)
     notes = [_check_limits(loaded), _check_images(loaded) if deep else ""]
+    forecast = _forecast(loaded, recipe, profile, sets or ()) if deep else {}
+    notes += forecast.get("text", [])
     if as_json:
-        print_json(loaded.resolved())
+        print_json({**loaded.resolved(), **({"forecast": forecast} if deep else {})})
         return
     print(f"ok: {loaded.source} is a valid recipe{f' with profile {profile!r}' if profile else ''}.")
     rows = [("[run]", loaded.run.name or "", _changed(loaded.run, without="name"))]
@@ -116,6 +120,29 @@ def _check_images(recipe: LoadedRecipe) -> str:
         f"Images: {sizes['full']:,} for training and {sizes['test']:,} for testing were read, in "
         f"{task.num_classes:,} classes, at {task.image_size} pixels."
     )
+
+
+def _forecast(recipe: LoadedRecipe, name: str, profile: str | None, sets: Sequence[str]) -> dict[str, Any]:
+    """Time a few units of every stage, without a run; return the forecast as JSON data.
+
+    Raises:
+        NasforgeError: A component cannot be built, or cannot do its work.
+    """
+    import tempfile
+    from dataclasses import replace
+
+    from nasforge.plugins import Registry
+    from nasforge.recipe import load
+    from nasforge.stages.forecast import forecast_recipe
+
+    registry = Registry.discover()
+
+    def reread(other: str) -> LoadedRecipe:
+        return load(name, registry, profile=other, overrides=sets)
+
+    others = tuple(other for other in recipe.profiles if other != profile)
+    with tempfile.TemporaryDirectory(prefix="nasforge-") as folder:
+        return forecast_recipe(replace(recipe, profiles=others), reread, Path(folder)).to_json()
 
 
 def _changed(config: PluginConfig, *, without: str = "") -> str:

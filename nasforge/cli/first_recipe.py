@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nasforge.cli.own_images import FolderReader
-from nasforge.errors import ArchError
 from nasforge.images.config import FolderOption, FoundImages
 from nasforge.recipe.start import Budget, BudgetStart, Setting, Start
 from nasforge.recipe.toml_text import to_toml
-from nasforge.space import NetworkSpace, Task
 
-__all__ = ["choose_side", "fitting_width", "recipe_text"]
+__all__ = ["Limits", "choose_side", "recipe_text"]
 
 PER_CLASS = 8
 """Training images of a class, on average, that a limit leaves at least."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on the networks.
+
+    Attributes:
+        max_params: Most parameters; None for no limit.
+        max_latency_ms: Longest latency, in milliseconds; None for no limit.
+        backend: What measures latencies, see the ``[latency]`` table; None for torch.
+    """
+
+    max_params: int | None = None
+    max_latency_ms: float | None = None
+    backend: str | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether there is a limit."""
+        return self.max_params is not None or self.max_latency_ms is not None
 
 
 def recipe_text(
@@ -24,7 +41,8 @@ def recipe_text(
     budget: Budget,
     images: FolderReader | None = None,
     device: str | None = None,
-    width: tuple[int, str] | None = None,
+    limits: Limits | None = None,
+    sizes: tuple[int, int, str] | None = None,
 ) -> str:
     """Write a recipe.
 
@@ -35,8 +53,10 @@ def recipe_text(
             published settings.
         images: A folder of images and its plugin; None takes the images of the base recipe.
         device: Where to compute; None leaves it to the run.
-        width: Width of the final network, and a remark about it.
+        limits: Limits of the networks. Some latency needs a searcher that rejects candidates.
+        sizes: Width and depth of the final network, and a remark about them.
     """
+    limits = limits or Limits()
     base, trial = start.budgets[budget], f"profiles.{start.trial.profile}"
     tables = _Tables()
     tables.add("run", FolderOption("name", name))
@@ -52,10 +72,18 @@ def recipe_text(
         tables.set(large.options if large else ())
         tables.set(_batch_settings(start, tables["data"]))
         small = _small_data(images, start, base)
-    if width:
-        tables.add("space", FolderOption(start.width.option, *width))
-        tables.add(f"{trial}.space", FolderOption(start.width.option, min(width[0], start.trial.width)))
+    if sizes:
+        width, depth, remark = sizes
+        tables.add("space", FolderOption(start.width.option, width, remark))
+        tables.add("space", FolderOption(start.depth.option, depth))
+        tables.add(f"{trial}.space", FolderOption(start.width.option, min(width, start.trial.width)))
+    tables.add("constraints", *_constraints(limits))
+    if limits.backend:
+        tables.add("latency", FolderOption("backend", limits.backend))
     tables.set(base.options)
+    limited = limits.max_latency_ms is not None
+    tables.set(base.limited_searcher if limited else base.searcher)
+    extended = base.limited if limited else base.extends
     if small:
         tables.add(f"{trial}.data", *small)
         tables.set(_batch_settings(start, small), f"{trial}.")
@@ -63,12 +91,22 @@ def recipe_text(
         "# Written by nasforge init, to be changed. What options mean: nasforge plugins show NAME.",
         f"# Try it in small first: nasforge run FILE --profile {start.trial.profile}",
         "",
-        f'extends = "{base.extends}"      # see it: nasforge recipes show {base.extends}',
+        f'extends = "{extended}"      # see it: nasforge recipes show {extended}',
     ]
     for table, options in tables.items():
         if options:
             lines += ["", f"[{table}]", *map(_line, options)]
     return "\n".join(lines) + "\n"
+
+
+def _constraints(limits: Limits) -> list[FolderOption]:
+    found = []
+    if limits.max_params is not None:
+        found.append(FolderOption("max_params", limits.max_params))
+    if limits.max_latency_ms is not None:
+        found.append(FolderOption("max_latency_ms", limits.max_latency_ms))
+        found.append(FolderOption("latency", "measured", "every candidate, where the run computes"))
+    return found
 
 
 class _Tables(dict[str, list[FolderOption]]):
@@ -139,52 +177,3 @@ def _batch(images: int, largest: int) -> int:
 def _line(option: FolderOption) -> str:
     line = f"{option.name} = {to_toml(option.value)}"
     return f"{line:<26} # {option.remark}" if option.remark else line
-
-
-def fitting_width(
-    make: Callable[[int], Any], widths: Sequence[int], task: Task, max_params: int
-) -> tuple[int, int] | None:
-    """Find the widest network of a space whose heaviest architecture is not above a number of parameters.
-
-    The heaviest is taken to be the one that has the same operation wherever it can.
-
-    Args:
-        make: Makes the space of a width.
-        widths: Widths to choose from, ascending.
-        task: Input and output sizes.
-        max_params: The limit.
-
-    Returns:
-        The width and the parameters of its heaviest architecture; None if even the narrowest is too large.
-
-    Raises:
-        ArchError: The space builds no networks.
-    """
-    import torch
-
-    from nasforge.cost import count_parameters
-
-    def heaviest(space: NetworkSpace[Any], options: Sequence[str]) -> tuple[int, str]:
-        found = []
-        for option in options:
-            weights = {c.name: [float(name == option) for name in c.options] for c in space.choices}
-            with torch.device("meta"):
-                found.append((count_parameters(space.build(task, space.discretize(weights))), option))
-        return max(found)
-
-    narrowest = make(widths[0])
-    if not isinstance(narrowest, NetworkSpace):
-        raise ArchError("--max-params: the space of this recipe builds no networks to count.")
-    names = sorted({name for c in narrowest.choices if c.kind == "op" for name in c.options})
-    smallest, option = heaviest(narrowest, names)
-    if smallest > max_params:
-        return None
-    best, low, high = (widths[0], smallest), 1, len(widths)
-    while low < high:
-        middle = (low + high) // 2
-        params, _ = heaviest(make(widths[middle]), [option])
-        if params <= max_params:
-            best, low = (widths[middle], params), middle + 1
-        else:
-            high = middle
-    return best

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from nasforge.arch import Arch
+    from nasforge.cli.first_recipe import Limits
     from nasforge.cli.own_images import FolderReader
+    from nasforge.cli.sizing import Sizing
     from nasforge.images.config import FoundImages
     from nasforge.plugins import Registry
     from nasforge.recipe import Recipe
     from nasforge.recipe.start import Budget, Start
+    from nasforge.space import NetworkSpace, Task
 
 __all__ = ["init"]
 
@@ -43,6 +49,18 @@ def init(
         int | None,
         typer.Option("--max-params", min=1, metavar="N", help="Parameters that no network may exceed."),
     ] = None,
+    max_latency_ms: Annotated[
+        float | None,
+        typer.Option("--max-latency-ms", metavar="MS", help="Milliseconds per image of the found network."),
+    ] = None,
+    latency_backend: Annotated[
+        str | None,
+        typer.Option(
+            "--latency-backend",
+            metavar="BACKEND",
+            help="What measures latency: torch (the default), onnxruntime, or a command with {file}.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the run's folder.")
     ] = None,
@@ -51,6 +69,7 @@ def init(
 
     Without options it asks, if somebody is there to answer.
     """
+    from nasforge.cli.output import print_table
     from nasforge.cli.own_images import find_readers, look_at_images
     from nasforge.errors import RecipeError, suggest
     from nasforge.plugins import Registry
@@ -58,9 +77,10 @@ def init(
 
     if out.exists():
         raise RecipeError(str(out), ["exists already. Name another file: nasforge init FILE"])
-    asked = all(value is None for value in (images, budget, device, max_params, name)) and sys.stdin.isatty()
-    if asked:
+    given = (images, budget, device, max_params, max_latency_ms, name)
+    if all(value is None for value in given) and sys.stdin.isatty():
         images, budget, device, max_params = _ask()
+    limits = _limits(max_params, max_latency_ms, latency_backend)
     budget = budget or "minutes"
     if budget not in BUDGETS:
         raise RecipeError(f"--budget {budget}", [f"no such budget.{suggest(budget, BUDGETS)}"])
@@ -76,12 +96,49 @@ def init(
         names = [reader.plugin.name for reader in readers]
         print(f"data plugin {names[0]}; these read the folder as well: {', '.join(names[1:])}")
     wishes = _Wishes(name or _name(out, found), budget, next(iter(readers), None), device)
-    text = _checked(out, wishes, registry, start, max_params)
+    text = _checked(out, wishes, registry, start, limits)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf8")
     print(f"wrote {out}. Next:")
-    print(f"  nasforge run {out} --profile {start.trial.profile}")
-    print(f"  nasforge run {out}")
+    print_table(_next(out, wishes, start), indent="  ")
+
+
+def _next(out: Path, wishes: _Wishes, start: Start) -> list[tuple[str, str]]:
+    """Return the next commands, each with a comment; they work one after the other."""
+    file, folder = shlex.quote(str(out)), shlex.quote(f"runs/{wishes.name}")
+    lines = [
+        (f"nasforge check {file} --deep", "# reads all images, and tells how long a run takes"),
+        (f"nasforge run {file} --profile {start.trial.profile}", "# every stage, in small"),
+        (f"nasforge run {file}", "# the search"),
+    ]
+    if wishes.images is not None:
+        found = wishes.images.found
+        photos = shlex.quote(str(found.root / (found.held_out or "train")))
+        lines.append((f"nasforge predict {folder} {photos}", "# name images"))
+    return [*lines, (f"nasforge export {folder} --format standalone", "# files that need torch alone")]
+
+
+def _limits(max_params: int | None, max_latency_ms: float | None, backend: str | None) -> Limits:
+    """Return the limits of the command line.
+
+    Raises:
+        RecipeError: A limit or the backend cannot be.
+    """
+    from pydantic import ValidationError
+
+    from nasforge.cli.first_recipe import Limits
+    from nasforge.errors import RecipeError
+    from nasforge.recipe.latency_table import TORCH, LatencyConfig
+
+    if max_latency_ms is not None and not 0 < max_latency_ms < float("inf"):
+        raise RecipeError(f"--max-latency-ms {max_latency_ms:g}", ["give milliseconds above 0, such as 5."])
+    if backend is not None and max_latency_ms is None:
+        raise RecipeError(f"--latency-backend {backend}", ["measures nothing without --max-latency-ms."])
+    try:
+        LatencyConfig(backend=TORCH if backend is None else backend)
+    except ValidationError as error:
+        raise RecipeError("--latency-backend", [str(error.errors()[0]["ctx"]["error"])]) from None
+    return Limits(max_params, max_latency_ms, None if backend == TORCH else backend)
 
 
 def _ask() -> tuple[Path | None, str, str | None, int | None]:
@@ -115,56 +172,107 @@ class _Wishes(NamedTuple):
     device: str | None
 
 
-def _checked(out: Path, wishes: _Wishes, registry: Registry, start: Start, max_params: int | None) -> str:
+def _checked(out: Path, wishes: _Wishes, registry: Registry, start: Start, limits: Limits) -> str:
     """Return the text of a recipe that is right, with its trial profile as well."""
     import tomllib
 
     from nasforge.cli.first_recipe import recipe_text
     from nasforge.recipe import check
 
-    def write(width: tuple[int, str] | None = None) -> str:
-        return recipe_text(wishes.name, start, wishes.budget, wishes.images, wishes.device, width)
+    def write(sizes: tuple[int, int, str] | None = None) -> str:
+        return recipe_text(wishes.name, start, wishes.budget, wishes.images, wishes.device, limits, sizes)
 
     def load(text: str, profile: str | None = None) -> Recipe:
         return check(tomllib.loads(text), registry, source=str(out), profile=profile)
 
     text = write()
-    if max_params:
-        text = write(_width(load(text), wishes, start, max_params))
+    if limits:
+        text = write(_sizes(load(text), wishes, start, limits))
     for profile in (None, start.trial.profile):
         load(text, profile)
     return text
 
 
-def _width(recipe: Recipe, wishes: _Wishes, start: Start, max_params: int) -> tuple[int, str]:
-    from nasforge.cli.first_recipe import choose_side, fitting_width
+def _sizes(recipe: Recipe, wishes: _Wishes, start: Start, limits: Limits) -> tuple[int, int, str]:
+    """Return the width and depth that make use of the limits, and a remark.
+
+    Raises:
+        RecipeError: Even the smallest networks are over a limit, or the space has no such sizes.
+    """
+    from nasforge.cli.sizing import fit_latency, fit_params
+    from nasforge.errors import RecipeError
+
+    sizing = _sizing(recipe, wishes, start, limits)
+    remarks = []
+    sizes = None
+    if limits.max_params is not None:
+        sizes = fit_params(sizing, limits.max_params)
+        if sizes is None:
+            smallest = sizing._replace(widths=sizing.widths[:1], depths=sizing.depths[:1])
+            least = fit_params(smallest, float("inf"))
+            assert least is not None, "everything is below that limit"
+            raise RecipeError(
+                f"--max-params {limits.max_params:,}",
+                [f"the smallest networks of this recipe have up to {least.cost:,} parameters. Allow that."],
+            )
+        remarks.append(f"no architecture has more than {sizes.cost:,} parameters")
+        narrower = [width for width in sizing.widths if width <= sizes.width]
+        sizing = sizing._replace(widths=narrower, depth=sizes.depth)
+    if limits.max_latency_ms is not None:
+        sizes = fit_latency(sizing, limits.max_latency_ms, _stopwatch(recipe, sizing.task))
+        if sizes is None:
+            raise RecipeError(
+                f"--max-latency-ms {limits.max_latency_ms:g}",
+                ["the smallest networks of this recipe are slower here. Allow more, or use smaller images."],
+            )
+        remarks = [f"typical networks take {sizes.cost:.3g} ms"]
+    assert sizes is not None, "there is a limit"
+    return sizes.width, sizes.depth, "; ".join(remarks)
+
+
+def _sizing(recipe: Recipe, wishes: _Wishes, start: Start, limits: Limits) -> Sizing:
+    from nasforge.cli.first_recipe import choose_side
+    from nasforge.cli.sizing import Sizing
     from nasforge.errors import RecipeError
     from nasforge.recipe import Part, parse_options
     from nasforge.runs.build import build
     from nasforge.space import Task
 
-    part, base, option = recipe.parts["space"], start.budgets[wishes.budget], start.width.option
-    options, step = part.config.to_json(), start.width.step
-    if not isinstance(options.get(option), int) or options[option] < step:
-        raise RecipeError(
-            f"--max-params {max_params:,}",
-            [f"space {part.plugin.name!r} has no width {option!r} to choose. Leave --max-params out."],
-        )
+    part, base = recipe.parts["space"], start.budgets[wishes.budget]
+    options = part.config.to_json()
+    for size in (start.width, start.depth):
+        if not isinstance(options.get(size.option), int):
+            flag = "--max-params" if limits.max_params is not None else "--max-latency-ms"
+            raise RecipeError(
+                flag, [f"space {part.plugin.name!r} has no {size.option!r} to choose. Leave {flag} out."]
+            )
 
-    def make(width: int) -> Any:
-        return build(Part("space", part.plugin, parse_options(part.plugin, {**options, option: width})))
+    def make(width: int, depth: int) -> Any:
+        sizes = {start.width.option: width, start.depth.option: depth}
+        return build(Part("space", part.plugin, parse_options(part.plugin, {**options, **sizes})))
 
-    widths = range(step, options[option] + 1, step)
     task = Task(**base.task.to_json())
     if wishes.images:
         found = wishes.images.found
         task = Task(3, choose_side(found, start, base), len(found.classes))
-    best = fitting_width(make, widths, task, max_params)
-    if best is None:
-        least = fitting_width(make, widths[:1], task, sys.maxsize)
-        assert least is not None, "everything is below that limit"
-        raise RecipeError(
-            f"--max-params {max_params:,}",
-            [f"the narrowest networks of this recipe have up to {least[1]:,} parameters. Allow as many."],
-        )
-    return best[0], f"no architecture has more than {best[1]:,} parameters"
+    widths = range(base.widths[0], base.widths[1] + 1, start.width.step)
+    depths = range(base.depths[0], base.depths[1] + 1, start.depth.step)
+    return Sizing(make, widths, depths, options[start.depth.option], task)
+
+
+def _stopwatch(recipe: Recipe, task: Task) -> Callable[[NetworkSpace[Any], Arch], float]:
+    """Return what measures the latency of an architecture as a run of the recipe will."""
+    import torch
+
+    from nasforge.runs.limits import make_constraints
+    from nasforge.runtime import Runtime
+
+    if recipe.run.threads:
+        torch.set_num_threads(recipe.run.threads)
+    runtime = Runtime.of(recipe.run)
+
+    def measure(space: NetworkSpace[Any], arch: Arch) -> float:
+        limits = make_constraints(recipe.constraints, space, task, runtime, {}, latency=recipe.latency)
+        return limits.value(arch, "latency_ms")
+
+    return measure

@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-__all__ = ["debugging", "one_line_warnings", "print_error", "print_json", "print_table", "readable"]
+__all__ = [
+    "debugging",
+    "one_line_warnings",
+    "print_error",
+    "print_json",
+    "print_table",
+    "readable",
+    "show_count",
+]
 
 
 debugging: ContextVar[bool] = ContextVar("debugging", default=False)
@@ -47,6 +55,20 @@ def readable(message: str) -> str:
 def print_json(data: Any) -> None:
     """Write data to standard output, for programs to read."""
     print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def show_count(what: str, count: int, total: int) -> None:
+    """Write how much is done over the last such line, on a terminal alone; results go to standard output.
+
+    Args:
+        what: What is being done.
+        count: Number of things that are done.
+        total: Their number in all; the line is removed with the last.
+    """
+    if not sys.stderr.isatty() or (count % max(1, total // 200) and count < total):
+        return
+    text = f"{what}: {count:,} of {total:,}" if count < total else ""
+    print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
 def print_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = (), indent: str = "") -> None:

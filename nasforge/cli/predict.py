@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,7 @@ def predict(
     if skip_broken:
         found = _readable(found)
     labels = _labels(found, predictor.class_names)
-    results = predictor([image.path for image in found])
+    results = predictor(_counted(found))
     right = sum(p.class_name == name for p, name in zip(results, labels, strict=True)) if labels else None
     if as_json:
         _print_json(found, results, labels, right, top, run)
@@ -64,6 +65,16 @@ def predict(
         _print_csv(found, results, labels, top)
     else:
         _print_table(found, results, labels, right, top)
+
+
+def _counted(found: list[NamedImage]) -> Iterator[Path]:
+    """Yield the files, and show in a terminal how many the predictor has taken."""
+    from nasforge.cli.output import show_count
+
+    for count, image in enumerate(found):
+        show_count("predicting", count, len(found))
+        yield image.path
+    show_count("predicting", len(found), len(found))
 
 
 def _set_threads(run: str) -> None:
@@ -80,10 +91,12 @@ def _set_threads(run: str) -> None:
 def _readable(found: list[NamedImage]) -> list[NamedImage]:
     import warnings
 
+    from nasforge.cli.output import show_count
     from nasforge.errors import DataError
     from nasforge.images.broken import LEFT_OUT, find_broken, list_broken
 
-    broken = find_broken([image.path for image in found])
+    files = [image.path for image in found]
+    broken = find_broken(files, report=lambda count: show_count("reading", count, len(files)))
     if not broken:
         return found
     message = list_broken("predict", broken, len(found), LEFT_OUT)

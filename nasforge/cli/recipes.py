@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nasforge.cli.options import Json
+
+if TYPE_CHECKING:
+    from nasforge.recipe.shipped import RecipeCost
 
 __all__ = ["app"]
 
@@ -18,21 +22,45 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped rec
 
 @app.command("list")
 def list_recipes(as_json: Json = False) -> None:
-    """List the shipped recipes and their profiles."""
+    """List the shipped recipes, their profiles, and the time that each takes."""
     from nasforge.cli.output import print_json, print_table
-    from nasforge.recipe.shipped import shipped_recipes
+    from nasforge.recipe.shipped import recipe_costs, shipped_recipes
 
-    recipes = shipped_recipes()
+    recipes, (machine, costs) = shipped_recipes(), recipe_costs()
     if as_json:
         print_json(
             [
-                {"name": r.name, "summary": r.summary, "profiles": list(r.profiles), "path": str(r.path)}
+                {
+                    "name": r.name,
+                    "summary": r.summary,
+                    "profiles": list(r.profiles),
+                    "path": str(r.path),
+                    "costs": [{**asdict(cost), "machine": machine} for cost in costs.get(r.name, ())],
+                }
                 for r in recipes
             ]
         )
         return
-    rows = [(r.name, ", ".join(r.profiles) or "-", r.summary) for r in recipes]
-    print_table(rows, head=("name", "profiles", "summary"))
+    rows = []
+    for recipe in recipes:
+        times = {cost.profile: _time(cost) for cost in costs.get(recipe.name, ())}
+        profiles = [f"{name} {times[name]}" if name in times else name for name in recipe.profiles]
+        rows.append((recipe.name, times.get("", "-"), ", ".join(profiles) or "-", recipe.summary))
+    print_table(rows, head=("name", "time", "profiles", "summary"))
+    if machine:
+        print(f"\nTimes: {machine}. {_LEGEND}")
+
+
+_LEGEND = (
+    "'~' is derived (units of work times the measured time of a unit), '=' is measured (a whole run). On "
+    "this computer: nasforge check NAME --deep"
+)
+
+
+def _time(cost: RecipeCost) -> str:
+    from nasforge.observer import describe_duration
+
+    return f"{'=' if cost.how == 'measured' else '~'}{describe_duration(cost.seconds)}"
 
 
 @app.command("show")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from nasforge.arch import Arch
+from nasforge.component import Work
 from nasforge.config import ConfirmConfig, PluginConfig
 from nasforge.confirm.race import Heat, Race
 from nasforge.errors import RecipeError, RunError
-from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
+from nasforge.evaluator import Effort, Evaluation, Evaluator, RepeatedTraining, forecast_evaluations
 from nasforge.runtime.stopping import Stopped
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
@@ -127,6 +130,38 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         self.races = [Race.from_state(self.options, race) for race in state["races"]]
         self._known = {heat: score for race in self.races for heat, score in race.scores.items()}
         self.seconds = state["seconds"]
+
+    def workload(self) -> Sequence[Work] | None:
+        """Return the work of the searcher, and of all races as if no pass were the last before its time."""
+        works = self.inner.workload()
+        races = forecast_evaluations(replace(self.ctx, evaluator=self.evaluator), self._planned())
+        return None if works is None or races is None else [*works, *races]
+
+    def _planned(self) -> Mapping[Effort, float]:
+        """Return the evaluations of the races that are left, by effort."""
+        options, planned = self.options, Counter[Effort]()
+        left = options.passes + options.growth - sum(race.done for race in self.races)
+        going = self.races[-1] if self.races and not self.races[-1].done else None
+        for number in range(left):
+            first = going if number == 0 else None
+            runners = len(first.runners) if first else self.least_candidates
+            if not self.races and number == 0:
+                runners += options.derivations
+            known = 0
+            for rung, budget in enumerate(options.rungs):
+                if first and rung < first.rung:
+                    continue
+                last = rung == len(options.rungs) - 1
+                planned[Effort(budget, known)] += runners
+                # Repeats are trainings of their own.
+                planned[Effort(budget)] += runners * (options.repeats - 1) if last else 0
+                runners, known = self._count_kept(runners, rung), budget
+        return planned
+
+    def _count_kept(self, runners: int, rung: int) -> int:
+        """Return how many candidates go on after a rung, see `Race.advance`."""
+        kept = max(2, math.ceil(runners * self.options.keep))
+        return min(kept, self.options.finalists) if rung == len(self.options.rungs) - 2 else kept
 
     def _note_derivation(self) -> None:
         """Keep the last different answers, the newest last."""

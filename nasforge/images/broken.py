@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,12 +22,15 @@ SHOWN = 50
 """Files that one message names."""
 
 
-def find_broken(files: Sequence[Path], threads: int = 8) -> dict[Path, str]:
+def find_broken(
+    files: Sequence[Path], threads: int = 8, report: Callable[[int], None] = lambda count: None
+) -> dict[Path, str]:
     """Decode every file, and return why some cannot be.
 
     Args:
         files: The image files.
         threads: Files decoded at the same time.
+        report: Called after every file, with the number of files so far.
 
     Returns:
         The reason by file, in the order of ``files``.
@@ -41,8 +44,12 @@ def find_broken(files: Sequence[Path], threads: int = 8) -> dict[Path, str]:
         return ""
 
     with ThreadPoolExecutor(threads) as pool:
-        reasons = pool.map(reason, files)
-        return {file: why for file, why in zip(files, reasons, strict=True) if why}
+        broken = {}
+        for count, (file, why) in enumerate(zip(files, pool.map(reason, files), strict=True), 1):
+            report(count)
+            if why:
+                broken[file] = why
+        return broken
 
 
 def leave_out(folder: Folder, broken: Collection[str], where: str) -> Folder:

@@ -21,6 +21,9 @@ WHITE = (255, 255, 255)
 DEEP = ("I", "F")
 """Pillow's modes of more than 8 bits start with these."""
 
+UNREADABLE = (OSError, SyntaxError, ValueError)
+"""Errors of Pillow about decoded pixels that it cannot convert; other types are bugs and pass."""
+
 ORIENTATION = 0x0112
 """Tag of EXIF: which way is up."""
 
@@ -63,10 +66,14 @@ def decode(
         if not stat.S_ISREG(Path(path).stat().st_mode):  # reading a named pipe would wait forever
             raise ValueError("not a regular file")
         with Image.open(path) as image:
-            return _converted(image, channels, background, upright)
+            image.load()
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen types for damaged files
+        raise ImageError(where, str(path), _reason(error)) from None
+    try:
+        return _converted(image, channels, background, upright)
+    except UNREADABLE as error:
         raise ImageError(where, str(path), _reason(error)) from None
 
 
@@ -94,12 +101,17 @@ def convert(
     Raises:
         ImageError: The image is truncated, or has pixels of an unknown range.
     """
+    name = getattr(image, "filename", "") or "?"
     try:
-        return _converted(image, channels, background, upright)
+        image.load()
     except MemoryError:
         raise
-    except Exception as error:
-        raise ImageError("images", getattr(image, "filename", "") or "?", _reason(error)) from None
+    except Exception as error:  # as in `decode`
+        raise ImageError("images", name, _reason(error)) from None
+    try:
+        return _converted(image, channels, background, upright)
+    except UNREADABLE as error:
+        raise ImageError("images", name, _reason(error)) from None
 
 
 def _converted(

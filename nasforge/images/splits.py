@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -88,6 +89,15 @@ class Splits:
         }
         if holdout:
             self._indices["holdout"] = order[total - holdout :].sort().values
+
+    def replace(self, indices: Mapping[Split, Tensor]) -> None:
+        """Give splits other images.
+
+        Args:
+            indices: Positions in the training images by split, ascending. Splits must stay disjoint, apart
+                from ``full``.
+        """
+        self._indices |= indices
 
     def sizes(self) -> dict[Split, int]:
         """Return the number of images per split."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
-from nasforge.arch import Choice
+from nasforge.arch import Arch, Choice
 from nasforge.errors import PluginError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CellTypes",
+    "KnownBaseline",
     "Need",
     "ReducedNetworks",
     "capability",
@@ -64,6 +65,16 @@ class CellTypes(Protocol):
         Args:
             choice: A choice of this space.
         """
+
+
+@capability("space")
+@runtime_checkable
+class KnownBaseline(Protocol):
+    """A space with an architecture to compare with, such as the network that it was made from."""
+
+    @property
+    def baseline(self) -> Arch:
+        """The architecture; its networks may come with trained weights."""
 
 
 @capability("space")

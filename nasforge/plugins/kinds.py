@@ -76,6 +76,7 @@ KINDS: Mapping[Kind, KindInfo] = MappingProxyType(
             tables={"space": "The architectures to choose from."},
             capability_checks={
                 "nasforge.space:NetworkSpace": "nasforge.testing.networks:CHECKS",
+                "nasforge.plugins.capabilities:KnownBaseline": "nasforge.testing.spaces:BASELINE_CHECKS",
                 "nasforge.space:KnownCost": "nasforge.testing.networks:COST_CHECKS",
                 "nasforge.space:ReducedNetworks": "nasforge.testing.reduced:CHECKS",
             },

@@ -2,7 +2,7 @@
 
 from nasforge.plugins.kinds import TABLES
 from nasforge.recipe.part import Part
-from nasforge.recipe.recipe import Recipe, check, load, parse_options, registry_for
+from nasforge.recipe.recipe import Recipe, check, load, parse_options, registry_for, space_of
 from nasforge.recipe.run_table import RunConfig
 from nasforge.recipe.shipped import ShippedRecipe, find_recipe, shipped_recipes
 
@@ -18,4 +18,5 @@ __all__ = [
     "parse_options",
     "registry_for",
     "shipped_recipes",
+    "space_of",
 ]

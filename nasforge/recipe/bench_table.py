@@ -4,26 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
-from nasforge.config import BudgetedConfig, PluginConfig, merge_options
+from nasforge.config import BudgetedConfig, Objective, ObjectivesConfig, PluginConfig, merge_options
+from nasforge.constraints import ConstraintsConfig
 from nasforge.errors import PluginError, suggest
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.capabilities import describe_need, kind_of
+from nasforge.recipe.budget import Budget
 from nasforge.recipe.confirm import check_confirm
 from nasforge.recipe.draft import Draft
 from nasforge.recipe.options import check_options
 from nasforge.searcher import BaselineSearcher
 
-__all__ = ["CEILING", "Bench", "BenchConfig", "Budget", "Entrant", "installed_baselines", "read_bench"]
+__all__ = [
+    "CEILING",
+    "HYPERVOLUME",
+    "Bench",
+    "BenchConfig",
+    "Entrant",
+    "HypervolumeConfig",
+    "installed_baselines",
+    "read_bench",
+]
 
 CEILING = 1_000_000
 """The option ``evaluations`` of a searcher in a bench: so many that the budget ends the search."""
 
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+HYPERVOLUME = "hypervolume"
+"""The metric that compares everything a search has evaluated."""
+
+
+class HypervolumeConfig(ObjectivesConfig):
+    """Options of ``[bench.hypervolume]``: the plane in which ``metric = "hypervolume"`` measures a search."""
+
+    objectives: tuple[Objective, ...] = ("score", "-latency_ms")
+    """Two objectives: "score" or a metric of the evaluator; with "-" before it, what to make small."""
+
+    reference: tuple[float, ...] = (0.0, 0.0)
+    """The worst values that count, one per objective and without signs, such as [80.0, 12.0] for accuracy and
+    milliseconds. Architectures that are worse in one of them add nothing."""
+
+    @field_validator("objectives", "reference")
+    @classmethod
+    def _two(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(values) != 2:
+            raise ValueError("must have two entries")
+        return values
 
 
 class BenchConfig(PluginConfig):
@@ -46,12 +76,19 @@ class BenchConfig(PluginConfig):
     with and without gradients. None: as many evaluations as `searcher.evaluations`."""
 
     metric: str = Field("score", min_length=1)
-    """What the results are compared by: "score" of the evaluator, or a number that a table of the space knows
-    about an architecture, such as "cifar10_valid_accuracy"."""
+    """What the results are compared by: "score" of the evaluator; a number that a table of the space knows
+    about an architecture, such as "cifar10_valid_accuracy"; or "hypervolume" of everything that a search has
+    evaluated, which [bench.hypervolume] describes."""
+
+    hypervolume: HypervolumeConfig = Field(default_factory=HypervolumeConfig)
+    """Objectives and reference point of the metric "hypervolume"."""
 
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Options by searcher, as in [bench.options.NAME]. The searcher of the recipe also has those of
     [searcher]."""
+
+    limits: dict[str, ConstraintsConfig] = Field(default_factory=dict)
+    """Limits of single searchers, as in [bench.limits.NAME]; they go over those of [constraints]."""
 
     @field_validator("budget")
     @classmethod
@@ -62,45 +99,6 @@ class BenchConfig(PluginConfig):
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What one run of a searcher may spend.
-
-    Attributes:
-        unit: What is counted: calls of the evaluator, the seconds that it reports as their cost, or the
-            processor time of the search.
-        amount: How much of it.
-    """
-
-    unit: Literal["evaluations", "seconds", "cpu seconds"]
-    amount: float
-
-    @classmethod
-    def parse(cls, text: int | str) -> Budget:
-        """Read ``150``, ``"150 evaluations"``, ``"20000 s"``, ``"5.5 h"`` or ``"30 cpu min"``.
-
-        Raises:
-            ValueError: It is none of these, or not even one evaluation.
-        """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*(cpu )?\s*([a-z]*)", str(text).strip())
-        unit = found[3] if found else ""
-        kind: Literal["evaluations", "seconds", "cpu seconds"]
-        if found and not found[2] and unit in ("", "evaluations") and float(found[1]).is_integer():
-            amount, kind = float(found[1]), "evaluations"
-        elif found and (scale := _UNITS.get("s" if unit == "seconds" else unit)):
-            amount, kind = float(found[1]) * scale, "cpu seconds" if found[2] else "seconds"
-        else:
-            raise ValueError(
-                'must be a number of evaluations, or a time such as "20000 s", "5.5 h" or "30 cpu min"'
-            )
-        if amount <= 0 or (kind == "evaluations" and amount < 1):
-            raise ValueError("must be one evaluation or more")
-        return cls(kind, amount)
-
-    def __str__(self) -> str:
-        return f"{self.amount:.10g} {self.unit}"
-
-
-@dataclass(frozen=True)
 class Entrant:
     """One searcher that is compared.
 
@@ -108,11 +106,13 @@ class Entrant:
         label: What it is called in the results.
         plugin: The searcher.
         config: Its options; where the budget ends the search, ``evaluations`` is `CEILING`.
+        limits: Options of ``[constraints]`` for this searcher alone.
     """
 
     label: str
     plugin: Plugin
     config: PluginConfig
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class Bench:
         budget: What each run may spend.
         metric: What the results are compared by.
         space: Options of the space as the recipe has them; those left out follow each searcher.
+        hypervolume: What the metric "hypervolume" measures; None for another metric.
     """
 
     entrants: tuple[Entrant, ...]
@@ -132,6 +133,7 @@ class Bench:
     budget: Budget
     metric: str
     space: Mapping[str, Any]
+    hypervolume: HypervolumeConfig | None = None
 
     @property
     def baseline(self) -> Entrant:
@@ -180,7 +182,13 @@ def read_bench(
     entrants = _EntrantReader(draft, registry, plugins, searcher, config, budget).entrants()
     space = draft.table("space") if isinstance(draft.table("space"), Mapping) else {}
     seeds = tuple(range(seed, seed + config.seeds))
-    return Bench(entrants, seeds, budget, config.metric, space)
+    volume = config.hypervolume if config.metric == HYPERVOLUME else None
+    if volume is not None and body.get("hypervolume") is None:
+        draft.say(
+            ("bench", "metric"),
+            'needs [bench.hypervolume] with objectives = ["score", "-…"] and reference = [worst, worst].',
+        )
+    return Bench(entrants, seeds, budget, config.metric, space, volume)
 
 
 class _EntrantReader:
@@ -204,6 +212,10 @@ class _EntrantReader:
         for label in self.config.options:
             where = ("bench", "options", label)
             # Who picks some searchers of a recipe on the command line need not take its options away.
+            if label not in names and not self.draft.is_over(("bench", "searchers"), where):
+                self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
+        for label in self.config.limits:
+            where = ("bench", "limits", label)
             if label not in names and not self.draft.is_over(("bench", "searchers"), where):
                 self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
         if not self.counts_all and self.draft.table("evaluator") is None:
@@ -277,7 +289,8 @@ class _EntrantReader:
         given = self.config.options.get(label, {}).get("evaluations")
         if given is None and budgeted:
             config = config.model_copy(update={"evaluations": CEILING})
-        return Entrant(label, plugin, config)
+        limits = self.config.limits.get(label)
+        return Entrant(label, plugin, config, {} if limits is None else limits.to_json())
 
     @property
     def counts_all(self) -> bool:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from nasforge.config import EvaluatorConfig, ObjectivesConfig, PluginConfig
 from nasforge.constraints import COSTS, ConstraintsConfig
 from nasforge.errors import suggest
+from nasforge.evaluator import KnownMetrics
 from nasforge.recipe.bench_table import Bench
 from nasforge.recipe.draft import Draft, Keys
 
 if TYPE_CHECKING:
     from nasforge.recipe import Part
 
-__all__ = ["check_objectives", "objectives_of", "reported"]
+__all__ = ["check_metric_limits", "check_objectives", "objectives_of", "reported"]
 
 
 def check_objectives(
@@ -51,6 +52,33 @@ def check_objectives(
         draft.say(path, f"{name!r}: evaluator {evaluator!r} reports no {metric!r}.{advice}")
 
 
+def check_metric_limits(
+    draft: Draft, parts: Mapping[str, Part], constraints: ConstraintsConfig | None, bench: Bench | None
+) -> None:
+    """Note in the draft which limits of ``max_metrics`` the evaluator cannot keep.
+
+    Args:
+        draft: The tables.
+        parts: The tables of plugins whose options are right.
+        constraints: The ``[constraints]`` table; None if something is wrong with it.
+        bench: The ``[bench]`` table, if there is one.
+    """
+    named = constraints.max_metrics if constraints else {}
+    limits: list[tuple[Keys, str]] = [(("constraints", "max_metrics", name), name) for name in named]
+    for entrant in bench.entrants if bench else ():
+        path: Keys = ("bench", "limits", entrant.label, "max_metrics")
+        limits += [((*path, name), name) for name in entrant.limits.get("max_metrics", {})]
+    evaluators = [parts[table] for table in ("evaluator", "evaluator.base") if table in parts]
+    knowing = next((part for part in evaluators if KnownMetrics in part.plugin.provides), None)
+    metrics = reported(knowing.config) if knowing else None
+    for where, name in limits:
+        if knowing is None:
+            used = " and ".join(repr(part.plugin.name) for part in evaluators) or "no evaluator"
+            draft.say(where, f"needs an evaluator that knows {name!r} before an evaluation, found {used}.")
+        elif metrics is not None and name not in metrics:
+            draft.say(where, f"evaluator {knowing.plugin.name!r} knows no {name!r}.{suggest(name, metrics)}")
+
+
 def objectives_of(config: PluginConfig) -> tuple[str, ...]:
     """Return the objectives that the options of a searcher name; none if it has none.
 
@@ -85,6 +113,8 @@ def _objectives(draft: Draft, parts: Mapping[str, Part], bench: Bench | None) ->
         if inherits and draft.table(".".join(path)) is None:
             continue  # it has those of [searcher]
         yield from ((path, name) for name in objectives_of(entrant.config))
+    if bench is not None and bench.hypervolume is not None:
+        yield from ((("bench", "hypervolume", "objectives"), name) for name in bench.hypervolume.objectives)
 
 
 def _metrics(draft: Draft, parts: Mapping[str, Part]) -> frozenset[str] | None:

@@ -22,7 +22,7 @@ from nasforge.recipe.latency_table import LatencyConfig
 from nasforge.recipe.layers import Overrides, draft_of_file, draft_of_mapping, draft_of_options
 from nasforge.recipe.local_modules import LocalModule, LocalModulesConfig, load_modules
 from nasforge.recipe.needs import REQUIRED, check_needs, check_option_needs
-from nasforge.recipe.objectives import check_objectives
+from nasforge.recipe.objectives import check_metric_limits, check_objectives
 from nasforge.recipe.observer_tables import read_observers
 from nasforge.recipe.options import check_options
 from nasforge.recipe.part import Part
@@ -32,7 +32,7 @@ from nasforge.recipe.shipped import find_recipe
 from nasforge.recipe.workers import check_workers
 from nasforge.space import KnownCost, NetworkSpace
 
-__all__ = ["Recipe", "check", "load", "parse_options", "registry_for"]
+__all__ = ["Recipe", "check", "load", "parse_options", "registry_for", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,29 @@ def registry_for(source: str | Path, registry: Registry) -> Registry:
     return registry.extended(plugin for module in modules for plugin in module.plugins)
 
 
+def space_of(source: str | Path, registry: Registry, *, overrides: Overrides = ()) -> Part:
+    """Return the ``[space]`` table of a recipe, whose other tables need not be right yet.
+
+    Args:
+        source: A path, or the name of a shipped recipe.
+        registry: The installed plugins.
+        overrides: As in `load`.
+
+    Raises:
+        RecipeError: The file cannot be read, or the table or a local module is wrong.
+    """
+    draft = draft_of_file(source, None, overrides, registry.shares)
+    registry = registry.extended(plugin for module in _modules(draft) for plugin in module.plugins)
+    config = None
+    if (plugin := _plugin(draft, "space", registry)) is not None:
+        body = {key: value for key, value in draft.table("space").items() if key != "use"}
+        config = check_options(draft, "space", plugin.config, plugin, body)
+    draft.stop_if_wrong()
+    assert plugin is not None, "no problem was noted"
+    assert config is not None, "no problem was noted"
+    return Part("space", plugin, config)
+
+
 def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = None) -> PluginConfig:
     """Check options of one plugin outside a recipe.
 
@@ -208,17 +231,16 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     if isinstance(run, RunConfig):
         check_workers(draft, run, plugins, registry)
         check_shards(draft, run, parts)
-    if (
-        draft.table("constraints")
-        and "space" in plugins
-        and not plugins["space"].provides & {KnownCost, NetworkSpace}
-    ):
+    costs = {name for name in draft.table("constraints") or () if name != "max_metrics"}
+    if costs and "space" in plugins and not plugins["space"].provides & {KnownCost, NetworkSpace}:
         draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
     if export is not None and "train" not in plugins:
         draft.say(("export",), "needs a [train] table: only a trained network is exported. Add one.")
     searcher = draft.table("searcher") if "searcher" in parts else {}
     bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
-    check_objectives(draft, parts, constraints if isinstance(constraints, ConstraintsConfig) else None, bench)
+    limits = constraints if isinstance(constraints, ConstraintsConfig) else None
+    check_objectives(draft, parts, limits, bench)
+    check_metric_limits(draft, parts, limits, bench)
     draft.stop_if_wrong()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"

@@ -72,6 +72,10 @@ class RunConfig(PluginConfig):
     report: bool = True
     """Whether report.html is written into the folder at the end; `nasforge report` writes it at any time."""
 
+    forecast: bool = True
+    """Whether a run that shows its progress first estimates the time and memory of its stages, by timing a
+    few batches of a copy. The result is the same either way."""
+
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:

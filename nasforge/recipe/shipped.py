@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from nasforge.errors import RecipeError, suggest
 
-__all__ = ["ShippedRecipe", "find_recipe", "find_shipped", "shipped_recipes"]
+__all__ = ["RecipeCost", "ShippedRecipe", "find_recipe", "find_shipped", "recipe_costs", "shipped_recipes"]
+
+COSTS = "costs.json"
+"""Times of the shipped recipes on one computer, which ``benchmarks/costs.py`` writes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,34 @@ class ShippedRecipe:
 def shipped_recipes() -> list[ShippedRecipe]:
     """List the recipes that can be run; those in sub-folders are only there to be extended."""
     return [_describe(path) for path in sorted(_folder().glob("*.toml"))]
+
+
+@dataclass(frozen=True)
+class RecipeCost:
+    """Time of a shipped recipe, with one of its profiles or without.
+
+    Attributes:
+        profile: Name of the profile; empty for none.
+        seconds: Processor time on the computer of the list, with one thread.
+        how: ``"measured"``: a whole run; ``"derived"``: units of work times the measured time of a unit.
+    """
+
+    profile: str
+    seconds: float
+    how: str
+
+
+def recipe_costs() -> tuple[str, dict[str, list[RecipeCost]]]:
+    """Return the computer that the times of the shipped recipes belong to, and the times by recipe."""
+    path = _folder() / COSTS
+    if not path.exists():
+        return "", {}
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    costs = {
+        name: [RecipeCost(profile, cost["seconds"], cost["how"]) for profile, cost in profiles.items()]
+        for name, profiles in stored["costs"].items()
+    }
+    return stored["machine"], costs
 
 
 def find_shipped(name: str) -> Path | None:

@@ -20,9 +20,9 @@ __all__ = [
     "BudgetStart",
     "LargeImages",
     "Setting",
+    "Size",
     "Start",
     "Trial",
-    "Width",
     "read_start",
 ]
 
@@ -81,6 +81,15 @@ class BudgetStart(PluginConfig):
     extends: str
     """The shipped recipe that the new one extends."""
 
+    limited: str
+    """The one it extends if there is a limit that the searcher of `extends` cannot keep."""
+
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)]
+    """The narrowest and the widest networks that a limit may choose."""
+
+    depths: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)]
+    """The shallowest and the deepest networks that a limit may choose."""
+
     task: StartTask
     """Sizes of the base recipe's own images: parameters are counted with them."""
 
@@ -95,6 +104,12 @@ class BudgetStart(PluginConfig):
 
     options: tuple[Setting, ...] = ()
     """Options of this budget."""
+
+    searcher: tuple[Setting, ...] = ()
+    """Further options with the searcher of `extends`."""
+
+    limited_searcher: tuple[Setting, ...] = ()
+    """Further options with that of `limited`."""
 
     large: LargeImages | None = None
     """Changes for large images. None: there are none."""
@@ -122,14 +137,14 @@ class Trial(PluginConfig):
     """Limit for the width of the networks."""
 
 
-class Width(PluginConfig):
-    """The width of networks, which ``--max-params`` limits."""
+class Size(PluginConfig):
+    """One size of networks, which limits choose."""
 
     option: str
-    """The option of the space that makes its networks wider."""
+    """The option of the space that has this size."""
 
     step: PositiveInt = 1
-    """Widths that are tried are multiples of it, up to that of the base recipe."""
+    """Sizes that are tried are multiples of it."""
 
 
 class Start(PluginConfig):
@@ -144,8 +159,11 @@ class Start(PluginConfig):
     batch_options: tuple[OptionPath, ...] = ()
     """Options that are set to the batch size of the images."""
 
-    width: Width
-    """How networks are made narrower."""
+    width: Size
+    """How networks are made wider and narrower."""
+
+    depth: Size
+    """How networks are made deeper and shallower."""
 
     trial: Trial
     """The profile that tries a recipe in small."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nasforge.constraints import number
+from nasforge.constraints import UNITS, number
 from nasforge.report.reading import Row, RunRecord
 from nasforge.runs.scope import DERIVE, SEARCH
 
@@ -93,22 +93,30 @@ def missed_limits(results: Mapping[str, Row], limits: Mapping[str, Any]) -> list
     over = (results.get(DERIVE.stage) or {}).get("over_limit") or {}
     found = []
     for name, much in over.items():
-        limit = limits.get(f"max_{name}")
+        metrics = limits.get("max_metrics") or {}
+        option = f"max_metrics.{name}" if name in metrics else f"max_{name}"
+        limit = metrics.get(name, limits.get(option))
         words = COSTS_IN_WORDS.get(name, name)
         if isinstance(limit, int | float) and limit > 0:
             text = (
-                f"{words}: {number(limit + much)}, and constraints.max_{name} = {number(limit)}; over the "
-                f"limit by {number(much)} ({100 * much / limit:.0f} %)."
+                f"{words}: {number(limit + much)}, and constraints.{option} = {number(limit)}; over the "
+                f"limit by {_in_unit(name, much)} ({100 * much / limit:.0f} %)."
             )
         else:
-            text = f"{words}: over the limit by {number(much)}."
+            text = f"{words}: over the limit by {_in_unit(name, much)}."
         found.append(Finding("warning", "limit missed", text, misses_limit=True))
     return found
+
+
+def _in_unit(name: str, value: float) -> str:
+    """Write a cost with its unit; a damaged file may have costs of any name."""
+    return f"{number(value)} {UNITS.get(name, '')}".rstrip()
 
 
 def find(record: RunRecord) -> list[Finding]:
     """Return everything to know about a run, warnings first."""
     found = missed_limits(record.results, record.resolved.get("constraints") or {})
+    found += _beside_baseline(record.results.get(DERIVE.stage) or {})
     found += _undecided(record)
     found += _failures(record)
     if record.missing:
@@ -118,6 +126,19 @@ def find(record: RunRecord) -> list[Finding]:
         )
     found += [Finding("note", "damaged file", problem) for problem in record.problems]
     return sorted(found, key=lambda finding: finding.kind != "warning")
+
+
+def _beside_baseline(derived: Row) -> list[Finding]:
+    """Return how the costs of the result compare with those of the space's baseline, if it has one."""
+    baseline = derived.get("baseline") or {}
+    parts = []
+    for name, words in COSTS_IN_WORDS.items():
+        ours, theirs = derived.get(name), baseline.get(name)
+        if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs > 0:
+            parts.append(f"{words}: {number(ours)} of {number(theirs)} ({100 * ours / theirs:.0f} %)")
+    if not parts:
+        return []
+    return [Finding("note", f"beside {str(baseline.get('notation'))!r}", f"{'; '.join(parts)}.")]
 
 
 def _undecided(record: RunRecord) -> list[Finding]:

@@ -37,6 +37,7 @@ def _is_text(value: object) -> bool:
 RESULT: Mapping[str, Callable[[object], bool]] = {
     "accuracy": is_number,
     "architecture": _is_mapping,
+    "baseline": _is_mapping,
     "class_names": lambda value: isinstance(value, list),
     "failed": _are_mappings,
     "front": lambda value: isinstance(value, list),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nasforge.component import Context
+from nasforge.component import Context, Slot
 from nasforge.config import SearcherConfig
 from nasforge.confirm import ConfirmedSearcher
 from nasforge.constraints import Constraints
@@ -21,7 +21,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.guard import GuardedData
 from nasforge.runs.inputs import published_task, read_images
-from nasforge.runs.limits import make_constraints
+from nasforge.runs.limits import known_metrics_of, make_constraints
 from nasforge.runs.network import load_network
 from nasforge.runs.scope import SEARCH, Scope
 from nasforge.runs.slots import FileSlot
@@ -69,8 +69,9 @@ class Assembly:
     def constraints(self) -> Constraints:
         """The limits of the recipe, and the costs of its architectures."""
         config, space = self.recipe.constraints, self.resolved["space"]
+        known = known_metrics_of(self.recipe, self.space, self.runtime)
         return make_constraints(
-            config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency
+            config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency, known
         )
 
     def assemble(
@@ -107,7 +108,7 @@ class Assembly:
         evaluator.setup(self._context(SEARCH, "evaluator", evaluator=base))
         return evaluator
 
-    def trainer(self, scope: Scope, clock: StageClock) -> Evaluator[Any]:
+    def trainer(self, scope: Scope, clock: StageClock | None = None) -> Evaluator[Any]:
         """Set up the evaluator that trains the final network, and its distiller if there is one.
 
         Args:
@@ -119,13 +120,23 @@ class Assembly:
         evaluator.setup(self._context(scope, "train", distiller=distiller, clock=clock))
         return evaluator
 
+    def slot(self, scope: Scope, name: str, clock: StageClock | None = None) -> Slot:
+        """Return a partial checkpoint of a stage.
+
+        Args:
+            scope: Rights of the component.
+            name: Name of the slot.
+            clock: Saved with the slot.
+        """
+        slots = self.folder.stage(scope.slots_of or scope.stage) / "slots"
+        return FileSlot(slots, name, clock, self.runtime.shards)
+
     def _built(self, table: str) -> Any:
         return build(self.recipe.parts[table])
 
     def _context(self, scope: Scope, table: str, clock: StageClock | None = None, **parts: Any) -> Context:
         stage = scope.stage
         reader = f"{table} {self.recipe.parts[table].plugin.name!r}"
-        slots = self.folder.stage(scope.slots_of or stage) / "slots"
 
         def log(split: str) -> None:
             self.folder.log_access({"stage": stage, "reader": reader, "split": split})
@@ -143,7 +154,7 @@ class Assembly:
             runtime=self.runtime,
             seed=self.seed,
             stage=stage,
-            slot=lambda name: FileSlot(slots, name, clock, self.runtime.shards),
+            slot=lambda name: self.slot(scope, name, clock),
             report=lambda values: self.observer.progress(stage, values),
             record=record,
             data=GuardedData(self.data, scope, reader, log) if "data" in self.recipe.parts else None,

@@ -47,7 +47,9 @@ GRAPHS = "graphs.json"
 PREDICTIONS = "predictions.json"
 """File with the confusions and the worst images, in the folder of the test stage."""
 
-HOW_NOT_WHAT = frozenset({"name", "device", "threads", "workers", "backend", "observers", "report"})
+HOW_NOT_WHAT = frozenset(
+    {"name", "device", "threads", "workers", "backend", "observers", "report", "forecast"}
+)
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
 ADDED = {"shards": 1}

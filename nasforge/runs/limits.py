@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nasforge.arch import Arch
+from nasforge.component import Context, Slot
 from nasforge.constraints import MEASURED, Constraints, ConstraintsConfig
 from nasforge.cost import latency_table, measure_arch
 from nasforge.cost.additive import AdditiveCost
@@ -22,11 +23,13 @@ from nasforge.cost.latency_build import structure
 from nasforge.cost.latency_table import LatencyTable
 from nasforge.cost.memory import memory_of
 from nasforge.errors import RecipeError, RunError
+from nasforge.evaluator import Evaluator, KnownMetrics
 from nasforge.recipe import Recipe
 from nasforge.recipe.latency_table import TORCH, LatencyConfig
 from nasforge.runs.build import build
 from nasforge.runs.folder import MetricsLog
 from nasforge.runs.inputs import expected_task
+from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime
 from nasforge.space import KnownCost, NetworkSpace, SearchSpace, Task
 
@@ -34,6 +37,7 @@ __all__ = [
     "check_limits",
     "cost_of",
     "fingerprint_of",
+    "known_metrics_of",
     "make_constraints",
     "refuse_impossible",
     "table_for",
@@ -52,6 +56,7 @@ def make_constraints(
     described: Mapping[str, Any],
     folder: Path | None = None,
     latency: LatencyConfig | None = None,
+    known: Callable[[Arch], Mapping[str, float] | None] | None = None,
 ) -> Constraints:
     """Return the limits of a recipe, and what tells the costs of its architectures.
 
@@ -63,6 +68,7 @@ def make_constraints(
         described: Name and options of the space.
         folder: Keeps what was timed, so that a run that goes on does not time a network again.
         latency: The ``[latency]`` table: what runs the networks that are timed.
+        known: Metrics that the evaluator knows before an evaluation, see `known_metrics_of`.
 
     Raises:
         RunError: There is no latency table of that name, or it is about other networks.
@@ -98,7 +104,43 @@ def make_constraints(
         reason = "comes from no table" if name == "latency_ms" else "does not add up over options"
         raise RunError(f"constraints: {name!r} {reason}, so nobody can tell what one option costs.")
 
-    return Constraints(config, lambda arch: cost_of(space, arch, task), more, itemized)
+    return Constraints(config, lambda arch: cost_of(space, arch, task), more, itemized, known)
+
+
+def known_metrics_of(
+    recipe: Recipe, space: SearchSpace[Any], runtime: Runtime
+) -> Callable[[Arch], Mapping[str, float] | None] | None:
+    """Return the metrics that the evaluator of a recipe, or its base, knows before it evaluates.
+
+    Args:
+        recipe: The recipe.
+        space: Its space.
+        runtime: Device and precision.
+
+    Returns:
+        A function of the architecture, see `KnownMetrics`; None if neither evaluator knows any.
+    """
+    for table in ("evaluator", "evaluator.base"):
+        part = recipe.parts.get(table)
+        if part is not None and KnownMetrics in part.plugin.provides:
+            evaluator: Evaluator[Any] = build(part)
+            evaluator.setup(
+                Context(
+                    space=space,
+                    runtime=runtime,
+                    seed=recipe.run.seed,
+                    stage=SEARCH.stage,
+                    slot=_no_slot,
+                    report=lambda values: None,
+                )
+            )
+            assert isinstance(evaluator, KnownMetrics), "its plugin was loaded with this capability"
+            return evaluator.known_metrics
+    return None
+
+
+def _no_slot(name: str) -> Slot:
+    raise RunError(f"slot {name!r}: an evaluator whose metrics are known saves nothing before an evaluation.")
 
 
 def cost_of(space: SearchSpace[Any], arch: Arch, task: Task) -> Mapping[str, float]:
@@ -151,7 +193,13 @@ def check_limits(recipe: Recipe) -> Task | None:
     runtime = Runtime.create(recipe.run.device, recipe.run.precision, recipe.run.channels_last)
     described = recipe.resolved()["space"]
     constraints = make_constraints(
-        recipe.constraints, space, task, runtime, described, latency=recipe.latency
+        recipe.constraints,
+        space,
+        task,
+        runtime,
+        described,
+        latency=recipe.latency,
+        known=known_metrics_of(recipe, space, runtime),
     )
     refuse_impossible(recipe, constraints, space, task)
     return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -20,6 +21,9 @@ from nasforge.runtime.heartbeat import Heartbeat
 __all__ = ["LostProcessError", "ProcessGroup", "find_world", "place_device"]
 
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # its newer name
+
+AGREEMENT = 5.0
+"""Seconds in which ranks that fail together find out that they do."""
 
 LONGEST = timedelta(hours=6)
 """How long processes wait for one that is alive: rank 0 may test or export for hours."""
@@ -87,6 +91,8 @@ class ProcessGroup:
         LostProcessError: The others cannot be reached.
     """
 
+    _made = 0  # groups of this process; each has names of its own in the store
+
     def __init__(self, rank: int, size: int, device: torch.device) -> None:
         self.rank, self.size = rank, size
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -94,9 +100,10 @@ class ProcessGroup:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         with _talking():
             # Under torchrun the store outlives attempts, so each has names of its own.
-            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            ProcessGroup._made += 1
+            names = f"nasforge/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{ProcessGroup._made}"
             server = TCPStore(host, port, size, not hosted and rank == 0, timedelta(minutes=5))
-            self._store = PrefixStore(f"nasforge/{attempt}", server)
+            self._store = PrefixStore(names, server)
             dist.init_process_group(
                 backend,
                 store=PrefixStore("torch", self._store),
@@ -104,7 +111,7 @@ class ProcessGroup:
                 world_size=size,
                 timeout=LONGEST,
             )
-            self._heartbeat = Heartbeat(host, port, f"nasforge/{attempt}/beat", rank, size)
+            self._heartbeat = Heartbeat(host, port, f"{names}/beat", rank, size)
         self._heartbeat.start()
 
     def sum_in_order(self, rows: Tensor) -> Tensor:
@@ -166,17 +173,25 @@ class ProcessGroup:
         """Return rank 0's value, JSON data; those of others are not looked at."""
         return self.exchange(value if self.rank == 0 else None)[0]
 
-    def fail(self, reason: str) -> bool:
+    def fail(self, reason: str, *, lost: bool = False) -> bool:
         """Tell the other ranks why this one ends; return whether it should also tell the user.
 
+        Of ranks that end for the same reason, the lowest one tells it.
+
         Args:
-            reason: The message of the error. Ranks above 0 keep an error to themselves that rank 0 has too.
+            reason: The message of the error.
+            lost: Whether the reason is that another rank is gone, which each rank may word differently.
         """
+        deadline = time.monotonic() + AGREEMENT
         with suppress(RuntimeError):
             self._store.set(f"failed/{self.rank}", reason)
-            if self.rank:
-                self._store.wait(["failed/0"], timedelta(seconds=3))
-                return self._store.get("failed/0").decode() != reason
+            while self.rank and time.monotonic() < deadline:
+                lower = [
+                    f"failed/{rank}" for rank in range(self.rank) if self._store.check([f"failed/{rank}"])
+                ]
+                if any(lost or self._store.get(name).decode() == reason for name in lower):
+                    return False
+                time.sleep(0.1)
         return True
 
     def lost(self) -> str:

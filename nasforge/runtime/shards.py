@@ -74,12 +74,12 @@ class Shards:
 
     def watch(self, module: nn.Module) -> None:
         """Average the buffers of a module over the shards, such as the running statistics of its norms."""
-        if self.count > 1 and all(known() is not module for known in self._modules):
-            self._modules.append(ref(module))
+        if self.count > 1:
+            others = [known for known in self._modules if known() not in (None, module)]
+            self._modules = [*others, ref(module)]
 
     def buffers(self) -> list[Tensor]:
         """Return the buffers of all watched modules that still exist, each once."""
-        self._modules = [known for known in self._modules if known() is not None]
         modules = [module for known in self._modules if (module := known()) is not None]
         return list({id(b): b for module in modules for b in module.buffers()}.values())
 

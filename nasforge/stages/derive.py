@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
+from nasforge.plugins.capabilities import KnownBaseline
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import GRAPHS, inputs_of
 from nasforge.runs.network import ARCHITECTURE
@@ -26,6 +27,7 @@ class DeriveResult(StageResult, Architecture):
     """What is read from the description of an architecture."""
 
     looked_up: dict[str, float] | None = None
+    baseline: dict[str, Any] | None = None
 
 
 class Derive(Stage):
@@ -46,9 +48,11 @@ class Derive(Stage):
         }
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
-        """Describe the best architecture and the Pareto front."""
+        """Describe the best architecture, the Pareto front, and what they are compared with."""
         searched = run.results[SEARCH.stage]
         result = _describe(run, Arch(searched["architecture"]))
+        if isinstance(run.space, KnownBaseline):
+            result["baseline"] = _describe(run, run.space.baseline)
         front = [_describe(run, Arch(arch)) for arch in searched["front"]]
         run.folder.store_file(self.name, ARCHITECTURE, result)
         run.folder.store_file(self.name, "front.json", {"front": front})

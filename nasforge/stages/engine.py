@@ -15,7 +15,7 @@ from nasforge.searcher import Searcher
 from nasforge.stages.trajectory import Trajectory
 from nasforge.training.loops import random_state, set_random_state
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "describe_state", "restore_state"]
 
 
 class Engine:
@@ -91,17 +91,39 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next step depends on."""
-        return {
-            "steps": self.steps,
-            "searcher": self.searcher.state_dict(),
-            "evaluator": self.evaluator.state_dict() if self.evaluator else {},
-            "random": random_state(self.searcher.ctx.runtime.device),
-        }
+        return describe_state(self.steps, self.searcher, self.evaluator)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the parts, and the random generators last: building parts draws from them."""
-        self.steps = state["steps"]
-        if self.evaluator:
-            self.evaluator.load_state_dict(state["evaluator"])
-        self.searcher.load_state_dict(state["searcher"])
-        set_random_state(self.searcher.ctx.runtime.device, state["random"])
+        self.steps = restore_state(state, self.searcher, self.evaluator)
+
+
+def describe_state(steps: int, searcher: Searcher[Any], evaluator: Evaluator[Any] | None) -> dict[str, Any]:
+    """Return everything that the next step of a search depends on.
+
+    Args:
+        steps: Number of finished steps.
+        searcher: The searcher.
+        evaluator: Its evaluator, if there is one.
+    """
+    return {
+        "steps": steps,
+        "searcher": searcher.state_dict(),
+        "evaluator": evaluator.state_dict() if evaluator else {},
+        "random": random_state(searcher.ctx.runtime.device),
+    }
+
+
+def restore_state(state: dict[str, Any], searcher: Searcher[Any], evaluator: Evaluator[Any] | None) -> int:
+    """Restore what `describe_state` returned, the random generators last; return the number of steps.
+
+    Args:
+        state: The state.
+        searcher: A searcher that has been set up.
+        evaluator: Its evaluator, if there is one.
+    """
+    if evaluator:
+        evaluator.load_state_dict(state["evaluator"])
+    searcher.load_state_dict(state["searcher"])
+    set_random_state(searcher.ctx.runtime.device, state["random"])
+    return int(state["steps"])

@@ -22,6 +22,7 @@ from nasforge.runs.observers import observing
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import describe_environment
 from nasforge.runtime.stopping import Stopped, stopping_together
+from nasforge.stages.forecast import Forecaster
 from nasforge.stages.runner import Run, run_stages
 
 __all__ = ["run_recipe"]
@@ -35,7 +36,8 @@ def run_recipe(
     update: bool = False,
     observers: Sequence[Observer[Any]] = (),
     default_observers: Sequence[str] = (),
-    write_report: Callable[[Path], None] = lambda folder: None,
+    write_report: Callable[[Path], None],
+    reread: Callable[[str], Recipe],
 ) -> Run:
     """Run all stages of a recipe, or those that remain; see `nasforge.run` for most arguments and errors.
 
@@ -47,6 +49,7 @@ def run_recipe(
         observers: See there.
         default_observers: See there.
         write_report: Given the folder at the end, if the recipe wants a report.
+        reread: Returns the recipe with another profile, for forecasts.
     """
     for part in recipe.parts.values():
         part.plugin.load()  # what cannot be imported is better known before the search than after it
@@ -78,7 +81,9 @@ def run_recipe(
         run = Run(recipe, folder, runtime, watched)
         if shards.world > 1 and "data" in recipe.parts:
             _ = run.data  # missing images are better known in all processes at once
-        results = run_stages(run)
+        # Several processes would have to rehearse together, each with a copy of the run.
+        forecaster = Forecaster(watched, reread) if shards.world == 1 else None
+        results = run_stages(run, announce=forecaster.announce) if forecaster else run_stages(run)
         watched.run_end(list(results.values())[-1])
         if options.report and folder.writes:
             write_report(folder.path)
@@ -133,7 +138,7 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
         lost = isinstance(error, LostProcessError)
         if lost and (reason := group.lost()):
             error.args = (f"run: another process of this run has ended: {reason}",)
-        error.is_told_elsewhere = not group.fail(str(error)) or (lost and rank > 0)  # type: ignore[attr-defined]
+        error.is_told_elsewhere = not group.fail(str(error), lost=lost)  # type: ignore[attr-defined]
         raise
     except Exception as error:
         group.fail(f"{type(error).__name__}: {error}")

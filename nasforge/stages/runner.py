@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasforge.arch import Arch
@@ -40,12 +40,17 @@ class Run(Assembly):
         self.skipped: list[str] = []
 
 
-def run_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str, Any]]:
+def run_stages(
+    run: Run,
+    stages: Sequence[Stage] = STAGES,
+    announce: Callable[[Run, Stage], None] = lambda run, stage: None,
+) -> dict[str, dict[str, Any]]:
     """Run every stage that the recipe has. A finished stage whose inputs are unchanged is skipped.
 
     Args:
         run: The run. Its ``results`` and ``skipped`` are filled.
         stages: The stages, in order.
+        announce: Called before each stage that is not skipped.
 
     Returns:
         The results by name of the stage.
@@ -56,7 +61,7 @@ def run_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, dict[str
     for stage in stages:
         if stage.needed({*run.recipe.parts, *run.resolved}):
             check_stop()
-            run.results[stage.name] = _result(stage, run)
+            run.results[stage.name] = _result(stage, run, announce)
     return run.results
 
 
@@ -71,7 +76,7 @@ def _check_architecture(run: Run, name: str, result: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: {error} Delete it to do its stage again.") from None
 
 
-def _result(stage: Stage, run: Run) -> dict[str, Any]:
+def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> dict[str, Any]:
     folder, observer, name = run.folder, run.observer, stage.name
     shards = run.runtime.shards
     mark = fingerprint(stage.inputs(run))
@@ -82,6 +87,7 @@ def _result(stage: Stage, run: Run) -> dict[str, Any]:
         return done
     stage.check(run)
     done_before = shards.from_main(lambda: folder.begin(name, mark))
+    announce(run, stage)
     clock = StageClock(folder.stage(name) / "clock.json", folder.writes)
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from nasforge.component import Work
 from nasforge.confirm import ConfirmedSearcher
 from nasforge.errors import RunError
 from nasforge.runs.clock import StageClock
@@ -18,8 +19,13 @@ from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.stages.runner import Run
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Search"]
+
+
+CHECKPOINT = "checkpoint.safetensors"
+"""File with the state after the last step."""
 
 
 class SearchResult(StageResult):
@@ -66,7 +72,7 @@ class Search(Stage):
             choices = [asdict(choice) for choice in run.space.choices]
             run.folder.store_file(self.name, CHOICES, {"choices": choices})
             trajectory = Trajectory(run.folder.log(f"{self.name}/{TRAJECTORY}"))
-            path = run.folder.stage(self.name) / "checkpoint.safetensors"
+            path = run.folder.stage(self.name) / CHECKPOINT
             metrics = run.folder.metrics
             engine = Engine(self.name, searcher, evaluator, path, metrics, trajectory, run.observer, clock)
             engine.run()
@@ -80,6 +86,26 @@ class Search(Stage):
         if evaluator is not None and (summary := evaluator.summary()):
             result["evaluator"] = dict(summary)
         return result
+
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
+        """Return the work of the searcher, and a checkpoint per step."""
+        from nasforge.runtime import checkpoint
+        from nasforge.stages.engine import describe_state, restore_state
+
+        searcher, evaluator = trial.assemble()
+        state = checkpoint.load(trial.origin / self.name / CHECKPOINT)
+        made = 0 if state is None else restore_state(state, searcher, evaluator)
+        works, steps = searcher.workload(), searcher.total_steps
+        if works is not None and not works:
+            trial.found = searcher.best()  # known beforehand
+        if not works or steps is None:
+            return works
+        path = trial.folder.stage(self.name) / CHECKPOINT
+
+        def save() -> None:
+            checkpoint.save(path, describe_state(made, searcher, evaluator))
+
+        return [*works, Work("checkpoints of the search", max(0, steps - made), save)]
 
 
 def _failures(searcher: Searcher[Any]) -> list[Mapping[str, Any]]:

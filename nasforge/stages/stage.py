@@ -6,7 +6,7 @@ Stages import torch when they run, so that commands which only read results star
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasforge.data import Split
@@ -17,7 +17,9 @@ from nasforge.runs.stored import StageResult
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from nasforge.component import Work
     from nasforge.stages.runner import Run
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Stage"]
 
@@ -86,6 +88,16 @@ class Stage(ABC):
             run: The run, with the results of earlier stages.
             clock: Seconds of this stage so far. Save it with every partial checkpoint.
         """
+
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
+        """Return the work of this stage, for the forecast of a run; None if it is unknown.
+
+        Default: none, for stages that take seconds.
+
+        Args:
+            trial: A copy of the run that is thrown away. Its ``results`` have the stages that are finished.
+        """
+        return ()
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return values by which runs are compared. Default: none.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
+from nasforge.component import Work
 from nasforge.data import DataModule
 from nasforge.evaluator import KeepsNetwork
 from nasforge.runs.clock import StageClock
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nasforge.stages.runner import Run
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Test"]
 
@@ -59,6 +61,11 @@ class Test(Stage):
                 run, trainer.network(arch), trainer.ctx.data, images.get("test_batch_size", BATCH)
             )
         return {**described, **metrics, **images, "seconds_per_stage": seconds}
+
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
+        """Return the work of the measurement, timed on training images: test images stay locked."""
+        trainer = trial.trainer(TRAIN)
+        return trial.mean_work(trainer.test_workload, trainer)
 
     def numbers(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the measured accuracies, and the costs of the network."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
-from nasforge.evaluator import KeepsNetwork
+from nasforge.component import Work
+from nasforge.evaluator import Effort, KeepsNetwork
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import inputs_of
 from nasforge.runs.network import WEIGHTS
@@ -15,6 +16,7 @@ from nasforge.stages.stage import Stage
 
 if TYPE_CHECKING:
     from nasforge.stages.runner import Run
+    from nasforge.stages.trial import TrialRun
 
 __all__ = ["Train"]
 
@@ -52,3 +54,8 @@ class Train(Stage):
             if run.folder.writes:
                 checkpoint.save_weights(path, weights, about)
         return evaluation.to_json()
+
+    def workload(self, trial: TrialRun) -> Sequence[Work] | None:
+        """Return the work of the trainer: for the found architecture, or the mean over random ones."""
+        evaluator = trial.trainer(self.scope)
+        return trial.mean_work(lambda arch: evaluator.workload(arch, Effort()), evaluator)

@@ -26,8 +26,23 @@ RECIPE = {"run": {"name": "tiny"}, "space": {"use": "tiny"}, "searcher": {"use":
 DERIVED = {"stage": DERIVE.stage, "architecture": {"op": ["conv"]}, "notation": "conv", "seconds": 0.1}
 TESTED = {"stage": TEST.stage, "accuracy": 90.0, "seconds": 0.5, "fingerprint": "0"}
 
+FORECAST = {
+    "made": "2026-01-31T12:00:00",
+    "took": 2.5,
+    "device": "cpu",
+    "seconds": None,
+    "ends": None,
+    "stages": [
+        {"stage": SEARCH.stage, "seconds": 60.0, "memory_mib": 300.0, "sampled": False, "works": []},
+        {"stage": TRAIN.stage, "seconds": None, "memory_mib": None, "sampled": True, "works": []},
+    ],
+    "profiles": [{"profile": "smoke", "seconds": 5.0, "problem": ""}],
+    "text": ["forecast on cpu:"],
+}
+
 RUN: tuple[Event, ...] = (
     ("run_start", ("tiny", RECIPE)),
+    ("forecast", (FORECAST,)),
     ("stage_start", (SEARCH.stage, 0, 2)),
     ("progress", (SEARCH.stage, {"prepared": 0.5})),
     ("progress", (SEARCH.stage, {"prepared": 1.0, "loss": 2.0})),

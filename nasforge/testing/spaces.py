@@ -177,6 +177,18 @@ def enumeration_repeats_nothing(subject: Subject) -> None:
         require(space.canonical(arch) == arch, "enumerate() must yield canonical architectures.")
 
 
+def baseline_is_an_architecture(subject: Subject) -> None:
+    """The baseline is a canonical architecture of the space, and always the same."""
+    space = subject.make()
+    arch = space.baseline
+    space.validate(arch)
+    require(space.canonical(arch) == arch, "baseline must be in canonical form: return self.canonical(arch).")
+    require(
+        (space.baseline, subject.make().baseline) == (arch, arch),
+        "baseline changes between calls; it must be a function of the options alone.",
+    )
+
+
 CHECKS: tuple[Rule, ...] = (
     choices_are_fixed,
     samples_are_valid,
@@ -191,6 +203,9 @@ CHECKS: tuple[Rule, ...] = (
     neighbours_differ_in_one_answer,
     enumeration_repeats_nothing,
 )
+
+
+BASELINE_CHECKS: tuple[Rule, ...] = (baseline_is_an_architecture,)
 
 
 def _samples(subject: Subject, number: int = 20) -> list[tuple[Any, Arch]]:

@@ -14,7 +14,7 @@ import pytest
 import nasforge
 from nasforge.benches.job import Job
 from nasforge.errors import DataError, RunError
-from nasforge.recipe.bench_table import Budget
+from nasforge.recipe.budget import Budget
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,7 +6,7 @@ from nasforge.arch import Arch
 from nasforge.benches.meter import BudgetMeter, BudgetSpent
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
-from nasforge.recipe.bench_table import Budget
+from nasforge.recipe.budget import Budget
 from support.toy_table import Table, ToySpace, searcher_context
 
 SPACE = ToySpace()

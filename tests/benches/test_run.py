@@ -207,7 +207,10 @@ def test_another_bench_does_not_fit_into_the_folder(tmp_path):
             {"options": {"evolution": {"population": 6}}},
             r"searchers\.evolution\.population: 5 in the folder, 6 now",
         ),
-        ({"overrides": ["evaluator.dataset='cifar100'"]}, r"evaluator\.dataset: 'cifar10' in the folder"),
+        (
+            {"overrides": ["evaluator.dataset='cifar100'"]},
+            r"evaluator\.dataset: nothing in the folder, 'cifar100' now",
+        ),
     ):
         with pytest.raises(RunError, match=words):
             nasforge.bench(TABLE, seeds=1, out=tmp_path, **change)

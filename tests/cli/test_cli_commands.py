@@ -180,9 +180,36 @@ def shipped_folder(tmp_path, monkeypatch):
 
 def test_shipped_recipes_are_listed(here, capsys, shipped_folder):
     lines = answer(capsys, "recipes", "list").splitlines()
-    assert lines == ["name    profiles  summary", "first   smoke     The first one", "second  -"]
+    assert lines == [
+        "name    time  profiles  summary",
+        "first   -     smoke     The first one",
+        "second  -     -",
+    ]
     listed = json.loads(answer(capsys, "recipes", "list", "--json"))
-    assert [(r["name"], r["profiles"]) for r in listed] == [("first", ["smoke"]), ("second", [])]
+    assert [(r["name"], r["profiles"], r["costs"]) for r in listed] == [
+        ("first", ["smoke"], []),
+        ("second", [], []),
+    ]
+
+
+def test_the_list_of_recipes_says_where_its_times_are_from(here, capsys, shipped_folder):
+    costs = {
+        "first": {
+            "": {"how": "measured", "seconds": 7000.0, "stages": {}},
+            "smoke": {"how": "derived", "seconds": 30.0, "stages": {}},
+        }
+    }
+    (shipped_folder / "costs.json").write_text(json.dumps({"machine": "a computer", "costs": costs}))
+    lines = answer(capsys, "recipes", "list").splitlines()
+    assert lines[1] == "first   =1 h 57 min  smoke ~30 s  The first one"
+    assert lines[-1].startswith("Times: a computer. '~' is derived (")
+    listed = json.loads(answer(capsys, "recipes", "list", "--json"))
+    assert listed[0]["costs"][1] == {
+        "profile": "smoke",
+        "seconds": 30.0,
+        "how": "derived",
+        "machine": "a computer",
+    }
 
 
 def test_shipped_recipes_are_shown_and_checked_by_name(here, capsys, shipped_folder):

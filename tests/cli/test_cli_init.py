@@ -1,6 +1,10 @@
 import io
+import re
+import shlex
 import sys
 import tomllib
+from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +13,10 @@ from PIL import Image
 import nasforge
 from nasforge.cli import run_command
 from nasforge.cost import measure_arch
+from nasforge.cost.latency import Timing
 from nasforge.plugins import Registry
 from nasforge.recipe import load
+from nasforge.searcher import AskTellSearcher
 
 REGISTRY = Registry.discover()
 
@@ -115,13 +121,57 @@ def test_no_architecture_exceeds_the_number_of_parameters(here):
     assert heaviest <= 60_000
     wider = part.plugin.load()(part.config.model_copy(update={"channels": part.config.channels + 2}))
     assert max(params(wider, name) for name in names) > 60_000
+    assert heaviest > 0.8 * 60_000
     smoke = load("recipe.toml", REGISTRY, profile="smoke").parts["space"].config
     assert smoke.channels <= part.config.channels
 
 
-def test_a_generous_limit_changes_nothing(here):
-    init("--max-params", 10**9)
-    assert load("recipe.toml", REGISTRY).parts["space"].config.channels == 8
+def test_larger_limits_give_larger_networks(here):
+    sizes = []
+    for number, limit in enumerate((300_000, 600_000, 10**9)):
+        init(f"{number}.toml", "--max-params", limit)
+        recipe = load(f"{number}.toml", REGISTRY)
+        assert recipe.constraints.max_params == limit
+        found = re.search(r"more than ([\d,]+) parameters", (here / f"{number}.toml").read_text())
+        sizes.append(int(found[1].replace(",", "")))
+    assert 0.85 * 300_000 < sizes[0] <= 300_000
+    assert 0.85 * 600_000 < sizes[1] <= 600_000
+    config = recipe.parts["space"].config
+    assert (config.channels, config.cells) == (48, 8), "a budget has a largest size"
+
+
+def test_a_limit_on_latency_gets_a_searcher_that_keeps_it(here, monkeypatch):
+    """A network is taken to need a millisecond for every 20,000 parameters."""
+
+    def time(network, task, runtime, **more):
+        ms = sum(p.numel() for p in network.parameters()) / 20_000
+        return Timing(ms, ms, ms, 1)
+
+    monkeypatch.setattr("nasforge.runs.limits.measure_latency", time)
+    init("slow.toml", "--max-latency-ms", 12)
+    init("fast.toml", "--max-latency-ms", 3, "--max-params", 200_000)
+    slow, fast = (load(f"{name}.toml", REGISTRY) for name in ("slow", "fast"))
+    for recipe, limit in ((slow, 12), (fast, 3)):
+        assert issubclass(recipe.parts["searcher"].plugin.load(), AskTellSearcher)
+        assert (recipe.constraints.max_latency_ms, recipe.constraints.latency) == (limit, "measured")
+        part = recipe.parts["space"]
+        space, task = part.plugin.load()(part.config), nasforge.Task(3, 16, 10)
+        rng = Random(1)
+        costs = [measure_arch(space, task, space.sample(rng)).params / 20_000 for _ in range(20)]
+        assert sum(cost <= limit for cost in costs) >= 3, "a search has something to choose from"
+        assert max(costs) > 0.6 * limit, "the limit is made use of"
+    assert slow.parts["space"].config.channels > fast.parts["space"].config.channels
+    assert load("fast.toml", REGISTRY, profile="smoke").parts["evaluator"].config.epochs == 1
+
+
+def test_a_backend_for_latency_is_written_down(here, monkeypatch):
+    command = f"{sys.executable} -c 'print(dict(latency_ms=1.0))' {{file}}"
+    monkeypatch.setattr(
+        "nasforge.exports.latency.make_backend",
+        lambda config, runtime: SimpleNamespace(time=lambda *_, **__: [Timing(1.0, 1.0, 1.0, 1)]),
+    )
+    init("--max-latency-ms", 2, "--latency-backend", command)
+    assert load("recipe.toml", REGISTRY).latency.backend == command
 
 
 class Terminal(io.StringIO):
@@ -157,7 +207,15 @@ def test_empty_answers_are_the_defaults(here, monkeypatch):
             "--budget minute: 1 problem\n  - no such budget. Did you mean 'minutes'?",
         ),
         (["--device", "CPU 1"], 2, "run.device: must be 'auto', 'cpu', 'cuda'"),
-        (["--max-params", "10"], 2, "the narrowest networks of this recipe have up to 15,280 parameters."),
+        (["--max-params", "10"], 2, "the smallest networks of this recipe have up to "),
+        (["--max-latency-ms", "0"], 2, "--max-latency-ms 0: 1 problem\n  - give milliseconds above 0"),
+        (["--max-latency-ms", "1e-6"], 2, "the smallest networks of this recipe are slower here."),
+        (["--latency-backend", "torch"], 2, "measures nothing without --max-latency-ms"),
+        (
+            ["--max-latency-ms", "5", "--latency-backend", "tourch"],
+            2,
+            "'tourch' is neither a backend nor a command with {file} in it. Did you mean 'torch'?",
+        ),
         (["--images", "gone"], 1, "--images gone: there is no such folder."),
         (["--images", "flat"], 1, "--images flat: has no folder 'train'. Lay the images out as"),
         (["--images", "few"], 1, "are too few to search with"),
@@ -199,3 +257,17 @@ def test_what_it_writes_runs(here, monkeypatch, held_out):
     result = nasforge.run("recipe.toml", overrides, profile="smoke")
     assert result.results["test"]["accuracy"] >= 0
     assert result.results["derive"]["params"] <= 50_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [(), ("--max-latency-ms", 1000)])
+def test_the_printed_commands_work_one_after_the_other(here, monkeypatch, capsys, limit):
+    monkeypatch.setenv("NASFORGE_CACHE", str(here / "cache"))
+    draw(here / "my pets" / "train")
+    draw(here / "my pets" / "test", number=4)
+    init("my pets.toml", "--images", "my pets", "--budget", "smoke", "--device", "cpu", *limit)
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  nasforge ")]
+    assert len(printed) == 5
+    for line in printed:
+        assert run_command(shlex.split(line, comments=True)[1:]) == 0, line
+    assert (here / "runs" / "my-pets" / "export" / "standalone" / "model.py").exists()

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from nasforge.cli.output import one_line_warnings, print_table
+from nasforge.cli.output import one_line_warnings, print_table, show_count
 
 ROWS = [("a [b]", "x" * 90, ""), ("longer [red]name[/]", ":smile: 5 *", " ".join(["word"] * 40))]
 
@@ -61,3 +61,14 @@ def test_warnings_are_paragraphs_and_lists_stay_lists(capsys):
         warnings.warn("two\n  lines", stacklevel=1)
         warnings.warn(listed, stacklevel=1)
     assert capsys.readouterr().err == f"warning: two lines\nwarning: {listed}\n"
+
+
+def test_counts_are_shown_in_a_terminal_and_removed_at_the_end(capsys, monkeypatch):
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        for count in range(1, 4):
+            show_count("predicting", count, 3)
+        out, err = capsys.readouterr()
+        assert out == ""
+        expected = "\rpredicting: 1 of 3\033[K\rpredicting: 2 of 3\033[K\r\033[K"
+        assert err == (expected if terminal else "")

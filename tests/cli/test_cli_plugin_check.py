@@ -9,6 +9,7 @@ from nasforge.config import PluginConfig
 from nasforge.errors import DataError, PluginError
 from nasforge.images import InMemoryImages
 from nasforge.plugins import Plugin, Registry
+from nasforge.space import TabularSpace
 from nasforge.testing import ConformanceError, Partners, checks_for
 from support.recipe_samples import plugin
 
@@ -133,7 +134,8 @@ def test_a_target_that_cannot_be_imported_is_one_failure(capsys, monkeypatch):
 def test_a_need_that_only_another_plugin_meets_is_met_or_told(capsys, monkeypatch):
     assert checked(capsys, "tabular")[0] == 0
     tabular = Registry.discover().get("evaluator", "tabular")
-    monkeypatch.setattr(Registry, "discover", lambda: Registry([tabular]))
+    needing = replace(tabular, needs=frozenset({TabularSpace}), partners={})
+    monkeypatch.setattr(Registry, "discover", lambda: Registry([needing]))
     _, rows, _ = checked(capsys, "tabular")
     assert (
         rows["state_is_restored"]["message"] == "it needs a space with TabularSpace, and none is installed."

@@ -28,7 +28,7 @@ def test_list_and_show(capsys):
     assert "cifar10/valid/200" in out
     assert "#6111" in out
     assert run_command(["tables", "show", "nasbench201", "--json"]) == 0
-    assert {c["from"] for c in json.loads(capsys.readouterr().out)["accuracies"]} == {"nasforge"}
+    assert {c["from"] for c in json.loads(capsys.readouterr().out)["columns"]} == {"nasforge"}
 
 
 def test_import(shared_data, capsys):
@@ -38,7 +38,11 @@ def test_import(shared_data, capsys):
     assert run_command(["tables", "import", path, "--name", "hw"]) == 2
     assert "imported before" in capsys.readouterr().err
     assert run_command(["tables", "import", path, "--name", "hw", "--replace", "--json"]) == 0
-    assert "pixel3_latency_ms" in json.loads(capsys.readouterr().out)["other_columns"]
+    columns = json.loads(capsys.readouterr().out)["columns"]
+    assert "pixel3_latency_ms" in {column["metric"] for column in columns}
+
+
+SAFE = ["import", "t.csv", "--arch-column", "a", "--metric", "a:max"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,19 @@ def test_import(shared_data, capsys):
         (["import", __file__, "--name", "nasbench201"], "belongs to the table inside nasforge"),
         (["import", __file__, "--name", "../x"], "use letters, digits"),
         (["import", __file__, "--name", "x"], "is no table of NAS-Bench-201"),
+        (
+            ["import", "t.csv", "--missing", ""],
+            "--arch-column: is missing. Name the column of the architectures.",
+        ),
+        (["import", "t.csv", "--space", "darts"], "--metric: is missing. Write --metric NAME:max"),
+        (["import", "t.csv", "--arch-column", "a"], "--space: is missing. Name the space that parses"),
+        (["import", "t.csv", "--space", "darts", "--recipe", "x.toml"], "both name the space. Leave one out"),
+        ([*SAFE, "--space", "dart"], "no space named 'dart'"),
+        ([*SAFE, "--space", "dart"], "Did you mean 'darts'?"),
+        ([*SAFE, "--space", "darts", "--set", "channel=1"], "Did you mean 'channels'?"),
+        ([*SAFE, "--space", "darts", "--metric", "b"], "'b' does not say whether higher is better"),
+        ([*SAFE, "--recipe", "absent.toml"], "absent.toml"),
+        ([*SAFE, "--space", "darts"], "t.csv: no such file."),
     ],
 )
 def test_mistakes(arguments, words, capsys):

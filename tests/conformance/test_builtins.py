@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from nasforge.plugins import Registry
-from nasforge.space import TabularSpace
 from nasforge.testing import Partners, checks_for
 
 # The images that file-reading plugins get; the checks are chosen before any fixture could make a folder.
@@ -49,7 +48,7 @@ def built_ins():
                 plugin,
                 module=point.value,
                 options=OPTIONS.get(plugin.name),
-                partners=tables if TabularSpace in plugin.needs else None,
+                partners=tables if plugin.name == "tabular" else None,
             )
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, Output
+from nasforge.plugins.capabilities import KnownBaseline
 from nasforge.space import KnownCost, NetworkSpace, ReducedNetworks, Task
 from nasforge.testing.parts import TinySpace
 from support.planting import assert_caught, assert_sound, plugin_of
@@ -282,6 +283,27 @@ def test_the_networks_without_bugs_are_sound():
 class Reduces(Blocks):
     def build_reduced(self, task, kept):
         return Net(self, task, {c.name: kept.get(c.name, c.options) for c in self.choices}, "search")
+
+
+class HasBaseline(Blocks):
+    @property
+    def baseline(self):
+        return self.sample(random.Random(3))
+
+
+class ForgetsItsBaseline(Blocks):
+    @property
+    def baseline(self):
+        return self.sample(random.Random())
+
+
+BASELINE = {"provides": frozenset({NetworkSpace, KnownBaseline})}
+
+
+def test_baselines_are_architectures():
+    assert_sound(plugin_of("space", HasBaseline, **BASELINE))
+    name = "baseline_is_an_architecture"
+    assert_caught(plugin_of("space", ForgetsItsBaseline, **BASELINE), name, "changes between calls")
 
 
 class ReducesNothing(Blocks):

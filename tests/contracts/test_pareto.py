@@ -1,12 +1,15 @@
 """Dominance, fronts and crowding."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nasforge.arch import Arch
+from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
-from nasforge.pareto import Objectives, crowding, dominates, fronts
+from nasforge.pareto import Objectives, crowding, dominates, fronts, hypervolume
 
 POINTS = st.integers(1, 3).flatmap(
     lambda n: st.lists(st.tuples(*[st.integers(0, 4).map(float)] * n), max_size=25)
@@ -48,3 +51,27 @@ def test_crowding_by_hand():
     assert distance[1] == pytest.approx((2.0 - 0.0) / 3 + (8.0 - 2.0) / 8)
     assert crowding([(1.0, 1.0)] * 4)[1] == 0.0
     assert crowding([]) == []
+
+
+def test_hypervolume_equals_counted_squares():
+    rng = Random(0)
+    for _ in range(200):
+        points = [(rng.randrange(12), rng.randrange(12)) for _ in range(rng.randrange(1, 9))]
+        low = (rng.randrange(4), rng.randrange(4))
+        squares = sum(
+            any(x > a and y > b for x, y in points) for a in range(low[0], 12) for b in range(low[1], 12)
+        )
+        assert hypervolume([tuple(map(float, p)) for p in points], tuple(map(float, low))) == squares
+
+
+def test_hypervolume_of_evaluations():
+    def made(score, ms):
+        return Evaluation(Arch({"a": "x"}), score, metrics={"ms": ms})
+
+    objectives = Objectives(["score", "-ms"])
+    worked = [made(90.0, 4.0), made(80.0, 1.0), made(50.0, 0.5)]
+    assert objectives.hypervolume(worked, [70, 5]) == 20 * 1 + 10 * 3
+    failed = Evaluation(Arch({"a": "x"}), float("-inf"), failed="it burns")
+    assert objectives.hypervolume([*worked, failed], [70, 5]) == 50
+    with pytest.raises(RunError, match="two objectives"):
+        Objectives(["score"]).hypervolume(worked, [70])

@@ -55,7 +55,7 @@ def test_other_numbers_of_processes_go_on(victim, then, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cdarts", "train"])
 def test_random_moments(kind, tmp_path):
-    recipe, rng = sharded(kind), Random(kind)
+    recipe, rng = sharded(kind), Random(f"{kind} {KILLS}")
     started = time.monotonic()
     straight = result_of(run_ranks(recipe, tmp_path / "straight", 1))
     length = time.monotonic() - started

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from nasforge.errors import ImageError
+from nasforge.images import decoding
 from nasforge.images.broken import SHOWN, find_broken, list_broken
 from nasforge.images.decoding import convert, decode
 
@@ -145,3 +146,28 @@ def test_broken_files_are_found_in_order_and_listed(tmp_path):
 def test_decoded_images_may_be_written_to():
     for image in (Image.new("RGB", (3, 3)), Image.new("L", (3, 3))):
         torch.from_numpy(convert(image)).add_(1)
+
+
+@pytest.mark.parametrize("error", [MemoryError("no memory"), TypeError("a bug"), AttributeError("a bug")])
+def test_a_bug_or_too_little_memory_is_not_worded_as_a_broken_image(tmp_path, monkeypatch, error):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(decoding, "_converted", fail)
+    with pytest.raises(type(error), match=str(error)):
+        decode(tmp_path / "a.png", "data.root")
+    with pytest.raises(type(error), match=str(error)):
+        convert(Image.new("RGB", (4, 4)))
+
+
+def test_a_photo_that_needs_too_much_memory_is_not_called_broken(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(MemoryError):
+        decode(tmp_path / "a.png", "data.root")

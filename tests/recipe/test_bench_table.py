@@ -5,7 +5,8 @@ import pytest
 from nasforge.errors import RecipeError
 from nasforge.plugins import Plugin, Registry
 from nasforge.recipe import check, load
-from nasforge.recipe.bench_table import CEILING, Budget, installed_baselines
+from nasforge.recipe.bench_table import CEILING, installed_baselines
+from nasforge.recipe.budget import Budget
 from nasforge.searcher import BaselineSearcher
 
 REGISTRY = Registry.discover()

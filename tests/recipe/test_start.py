@@ -32,14 +32,17 @@ def test_what_it_names_is_there():
     start = read_start()
     assert set(start.data) <= set(REGISTRY.names("data"))
     for base in start.budgets.values():
-        recipe = check({"extends": base.extends}, REGISTRY)
-        assert start.trial.profile in recipe.profiles
-        options = [*base.options, *(base.large.options if base.large else ())]
-        for name in [*(option.option for option in options), *start.batch_options]:
-            table, _, option = name.rpartition(".")
-            assert option in recipe.parts[table].plugin.config.model_fields, name
-        assert start.width.option in recipe.parts["space"].plugin.config.model_fields
-        assert base.task.image_size == (recipe.parts["data"].config.image_size or 32)
+        for extends, more in ((base.extends, base.searcher), (base.limited, base.limited_searcher)):
+            recipe = check({"extends": extends}, REGISTRY)
+            assert start.trial.profile in recipe.profiles
+            options = [*base.options, *more, *(base.large.options if base.large else ())]
+            for name in [*(option.option for option in options), *start.batch_options]:
+                table, _, option = name.rpartition(".")
+                assert option in recipe.parts[table].plugin.config.model_fields, name
+            config = recipe.parts["space"].config
+            assert base.widths[0] <= getattr(config, start.width.option) <= base.widths[1]
+            assert base.depths[0] <= getattr(config, start.depth.option) <= base.depths[1]
+            assert base.task.image_size == (recipe.parts["data"].config.image_size or 32)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,11 @@ def test_what_it_names_is_there():
         ("batch_size = 32", "batch_size = 0", "budgets.smoke.batch_size: must be greater than 0, got 0."),
         ("largest_side = 32", "largest_sid = 32", "budgets.minutes.largest_sid: no such option."),
         ("[budgets.minutes]", "[budgets.hours]", "budgets.hours"),
-        ('"searcher.iterations"', '"iterations"', "budgets.smoke.options.0.option: must be text of the form"),
+        (
+            '"searcher.iterations"',
+            '"iterations"',
+            "budgets.smoke.searcher.0.option: must be text of the form",
+        ),
         ('profile = "smoke"\n', "", "trial.profile: this option must be given"),
         ("[width]", "[width", "cannot be read"),
     ],

@@ -23,10 +23,10 @@ def test_a_missed_limit():
     found = missed_limits(results, {"max_latency_ms": 6.0, "max_params": 1000})
     assert [finding.misses_limit for finding in found] == [True, True]
     assert found[0].text == (
-        "latency, ms: 7.5, and constraints.max_latency_ms = 6; over the limit by 1.5 (25 %)."
+        "latency, ms: 7.5, and constraints.max_latency_ms = 6; over the limit by 1.5 ms (25 %)."
     )
     assert found[1].text.startswith(
-        "parameters: 1,500, and constraints.max_params = 1,000; over the limit by 500"
+        "parameters: 1,500, and constraints.max_params = 1,000; over the limit by 500 parameters"
     )
 
 

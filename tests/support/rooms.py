@@ -5,7 +5,7 @@ ROWS = (
     ("ground",),
     ("nn", "plugins"),
     ("contracts", "runtime"),
-    ("confirm", "cost", "images", "recipe", "training"),
+    ("confirm", "cost", "images", "recipe", "tables", "training"),
     ("exports",),
     ("runs",),
     ("parallel", "testing"),

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -54,3 +55,17 @@ def image_tree(tmp_path):
 def own_caches(tmp_path, monkeypatch):
     monkeypatch.setenv("NASFORGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NASFORGE_DATA", str(tmp_path / "downloads"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 10), ("val", 3)):
+        for word in ("n01", "n02"):
+            folder = tmp_path / part / word
+            folder.mkdir(parents=True)
+            for number in range(count):
+                size = rng.integers(12, 24, 2)
+                pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.JPEG")
+    return tmp_path

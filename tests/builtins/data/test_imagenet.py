@@ -1,25 +1,14 @@
-import numpy as np
+import os
+
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from nasforge.errors import DataError
+from nasforge_plugins.data.imagenet.config import ImagenetConfig
 
 SMALL = {"image_size": 8, "resize_size": 10, "batch_size": 4, "workers": 0}
-
-
-@pytest.fixture
-def photos(tmp_path):
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 10), ("val", 3)):
-        for word in ("n01", "n02"):
-            folder = tmp_path / part / word
-            folder.mkdir(parents=True)
-            for number in range(count):
-                size = rng.integers(12, 24, 2)
-                pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number}.JPEG")
-    return tmp_path
 
 
 def test_splits_and_task(loaded, photos):
@@ -163,3 +152,48 @@ def test_missing_folders_are_explained(loaded, photos, tmp_path):
     (photos / "val/n02").rename(photos / "val/n03")
     with pytest.raises(DataError, match=r"'n02', which '.*val' lacks"):
         loaded("imagenet", root=photos, **SMALL)
+
+
+def test_processes_live_through_the_passes(loaded, photos):
+    made = loaded("imagenet", root=photos, **{**SMALL, "workers": 1})
+
+    def processes() -> list[int]:
+        loader = made.data._loaders["full"]._loader
+        return [worker.pid for worker in loader._iterator._workers]
+
+    first = made.read("full", epoch=0)[0]
+    before = processes()
+    interrupted = made.data.batches("full", epoch=1)
+    next(interrupted)
+    interrupted.close()
+    assert torch.equal(made.read("full", epoch=0)[0], first)
+    assert processes() == before
+    assert os.getpid() not in before
+
+
+def test_two_passes_over_a_split_at_the_same_time(loaded, photos):
+    made = loaded("imagenet", root=photos, **SMALL)
+    pairs = zip(made.data.batches("full", epoch=0), made.data.batches("full", epoch=1), strict=True)
+    one, other = zip(*((a[0], b[0]) for a, b in pairs), strict=True)
+    assert torch.equal(torch.cat(one), made.read("full", epoch=0)[0])
+    assert torch.equal(torch.cat(other), made.read("full", epoch=1)[0])
+
+
+def test_unset_workers_are_one_per_core(loaded, photos):
+    made = loaded("imagenet", root=photos, **{**SMALL, "workers": None})
+    assert made.data._workers == len(os.sched_getaffinity(0))
+
+
+def test_a_published_subset_has_its_share_of_each_class(loaded, photos):
+    options = {**SMALL, "batch_size": 1, "subset": "pc-darts"}
+    made = loaded("imagenet", root=photos, **options)
+    assert made.data.sizes() == {"weights": 2, "arch": 2, "select": 0, "full": 20, "test": 6}
+    drawn = [made.data.split_indices(split).tolist() for split in ("weights", "arch")]
+    assert not set(drawn[0]) & set(drawn[1])
+    assert made.data.class_counts("weights") == made.data.class_counts("arch") == (1, 1)
+    assert len(made.read("weights")[1]) == 2
+    held = loaded("imagenet", root=photos, **options, holdout_share=0.4).data
+    used = {i for split in ("weights", "arch") for i in held.split_indices(split).tolist()}
+    assert not used & set(held.split_indices("holdout").tolist())
+    with pytest.raises(ValidationError, match="has no split select"):
+        ImagenetConfig(root=photos, subset="pc-darts", select_share=0.1)

@@ -215,7 +215,7 @@ def test_a_run_from_a_recipe(tmp_path: Path) -> None:
         ),
         (
             {"evaluator": {"use": "predictor", "base": {"use": "tabular", "dataset": "cifar"}}},
-            r"evaluator\.base\.dataset: must be one of",
+            r"evaluator\.base\.dataset: .cifar. is not in the table. Did you mean",
         ),
     ],
 )

@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 
+from nasforge_plugins.evaluators.tabular.collecting import MAX_PROBLEMS
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.importing import read_csv
 from nasforge_plugins.evaluators.tabular.imports import describe_table, import_table, list_tables
+from nasforge_plugins.evaluators.tabular.nasbench201 import read_nasbench201
 from nasforge_plugins.evaluators.tabular.store import folder, load
 from nasforge_plugins.spaces.nasbench201.notation import format_cell, parse_code
 
@@ -56,13 +57,20 @@ def test_import_list_show_use(tmp_path, rows):
     path = write(tmp_path / "mine.csv.gz", rows[::-1])
     described = import_table(path)
     assert described["name"] == "mine"
-    columns = {c["column"]: c for c in described["accuracies"]}
+    columns = {c["column"]: c for c in described["columns"]}
     assert columns["cifar10/test/200"] == {
         "column": "cifar10/test/200",
+        "dataset": "cifar10",
+        "metric": "test_accuracy",
+        "budget": 200,
+        "direction": "max",
+        "known": 15_625,
+        "runs": 15_625,
         "from": "file",
         "best": 90.0,
         "best_index": 0,
         "best_key": OFFICIAL.key(0),
+        "best_notation": OFFICIAL.key(0),
     }
     assert columns["cifar10/valid/200"]["from"] == "nasforge"
     assert describe_table("mine") == described
@@ -85,12 +93,12 @@ def test_import_list_show_use(tmp_path, rows):
 def test_single_runs(tmp_path, rows):
     header = ["index", "arch", "c100_test_200_s777", "c100_test_200_s999"]
     runs = [[r[0], r[1], "50.0", "" if i % 2 else "60.0"] for i, r in enumerate(rows)]
-    table = read_csv(write(tmp_path / "runs.csv", runs, header))
+    table = read_nasbench201(write(tmp_path / "runs.csv", runs, header))
     assert table.seeds == (777, 999)
     assert table.accuracy("cifar100", "test")[:2].tolist() == [55.0, 50.0]
     runs[4][2] = runs[4][3] = ""
     with pytest.raises(TableError, match="no run at all for index 4"):
-        read_csv(write(tmp_path / "runs.csv", runs, header))
+        read_nasbench201(write(tmp_path / "runs.csv", runs, header))
 
 
 def change(rows, row, column, text):
@@ -146,13 +154,14 @@ def test_wrong_rows_are_named(tmp_path, rows, edit, words):
 def test_all_problems_at_once_but_not_thousands(tmp_path, rows):
     two = change(change(rows[:9], 1, "c10_valid_12", "x"), 4, "c10_test_200", "y")
     with pytest.raises(TableError) as error:
-        read_csv(write(tmp_path / "bad.csv", two))
+        read_nasbench201(write(tmp_path / "bad.csv", two))
     assert "line 3" in str(error.value)
     assert "line 6" in str(error.value)
     many = [[*r[:3], "x", *r[4:]] for r in rows]
     with pytest.raises(TableError) as error:
-        read_csv(write(tmp_path / "bad.csv", many))
-    assert str(error.value).count("line ") == 10
+        read_nasbench201(write(tmp_path / "bad.csv", many))
+    assert str(error.value).count("line ") == MAX_PROBLEMS
+    assert str(error.value).endswith(f"and {15_625 - MAX_PROBLEMS:,} more problems.")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_all_problems_at_once_but_not_thousands(tmp_path, rows):
 )
 def test_other_headers(tmp_path, header, words):
     with pytest.raises(TableError) as error:
-        read_csv(write(tmp_path / "bad.csv", [], header))
+        read_nasbench201(write(tmp_path / "bad.csv", [], header))
     assert words in str(error.value)
 
 
@@ -218,7 +227,7 @@ def test_a_broken_imported_table_is_listed_with_the_reason():
 
 def test_reference_tables_import(shared_data):
     described = import_table(shared_data / "nb201" / "nb201_valid.csv.gz")
-    columns = {c["column"]: c for c in described["accuracies"]}
+    columns = {c["column"]: c for c in described["columns"]}
     assert columns["cifar10/valid/200"]["best_index"] == 6111
     assert columns["cifar100/valid/200"]["best_index"] == 9930
     assert columns["imagenet16-120/valid/200"]["best_index"] == 10_676

@@ -9,7 +9,15 @@ import pytest
 
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.store import SHIPPED, check_name, described, folder, load, tables
+from nasforge_plugins.evaluators.tabular.store import (
+    SHIPPED,
+    check_name,
+    described,
+    filled,
+    folder,
+    load,
+    tables,
+)
 from nasforge_plugins.evaluators.tabular.table import Table
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
@@ -142,9 +150,9 @@ def test_fill_prefers_single_runs_that_agree():
         {"d/valid/5": np.array([[1, 3], [2, 0]], np.uint16), "d/params": np.array([7, 8])},
         {"space": "s", "seeds": [1, 2], "images": {"d/valid": 100}},
     )
-    agreeing = Table(keys, {"d/valid/5": np.array([2.0, 2.0])}, {"space": "s"}).filled(fine)
+    agreeing = filled(Table(keys, {"d/valid/5": np.array([2.0, 2.0])}, {"space": "s"}), fine)
     assert agreeing.accuracy("d", epochs=5, seed=2)[0] == 3.0
-    other = Table(keys, {"d/valid/5": np.array([2.0, 9.0])}, {"space": "s"}).filled(fine)
+    other = filled(Table(keys, {"d/valid/5": np.array([2.0, 9.0])}, {"space": "s"}), fine)
     assert other.accuracy("d", epochs=5).tolist() == [2.0, 9.0]
     assert other.facts("d", 1) == {"params": 8}
     with pytest.raises(TableError, match="only the mean"):
@@ -156,7 +164,7 @@ def test_fill_keeps_runs_under_their_seeds():
     counts = np.array([[1, 3], [2, 0]], np.uint16)
     shipped = Table(keys, {"d/valid/5": counts}, {"space": "s", "seeds": [2, 3], "images": {"d/valid": 100}})
     own = Table(keys, {"d/test/5": np.array([[7.0, 8.0], [9.0, np.nan]])}, {"space": "s", "seeds": [1, 3]})
-    table = own.filled(shipped)
+    table = filled(own, shipped)
     assert table.seeds == (1, 2, 3)
     assert table.accuracy("d", "valid", 5, seed=2).tolist() == [1.0, 2.0]
     np.testing.assert_equal(table.accuracy("d", "valid", 5, seed=3), [3.0, np.nan])
@@ -202,17 +210,17 @@ def test_names_and_folders(monkeypatch, tmp_path):
             check_name(name)
 
 
-def test_names_of_facts_are_known_without_reading_numbers(tmp_path):
+def test_names_of_metrics_are_known_without_reading_numbers(tmp_path):
     path = tmp_path / "t.npz"
     columns = {"cifar10/valid/200": np.ones(1), "cifar10/depth": np.ones(1), "cifar100/width": np.ones(1)}
     Table(np.array([[0]], np.uint8), columns, {"space": "nasbench201"}).save(path)
     for dataset in NAMES:
-        assert described("nasbench201", dataset) == set(TABLE.facts(dataset, 0)), dataset
-        assert described(str(path), dataset) == set(load(str(path)).facts(dataset, 0)), dataset
+        assert described("nasbench201", dataset) == set(TABLE.facts(dataset, 0, 200)), dataset
+        assert described(str(path), dataset) == set(load(str(path)).facts(dataset, 0, 200)), dataset
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])
-def test_names_of_facts_of_a_damaged_table(tmp_path, content):
+def test_names_of_metrics_of_a_damaged_table(tmp_path, content):
     path = tmp_path / "t.npz"
     path.write_bytes(content)
     with pytest.raises(TableError, match="cannot be read"):

@@ -1,4 +1,6 @@
 import io
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -140,6 +142,7 @@ def test_bars_keep_what_is_over_above_them():
         (3000, "50 min"),
         (6000, "1 h 40 min"),
         (90_000, "25 h 00 min"),
+        (1_000_000, "11 d 14 h"),
     ],
 )
 def test_durations(seconds, words):
@@ -150,3 +153,66 @@ def test_metrics_leave_out_what_is_no_metric():
     assert describe_metrics(
         {"done": 0.1, "prepared": 0.1, "loss": 0.00001234, "epoch": 3, "best": 97.53219}
     ) == ("loss 1.234e-05, epoch 3, best 97.53")
+
+
+FORECAST = {
+    "stages": [{"stage": "search", "seconds": 100.0}, {"stage": "train", "seconds": None}],
+    "text": ["forecast on cpu:", "  search  about 100 s"],
+}
+
+
+def test_a_forecast_is_written_and_corrects_the_pace_of_a_quick_beginning(capsys, clock):
+    lines = Lines(clock)
+    lines.forecast(FORECAST)
+    lines.stage_start("search", 0, 4)
+    clock.now = 4  # a warm-up, whose pace would promise 12 s
+    lines.step("search", 1, {}, None)
+    clock.now = 130  # slower than was forecast
+    lines.step("search", 3, {}, None)
+    assert capsys.readouterr().out.splitlines() == [
+        *FORECAST["text"],
+        "search: begins",
+        "search 1/4  75 s left",
+        "search 3/4  32 s left",
+    ]
+
+
+def test_the_time_left_is_known_before_the_first_step(capsys, clock):
+    lines = Lines(clock, pause=30)
+    lines.forecast(FORECAST)
+    lines.stage_start("search", 0, None)
+    clock.now = 59
+    lines.break_silence()
+    clock.now = 60
+    lines.break_silence()
+    assert capsys.readouterr().out.splitlines()[-2:] == ["search: begins", "search: 0 %  40 s left"]
+
+
+def test_a_silent_step_is_heard_of_every_minute(capsys, clock):
+    lines = Lines(clock, pause=30)
+    lines.stage_start("search", 0, 4)
+    for second in range(0, 200, 5):
+        clock.now = float(second)
+        lines.break_silence()
+    lines.stage_end("search", {"seconds": 200.0}, False)
+    clock.now = 500
+    lines.break_silence()
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["search: begins", *["search: 0 %"] * 3, "search: done in 3 min"]
+
+
+def test_a_thread_breaks_the_silence_until_the_end(capsys):
+    earlier = set(threading.enumerate())
+    lines = Lines(pause=0.02)
+    lines.run_start("mine", {})
+    (thread,) = set(threading.enumerate()) - earlier
+    lines.stage_start("search", 0, None)
+    deadline = time.monotonic() + 30
+    said = ""
+    while "search: 0 %" not in said and time.monotonic() < deadline:
+        time.sleep(0.01)
+        said += capsys.readouterr().out
+    lines.close()
+    assert "search: 0 %" in said
+    thread.join(30)
+    assert not thread.is_alive()

@@ -10,7 +10,7 @@ from nasforge.benches.meter import BudgetMeter
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation
 from nasforge.parallel.failures import Tolerant
-from nasforge.recipe.bench_table import Budget
+from nasforge.recipe.budget import Budget
 from nasforge_plugins.searchers.hyperband.config import HyperbandConfig
 from nasforge_plugins.searchers.hyperband.searcher import Hyperband
 from nasforge_plugins.searchers.successive_halving.config import SuccessiveHalvingConfig

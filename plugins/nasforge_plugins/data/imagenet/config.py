@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nasforge.images.config import FolderConfig, FolderOption, FolderOptions, FoundImages, Level, UserPath
 
@@ -63,9 +63,29 @@ class ImagenetConfig(FolderConfig):
     """Share of the images of `weights`, `arch` and `select` that one pass reads, others in every pass: makes
     the epochs of a search shorter (0.2 in the official CDARTS). `full` and `test` are always read whole."""
 
-    workers: int = Field(4, ge=0)
-    """Processes that decode and augment, per split being read; 0: the run does it itself. The images do not
-    depend on it."""
+    subset: Literal["all", "pc-darts"] = "all"
+    """Images that a search may use. `all`: divided by `arch_share` and `select_share`. `pc-darts`: 10 % of
+    each class for split `weights` and 2.5 % for `arch`, drawn with the seed (Xu et al., ICLR 2020); split
+    `full` is still all images."""
+
+    cached_side: int | None = Field(None, ge=8)
+    """Decode every training photo once, scale its shorter side to this many pixels, and keep the bytes in
+    the folder named by the environment variable NASFORGE_CACHE, or else `~/.cache/nasforge`: some 260 kB per
+    photo for 256. Training passes read them from there; plain passes read the files. Unset: no cache."""
+
+    workers: int | None = Field(None, ge=0)
+    """Processes that decode and augment, for each split that is read; they live as long as the run. Unset:
+    one per core, divided among the processes of the run; 0: the run does it itself. The images do not depend
+    on it."""
+
+    @model_validator(mode="after")
+    def _subset_has_no_select(self) -> ImagenetConfig:
+        if self.subset != "all" and self.select_share:
+            raise ValueError(
+                f"subset {self.subset!r} has no split select, but select_share is {self.select_share:g}: "
+                "leave one of them out"
+            )
+        return self
 
     @classmethod
     def for_folder(cls, found: FoundImages, side: int) -> FolderOptions | None:

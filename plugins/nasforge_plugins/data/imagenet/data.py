@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from nasforge.component import Context
 from nasforge.data import DataModule, Split
@@ -17,12 +17,17 @@ from nasforge.images import Preprocessing
 from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, find_broken, leave_out, list_broken
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import Splits, limited
+from nasforge.runtime.distributed import find_world
 from nasforge.runtime.shards import Shards
 from nasforge.seeding import derive_seed
 from nasforge.space import Task
 from nasforge_plugins.data.imagenet.config import ImagenetConfig
-from nasforge_plugins.data.imagenet.photos import Photos, collate, training_transform
+from nasforge_plugins.data.imagenet.jitter import jitter
+from nasforge_plugins.data.imagenet.loading import PhotoLoader
+from nasforge_plugins.data.imagenet.photos import PhotoAugmentation, Photos
 from nasforge_plugins.data.imagenet.readable import known_broken
+from nasforge_plugins.data.imagenet.resized import ResizedPhotos
+from nasforge_plugins.data.imagenet.subsets import draw_subset
 
 __all__ = ["Imagenet"]
 
@@ -51,6 +56,12 @@ class Imagenet(DataModule[ImagenetConfig]):
         self._kept_train = limited(labels, config.limit_train)
         self._kept_test = limited(torch.tensor(self._test.labels), config.limit_test)
         self._splits = Splits(config, labels[self._kept_train], len(self._kept_test), ctx.seed)
+        if config.subset != "all":
+            full = self._splits.indices("full")
+            drawn = draw_subset(config.subset, labels[self._kept_train][full], ctx.seed)
+            self._splits.replace({split: full[positions] for split, positions in drawn.items()})
+        self._loaders: dict[Split, PhotoLoader] = {}
+        self._resized: ResizedPhotos | None = None
         self._normalize = self.preprocessing.normalization(ctx.runtime.device)
 
     def verify(self) -> None:
@@ -65,7 +76,15 @@ class Imagenet(DataModule[ImagenetConfig]):
 
     @property
     def _threads(self) -> int:
-        return max(1, self.config.workers)
+        return max(1, self._workers)
+
+    @property
+    def _workers(self) -> int:
+        if self.config.workers is not None:
+            return self.config.workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _, processes = find_world() or (0, 1)
+        return max(1, cores // processes)
 
     def _without_broken(self, folder: Folder) -> Folder:
         broken = known_broken(folder, self._threads)
@@ -164,25 +183,35 @@ class Imagenet(DataModule[ImagenetConfig]):
     def _read(
         self, split: Split, batches: list[list[int]], epoch: int, augment: bool
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        config, runtime = self.config, self.ctx.runtime
-        folder = self._test if split == "test" else self._train
-        transform = training_transform(config) if augment else None
-        seed = derive_seed(self.ctx.seed, "data", split, epoch, "image")
-        loader = DataLoader(
-            Photos(folder.path, folder.files, folder.labels, self.preprocessing, transform, seed),
-            batch_sampler=batches,
-            num_workers=config.workers,
-            collate_fn=collate,
-            pin_memory=runtime.device.type == "cuda",
-            # Without it, making the loader would draw a number from the run's global generator.
-            generator=torch.Generator().manual_seed(0),
-        )
-        for batch in loader:
+        runtime = self.ctx.runtime
+        seed = derive_seed(self.ctx.seed, "data", split, epoch, "image") if augment else None
+        for batch in self._loader(split, augment).read([[(p, seed) for p in batch] for batch in batches]):
             if isinstance(batch, str):
                 self._refuse_broken(batch)
-            images, labels = batch
-            pixels = images.to(runtime.device, non_blocking=True).permute(0, 2, 3, 1)
+            images, labels, draws = batch
+            images = images.to(runtime.device, non_blocking=True)
+            if draws is not None:
+                images = jitter(images, draws)
             yield (
-                runtime.prepare_images(self._normalize(pixels)),
+                runtime.prepare_images(self._normalize(images.permute(0, 2, 3, 1))),
                 labels.to(runtime.device, non_blocking=True),
             )
+
+    def _loader(self, split: Split, augment: bool) -> PhotoLoader:
+        """Return the loader of a split; training passes may need resized photos first."""
+        on_cpu = self.ctx.runtime.device.type == "cpu"
+        if augment and split != "test" and self._resized is None and self.config.cached_side is not None:
+            self._resized = ResizedPhotos(self._train, self.config.cached_side, self.preprocessing)
+            self._loaders.clear()
+        if self._resized is not None and augment and split != "test":
+            before = len(self._resized)
+            self._resized.make(self.split_indices(split).tolist(), self._threads)
+            if len(self._resized) > before:
+                self._loaders.clear()  # their processes have a copy of the shorter list
+        if split not in self._loaders:
+            folder = self._test if split == "test" else self._train
+            resized = None if split == "test" else self._resized
+            photos = Photos(folder, self.preprocessing, PhotoAugmentation(self.config, on_cpu), resized)
+            pin = self.ctx.runtime.device.type == "cuda"
+            self._loaders[split] = PhotoLoader(photos, self._workers, pin)
+        return self._loaders[split]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.data import Split
 from nasforge.errors import CheckpointError, RunError
-from nasforge.evaluator import Evaluation, ParallelEvaluator
+from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.nn import Network, copy_shared
 from nasforge.runtime import checkpoint
 from nasforge.runtime.stopping import Stopped
@@ -27,7 +27,7 @@ from nasforge.training.loops import RunningScores, Scores, isolated_random
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
-from nasforge_plugins.evaluators.supernet.training import SupernetTraining
+from nasforge_plugins.evaluators.supernet.training import SupernetRehearsal, SupernetTraining
 
 __all__ = ["Supernet"]
 
@@ -56,6 +56,31 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
     def prepare(self) -> None:
         """Train or load the supernet; see `evaluate` for errors."""
         self.supernet()
+
+    def preparation(self) -> Sequence[Work]:
+        """Return the batches of the supernet's training, and its checkpoints."""
+        config = self.config
+        if config.weights:
+            return ()
+        state = self.ctx.slot(SLOT).load() or {"epoch": 0}
+        epochs = max(0, config.epochs - state["epoch"])
+        rehearsal = SupernetRehearsal(config, self.ctx, self._space)
+        batches = self._data.num_batches("weights", batch_size=config.batch_size)
+        return [
+            Work("batches of supernet training", epochs * batches, rehearsal.train_batch),
+            Work("checkpoints of the supernet", epochs, rehearsal.save),
+        ]
+
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
+        """Return an evaluation, with a supernet that is not trained yet."""
+
+        def run() -> None:
+            if self._network is None:
+                network = self._space.build(self._data.task, scale="search")
+                self._network = self.ctx.runtime.prepare(network)
+            self.evaluate(arch, budget=effort.budget)
+
+        return [Work("evaluations by the supernet", 1, run)]
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
         """Score one architecture; the first call trains the supernet, or goes on with it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -16,10 +17,10 @@ from nasforge.nn import Network, OptionWeights, one_hot
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
 from nasforge.training.epochs import EpochTraining
-from nasforge.training.loops import Scores, cosine_lr, set_lr
+from nasforge.training.loops import RunningScores, Scores, cosine_lr, set_lr
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 
-__all__ = ["SupernetTraining"]
+__all__ = ["SupernetRehearsal", "SupernetTraining"]
 
 
 class SupernetTraining(EpochTraining):
@@ -54,6 +55,15 @@ class SupernetTraining(EpochTraining):
         # A choice of several options runs all of them, weighted by zero or one.
         self.mixes = any(choice.k > 1 for choice in space.choices)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Seed the draws of an epoch.
+
+        Args:
+            epoch: From 0.
+        """
+        self._paths = Random(derive_seed(self.ctx.seed, "supernet", "paths", epoch))
+        self._batch = epoch * self._batches
+
     def run_epoch(self, epoch: int, report: Callable[[Mapping[str, float]], None]) -> Scores:
         """Train for one epoch.
 
@@ -65,8 +75,7 @@ class SupernetTraining(EpochTraining):
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
         config = self.config
-        self._paths = Random(derive_seed(self.ctx.seed, "supernet", "paths", epoch))
-        self._batch = epoch * self._batches
+        self.begin_epoch(epoch)
         return self.train(
             "weights",
             epoch,
@@ -144,3 +153,44 @@ class SupernetTraining(EpochTraining):
         for parameter, size in zip(used, largest, strict=True):
             if size == 0.0:
                 parameter.grad = None
+
+
+class SupernetRehearsal:
+    """Does single units of the training, on a supernet that is thrown away.
+
+    Args:
+        config: How to train.
+        ctx: Data and device.
+        space: The space.
+    """
+
+    def __init__(self, config: SupernetConfig, ctx: Context, space: NetworkSpace[Any]) -> None:
+        self._config, self._ctx, self._space = config, ctx, space
+
+    def train_batch(self) -> None:
+        """Train on the next batch."""
+        images, labels = next(self._batches)
+        self._scores.add(*self._training.step(images, labels), labels)
+
+    def save(self) -> None:
+        """Save a checkpoint."""
+        self._ctx.slot("forecast").save(self._training.state_dict())
+
+    @cached_property
+    def _training(self) -> SupernetTraining:
+        training = SupernetTraining(self._config, self._ctx, self._space)
+        training.begin_epoch(0)
+        return training
+
+    @cached_property
+    def _scores(self) -> RunningScores:
+        return RunningScores("forecast")
+
+    @cached_property
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._read()
+
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        assert self._ctx.data is not None, "the recipe check requires a [data] table"
+        while True:
+            yield from self._ctx.data.batches("weights", batch_size=self._config.batch_size)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nasforge.errors import ArchError
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.importing import SPACE
+from nasforge_plugins.evaluators.tabular.nasbench201 import SPACE
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.tabular.table import Array, Table
 from nasforge_plugins.spaces.nasbench201.notation import OPERATIONS, parse_cell

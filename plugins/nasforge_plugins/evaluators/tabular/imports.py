@@ -1,16 +1,21 @@
-"""Import a table from whatever the user has, list tables, describe one: what `nasforge tables` shows."""
+"""Import tables, list them and describe one: the work of `nasforge tables`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+import numpy as np
+
+from nasforge.tables import TableLayout
 from nasforge_plugins.evaluators.tabular import store
 from nasforge_plugins.evaluators.tabular.benchmark_api import open_api, read_api
+from nasforge_plugins.evaluators.tabular.columns import NO_DATASET
 from nasforge_plugins.evaluators.tabular.errors import TableError
-from nasforge_plugins.evaluators.tabular.importing import read_csv
-from nasforge_plugins.evaluators.tabular.table import Split, Table
+from nasforge_plugins.evaluators.tabular.layout import read_layout
+from nasforge_plugins.evaluators.tabular.nasbench201 import read_nasbench201
+from nasforge_plugins.evaluators.tabular.table import Table
 
 __all__ = ["describe_table", "import_table", "list_tables"]
 
@@ -19,6 +24,7 @@ def import_table(
     path: Path,
     name: str | None = None,
     *,
+    layout: TableLayout | None = None,
     trust: bool = False,
     replace: bool = False,
     report: Callable[[float], None] = lambda share: None,
@@ -26,8 +32,9 @@ def import_table(
     """Check a file and store it as a table; nothing is stored unless all of it is right.
 
     Args:
-        path: A CSV file, plain or gzipped; or a NATS-Bench archive (file or folder).
+        path: A CSV file, plain or gzipped, or a Parquet file; or a NATS-Bench archive (file or folder).
         name: What to call the table; None takes the file's name.
+        layout: Which columns hold what; None for NAS-Bench-201, whose columns are known.
         trust: Allow archives whose reader executes code that the archive brings along (pickle).
         replace: Allow to overwrite a table that was imported before.
         report: Told the share that is read, from 0 to 1.
@@ -45,7 +52,8 @@ def import_table(
         raise TableError(
             f"table name {name!r}: was imported before. Choose another --name, or add --replace."
         )
-    _read(path, trust, report).save(target)
+    table = _read(path, trust, report) if layout is None else read_layout(path, layout)
+    table.save(target)
     return describe_table(name)
 
 
@@ -64,35 +72,48 @@ def list_tables() -> list[dict[str, Any]]:
 
 
 def describe_table(name: str) -> dict[str, Any]:
-    """Return what a table holds: columns, training seeds, and the best row per column of accuracies."""
+    """Return what a table holds: space, training seeds, and a description of every column."""
     table = store.load(name)
     own = Table.load(store.path_of(name))
     imported = set() if name in store.SHIPPED else set(own.columns)
-    columns: list[Mapping[str, Any]] = []
-    for dataset in table.datasets:
-        for split in get_args(Split):
-            for epochs in table.epochs(dataset, split):
-                values = table.accuracy(dataset, split, epochs)
-                best = int(values.argmax())
-                columns.append(
-                    {
-                        "column": f"{dataset}/{split}/{epochs}",
-                        "from": "file" if f"{dataset}/{split}/{epochs}" in imported else "nasforge",
-                        "best": round(float(values[best]), 4),
-                        "best_index": best,
-                        "best_key": table.key(best),
-                    }
-                )
-    others = sorted({c.split("/")[1] for c in table.columns} - {"valid", "test"})
+    columns = []
+    for column in sorted(table.columns, key=lambda name: _place(table.described[name])):
+        dataset, metric, budget = table.described[column]
+        values = table.accuracy(dataset, metric, budget)
+        row: dict[str, Any] = {
+            "column": column.removeprefix(f"{NO_DATASET}/"),
+            "dataset": None if dataset == NO_DATASET else dataset,
+            "metric": metric,
+            "budget": budget,
+            "direction": table.direction(dataset, metric),
+            "known": int((~np.isnan(values)).sum()),
+            "runs": int((~np.isnan(table.runs(dataset, metric, budget))).sum()),
+            "from": "file" if column in imported else "nasforge",
+        }
+        if row["direction"] and row["known"]:
+            best = int(np.nanargmin(values) if row["direction"] == "min" else np.nanargmax(values))
+            row |= {
+                "best": round(float(values[best]), 4),
+                "best_index": best,
+                "best_key": table.key(best),
+                "best_notation": table.notation(best),
+            }
+        columns.append(row)
     return {
         "name": name,
         "space": table.space,
+        "options": table.meta.get("options", {}),
         "rows": len(table),
         "source": own.meta.get("source", ""),
         "seeds": list(table.seeds),
-        "accuracies": columns,
-        "other_columns": others,
+        "columns": columns,
     }
+
+
+def _place(column: tuple[str, str, int | None]) -> tuple[str, bool, str, int]:
+    """Return what sorts columns: accuracies first, short budgets first."""
+    dataset, metric, budget = column
+    return dataset, metric not in ("valid_accuracy", "test_accuracy"), metric, budget or 0
 
 
 def _read(path: Path, trust: bool, report: Callable[[float], None]) -> Table:
@@ -111,4 +132,4 @@ def _read(path: Path, trust: bool, report: Callable[[float], None]) -> Table:
                 "where it comes from, add --trust."
             )
         return read_api(open_api(path), report)
-    return read_csv(path)
+    return read_nasbench201(path)

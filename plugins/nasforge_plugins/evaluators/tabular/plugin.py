@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from nasforge.evaluator import ParallelEvaluator, TableStore
+from nasforge.evaluator import KnownMetrics, ParallelEvaluator, TableStore
 from nasforge.plugins import Plugin, hookimpl
-from nasforge.space import TabularSpace
 from nasforge_plugins.evaluators.tabular.config import TabularConfig
 
 
@@ -17,8 +16,9 @@ def nasforge_plugins() -> list[Plugin]:
             "tabular",
             "nasforge_plugins.evaluators.tabular.evaluator:Tabular",
             TabularConfig,
-            "Look accuracies up in a table of trained architectures, at the cost training would have had",
-            needs=frozenset({TabularSpace}),
-            provides=frozenset({ParallelEvaluator, TableStore}),
+            "Look metrics up in a table of trained architectures, at the cost training would have had",
+            needs=frozenset({"space"}),
+            partners={"space": "nasbench201"},  # the table inside nasforge is about this one
+            provides=frozenset({KnownMetrics, ParallelEvaluator, TableStore}),
         )
     ]

@@ -9,8 +9,10 @@ import torch
 
 from nasforge.component import Context
 from nasforge.data import DataModule, Split
+from nasforge.plugins.capabilities import KnownBaseline
 from nasforge.space import NetworkSpace
 from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.training import BASELINE
 
 __all__ = ["held_out", "option_problems"]
 
@@ -55,8 +57,23 @@ def option_problems(config: TrainConfig, ctx: Context) -> Iterator[str]:
             f"teacher: {config.teacher!r}, but there is no distiller to compare the networks. "
             "Add the table [train.distiller]."
         )
+    if config.teacher == BASELINE and ctx.stage != "test":
+        yield from _baseline_problems(ctx)
     if ctx.distiller is not None and not config.teacher and ctx.stage == "train":
         yield "teacher: missing, and [train.distiller] needs one. Give the folder of a finished run."
+
+
+def _baseline_problems(ctx: Context) -> Iterator[str]:
+    space, data = cast("NetworkSpace[Any]", ctx.space), ctx.data
+    assert data is not None
+    if not isinstance(space, KnownBaseline):
+        yield f"teacher: 'baseline', but {type(space).__name__} has none. Give the folder of a finished run."
+    elif space.reference_task.num_classes != data.task.num_classes:
+        yield (
+            f"teacher: 'baseline' knows {space.reference_task.num_classes} classes, the data has "
+            f"{data.task.num_classes}: its last layer would be untrained. Train the baseline on these images "
+            "first, and give the folder of that run."
+        )
 
 
 def _augment_problems(config: TrainConfig, data: DataModule[Any]) -> Iterator[str]:

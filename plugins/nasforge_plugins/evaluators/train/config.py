@@ -120,7 +120,8 @@ class TrainConfig(EvaluatorConfig):
     With another number of classes the classifier starts anew. Empty: random weights."""
 
     teacher: str = ""
-    """Folder of a finished run whose network teaches this one; needs a distiller table beside this one."""
+    """Folder of a finished run whose network teaches this one; or "baseline", for spaces made from a network:
+    that network. Needs a distiller table beside this one."""
 
     distill_weight: float = Field(0.5, ge=0, le=1)
     """Share of the teacher's loss; the rest goes to the labels."""

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from nasforge.arch import Arch
-from nasforge.component import Context, Slot
+from nasforge.component import Context, Slot, Work
 from nasforge.cost import measure
 from nasforge.data import Split
 from nasforge.errors import RecipeError, RunError
-from nasforge.evaluator import Evaluation, ParallelEvaluator
+from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.nn import Network
 from nasforge.runtime.stopping import Stopped
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
-from nasforge.training.loops import Scores, isolated_random, score
-from nasforge_plugins.evaluators.train.checks import held_out, option_problems
+from nasforge.training.loops import Scores, isolated_random
+from nasforge_plugins.evaluators.train.checks import option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
+from nasforge_plugins.evaluators.train.scoring import score_held_out, score_split
 from nasforge_plugins.evaluators.train.stopping import EarlyStopping
 from nasforge_plugins.evaluators.train.stored import is_complete, kept_epochs, on_curve, stopped_state
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
 from nasforge_plugins.evaluators.train.weighting import class_weights
+from nasforge_plugins.evaluators.train.workload import test_work, training_work
 
 __all__ = ["Trainer"]
 
@@ -82,6 +83,14 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 ],
             )
 
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
+        """Return the batches, scores and checkpoints of one training; early stopping is not foreseen."""
+        return training_work(self, arch, effort, self._continues)
+
+    def test_workload(self, arch: Arch) -> Sequence[Work]:
+        """Return the batches of all measurements on the test images."""
+        return test_work(self, arch)
+
     def repeat(self, arch: Arch, index: int, *, budget: int | None = None) -> Evaluation:
         """Train one architecture with other initial weights and another order of images.
 
@@ -131,21 +140,29 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             return on_curve(arch, state, until)
         return Evaluation(arch, state["score"], state["seconds"], state["metrics"])
 
+    def begin(self, arch: Arch, epochs: int, index: int = 0, init: str = "") -> Training:
+        """Return a training before its first epoch.
+
+        Args:
+            arch: The architecture.
+            epochs: Length of the training.
+            index: Index of the repetition.
+            init: See `Training`.
+        """
+        distiller = self.ctx.distiller if self._teacher is not None else None
+        weights = class_weights(self.config, self._data, "weights" if self.ctx.stage == "search" else "full")
+        config, teacher = self.config, self._teacher
+        return Training(config, self.ctx, arch, epochs, distiller, teacher, index, init, weights)
+
     def _train(
         self, arch: Arch, settings: dict[str, Any], state: Mapping[str, Any] | None, until: int, index: int
     ) -> dict[str, Any]:
         epochs, searching = settings["epochs"], self.ctx.stage == "search"
-        distiller = self.ctx.distiller if self._teacher is not None else None
-        init = self.config.init if state is None else ""
         split: Split = "weights" if searching else "full"
-        weights = class_weights(self.config, self._data, split)
-        training = Training(
-            self.config, self.ctx, arch, epochs, distiller, self._teacher, index, init, weights
-        )
+        training = self.begin(arch, epochs, index, init=self.config.init if state is None else "")
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self._slot(arch, index), 0, 0.0
-        curve: list[dict[str, Any]] = []
-        asked = {until}
+        curve, asked = list[dict[str, Any]](), {until}
         stopping = EarlyStopping(self.config.stop) if self.config.stop.patience else None
         if state is not None:
             training.load_state_dict(state["training"])
@@ -172,7 +189,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 }
                 if self._continues or (searching and done == epochs):
                     with training.scored():
-                        by, scored = self._score_held_out(training.network)
+                        by, scored = score_held_out(self.config, self.ctx, training.network)
                     state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
                     state["metrics"] |= {f"{by}_{name}": v for name, v in scored._asdict().items()}
                 if self._continues:
@@ -187,8 +204,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 if stopping is not None and held is not None:
                     if stopping.improves(done, held):
                         self._kept(arch, "best").save({"network": training.result()})
-                    best = {f"holdout_{name}": value for name, value in stopping.best._asdict().items()}
-                    state["metrics"] |= {"best_epoch": stopping.epoch, **best}
+                    state["metrics"] |= stopping.metrics()
                     state |= {"stop": stopping.state_dict(), "stopped": stopping.over(done)}
                 elif not searching and epochs - self.config.keep_epochs < done < epochs:
                     self._kept(arch, f"epoch{done}").save({"network": training.result()})
@@ -212,23 +228,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
 
     def _score_stop(self, training: Training) -> Scores:
         with training.scored():
-            return self._score(training.network, "holdout")
-
-    def _score_held_out(self, network: Network) -> tuple[Split, Scores]:
-        split = held_out(self._data)
-        config, size = self.config, min(self.config.batch_size, self._data.sizes()[split])
-        if config.score_batches is None:
-            batches = self._data.batches(split, augment=False, batch_size=size)
-        else:
-            batches = islice(self._data.batches(split, batch_size=size), config.score_batches)
-        by_batch = config.score_norms == "batch"
-        where = f"{self.ctx.stage}, {split} images"
-        return split, score(network, batches, self.ctx.runtime, where=where, batch_statistics=by_batch)
-
-    def _score(self, network: Network, split: Split) -> Scores:
-        size = min(self.config.batch_size, self._data.sizes()[split])
-        batches = self._data.batches(split, augment=False, batch_size=size)
-        return score(network, batches, self.ctx.runtime, where=f"{self.ctx.stage}, {split} images")
+            return score_split(self.config, self.ctx, training.network, "holdout")
 
     def _slot(self, arch: Arch, index: int = 0) -> Slot:
         return self.ctx.slot(f"{arch.key}-repeat{index}" if index else arch.key)
@@ -311,14 +311,14 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 network.load_state_dict(kept["network"])
             else:
                 network.load_state_dict(self._result(arch, state))
-            results[epoch] = self._score(network, "test")
+            results[epoch] = score_split(self.config, self.ctx, network, "test")
             self.ctx.report({"done": len(results) / len(epochs), "epoch": epoch})
         best = max(results, key=lambda epoch: results[epoch].accuracy)
         last = results[final]
         without = {}
         if "average" in state["training"] and "stop" not in state:
             network.load_state_dict(state["training"]["network"])
-            scores = self._score(network, "test")
+            scores = score_split(self.config, self.ctx, network, "test")
             without = {"accuracy_without_ema": scores.accuracy, "loss_without_ema": scores.loss}
         return {
             "accuracy": last.accuracy,

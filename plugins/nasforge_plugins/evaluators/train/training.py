@@ -20,6 +20,7 @@ from nasforge.distiller import Distiller
 from nasforge.errors import RunError
 from nasforge.images import cutout
 from nasforge.nn import Network, Output, set_drop_path
+from nasforge.plugins.capabilities import KnownBaseline
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace, Task
 from nasforge.training.averaging import WeightAverage
@@ -30,8 +31,11 @@ from nasforge_plugins.evaluators.train.augmenting import Augmentation
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.initial import load_initial
 
-__all__ = ["Training", "load_teacher", "size_rule"]
+__all__ = ["BASELINE", "Training", "load_teacher", "size_rule"]
 
+
+BASELINE = "baseline"
+"""The teacher that is the network a space was made from."""
 
 FAR = 1_000_000
 """Distance between the orders of images of two repetitions; no training has as many epochs."""
@@ -56,7 +60,8 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
     """Load the network of a finished run, frozen.
 
     Args:
-        path: Folder of the run.
+        path: Folder of the run, or `BASELINE`: the network of the space's baseline, with the weights that it
+            comes with.
         ctx: Loads the network, and where it computes.
         task: What the student learns; the teacher must accept and predict the same.
 
@@ -64,10 +69,15 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
         RunError: There is no such folder, or its network does not fit the task.
     """
     runtime = ctx.runtime
-    try:
-        loaded = ctx.load_network(path)
-    except RunError as error:
-        raise RunError(f"teacher: {error}") from None
+    if path == BASELINE:
+        space = cast("NetworkSpace[Any]", ctx.space)
+        assert isinstance(space, KnownBaseline), "the evaluator has checked that the space has a baseline"
+        loaded = space.build(task, space.baseline)
+    else:
+        try:
+            loaded = ctx.load_network(path)
+        except RunError as error:
+            raise RunError(f"teacher: {error}") from None
     teacher = runtime.prepare(loaded).eval().requires_grad_(False)
     image = torch.zeros(1, task.in_channels, task.image_size, task.image_size)
     try:
@@ -184,6 +194,17 @@ class Training(EpochTraining):
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Set what is constant during an epoch, and seed what is drawn in it.
+
+        Args:
+            epoch: From 0.
+        """
+        set_drop_path(self.network, self.drop_path_rate(epoch))
+        seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
+        self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
+        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
+
     def run_epoch(self, epoch: int, split: Split, report: Callable[[Mapping[str, float]], None]) -> Scores:
         """Train for one epoch.
 
@@ -195,10 +216,7 @@ class Training(EpochTraining):
         Raises:
             RunError: The loss is infinite or not a number; names epoch and batch.
         """
-        set_drop_path(self.network, self.drop_path_rate(epoch))
-        seed = derive_seed(self.ctx.seed, "cutout", self.first_order + epoch)
-        self._cutout = torch.Generator(self.runtime.device).manual_seed(seed)
-        self.augmentation.start(derive_seed(self.ctx.seed, "augment", self.first_order + epoch))
+        self.begin_epoch(epoch)
         return self.train(
             split,
             epoch,

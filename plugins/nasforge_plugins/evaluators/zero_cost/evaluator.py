@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from random import Random
 from typing import Any, cast
@@ -12,10 +12,10 @@ from typing import Any, cast
 from torch import Tensor
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.cost import measure, plainly_computed
 from nasforge.errors import RunError
-from nasforge.evaluator import Evaluation, ParallelEvaluator
+from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
@@ -74,6 +74,24 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
         cost = measure(self._network(arch), self._data.task)
         metrics = {**values, "params": float(cost.params), "macs": float(cost.macs)}
         return Evaluation(arch, score, time.perf_counter() - started, metrics)
+
+    def preparation(self) -> Sequence[Work]:
+        """Return the architectures to compare with."""
+        if self.config.aggregate != "rank":
+            return ()
+        rng = Random(derive_seed(self.ctx.seed, "forecast", "reference"))
+        known = self.ctx.slot("zero-cost-reference").load() or {"rows": []}
+        left = self.config.reference - len(known["rows"])
+        return [Work("reference architectures", left, lambda: self.proxies(self._space.sample(rng)))]
+
+    def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
+        """Return an evaluation without its comparison."""
+
+        def run() -> None:
+            self.proxies(arch, effort.budget)
+            measure(self._network(arch), self._data.task)
+
+        return [Work("evaluations by proxies", 1, run)]
 
     def proxies(self, arch: Arch, budget: int | None = None) -> dict[str, float]:
         """Return the proxies of the option ``proxies`` by name; see `evaluate` for arguments and errors."""

@@ -19,4 +19,5 @@ class ProgressConfig(PluginConfig):
     prints lines into files and pipes."""
 
     pause: NonNegativeFloat = 30.0
-    """Seconds between two lines about one long step."""
+    """Seconds between two lines about one long step; after twice as long without news, a line repeats the
+    share that is done and the time left."""

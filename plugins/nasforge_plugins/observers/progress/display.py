@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
 from nasforge.config import PluginConfig
-from nasforge.observer import Observer
+from nasforge.observer import Observer, describe_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,15 @@ class ProgressDisplay(Observer[PluginConfig]):
         self._share = 0.0
         self._first: float | None = 0.0
         self._prepared: float | None = None
+        self._forecast: dict[Stage, float] = {}
+        self._stage: Stage | None = None
+        self._begun = self._heard = self._since
+        self._at_begin = 0.0
+
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """Take note of the time of each stage."""
+        stages = forecast.get("stages", ())
+        self._forecast = {s["stage"]: s["seconds"] for s in stages if s.get("seconds") is not None}
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Begin to measure the stage."""
@@ -40,9 +50,15 @@ class ProgressDisplay(Observer[PluginConfig]):
         self._steps, self._total, self._share, self._prepared = done, total, 0.0, None
         # A stage of unknown length may go on in the middle of its only step.
         self._first = self._over if total is not None else None
+        self._stage, self._begun, self._heard, self._at_begin = stage, self._since, self._since, self._over
+
+    def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
+        """Take note of the end."""
+        self._stage = None
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Take note of the share of the step, or of what comes before it, that is over."""
+        self._heard = self._clock()
         prepared = values.get("prepared")
         if prepared is not None:
             self._prepare(float(prepared))
@@ -51,9 +67,11 @@ class ProgressDisplay(Observer[PluginConfig]):
         if self._first is None:
             # What lies before may stem from an earlier process: the pace is measured from here.
             self._first, self._since = self._over, self._clock()
+            self._at_begin = self._over
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Take note of the step."""
+        self._heard = self._clock()
         self._steps = step
         if self._total is not None:
             self._share = 0.0
@@ -82,15 +100,27 @@ class ProgressDisplay(Observer[PluginConfig]):
 
     @property
     def _left(self) -> float | None:
-        """Seconds left at the pace of this process; None while that is unknown."""
+        """Seconds left at the pace of this process, or by the forecast; None while both are unknown.
+
+        A stage of parts that differ, such as a warm-up before long epochs, would look short at the pace of
+        the first. So what was forecast counts until the stage has taken that long.
+        """
+        now, total = self._clock(), self._forecast.get(self._stage or "")
+        if total is not None and self._over < 1:
+            share = (self._over - self._at_begin) / (1 - self._at_begin) if self._prepared is None else 0.0
+            left = max(total, self._heard - self._begun) * (1 - share) - (now - self._heard)
+            if left > 0:
+                return left
         advanced = self._over - (self._over if self._first is None else self._first)
         if advanced <= 0 or self._over >= 1:
             return None
-        return (self._clock() - self._since) / advanced * (1 - self._over)
+        return (now - self._since) / advanced * (1 - self._over)
 
 
 class Lines(ProgressDisplay):
     """Writes a line when a stage begins, per step, when it ends, and now and then inside a long step.
+
+    A thread writes the line of a step that reports nothing for twice the pause.
 
     Args:
         clock: Seconds that only grow.
@@ -101,10 +131,20 @@ class Lines(ProgressDisplay):
         super().__init__(clock)
         self._pause = pause
         self._last_line = clock()
+        self._closed = threading.Event()
+        self._writing = threading.RLock()
 
     def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
-        """Name the run."""
+        """Name the run, and begin to watch for silence."""
         self._say(f"run {name}")
+        if self._pause > 0:
+            threading.Thread(target=self._watch, name="progress lines", daemon=True).start()
+
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """Write the forecast."""
+        super().forecast(forecast)
+        for line in forecast.get("text", ()):
+            self._say(line)
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Say that a stage begins or goes on."""
@@ -127,14 +167,31 @@ class Lines(ProgressDisplay):
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
         """Say that the stage is over."""
+        super().stage_end(stage, result, skipped)
         self._say(_stage_end(stage, result, skipped))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+
+    def break_silence(self) -> None:
+        """Write how far the stage is, if nothing was written for twice the pause."""
+        with self._writing:
+            stage = self._stage
+            if stage is not None and self._clock() - self._last_line >= 2 * self._pause:
+                self._say(_join(f"{stage}: {self._percent()}", self._time_left()))
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._pause / 4):
+            self.break_silence()
 
     def _time_left(self) -> str:
         return f"{describe_duration(self._left)} left" if self._left is not None else ""
 
     def _say(self, line: str) -> None:
-        self._last_line = self._clock()
-        print(line, flush=True)
+        with self._writing:
+            self._last_line = self._clock()
+            print(line, flush=True)
 
 
 class Bars(ProgressDisplay):
@@ -165,6 +222,12 @@ class Bars(ProgressDisplay):
         self._bars.console.print(f"run {name}", markup=False, highlight=False)
         self._bars.start()
 
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """Write the forecast above the bar."""
+        super().forecast(forecast)
+        for line in forecast.get("text", ()):
+            self._print(line)
+
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Begin a new bar."""
         super().stage_start(stage, done, total)
@@ -185,6 +248,7 @@ class Bars(ProgressDisplay):
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
         """Replace the bar by a line."""
+        super().stage_end(stage, result, skipped)
         self._bars.update(self._task, visible=False)
         self._print(_stage_end(stage, result, skipped))
 
@@ -211,14 +275,6 @@ def describe_metrics(values: Mapping[str, float]) -> str:
         for name, value in values.items()
         if name not in ("done", "prepared") and isinstance(value, int | float)
     )
-
-
-def describe_duration(seconds: float) -> str:
-    """Write a duration as a person would: ``45 s``, ``3 min``, ``2 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _stage_end(stage: Stage, result: Mapping[str, Any], skipped: bool) -> str:

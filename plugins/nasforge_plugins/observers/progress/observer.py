@@ -28,6 +28,11 @@ class Progress(TerminalObserver[ProgressConfig]):
         self._display = Bars() if bars else Lines(pause=self.config.pause)
         self._display.run_start(name, resolved)
 
+    def forecast(self, forecast: Mapping[str, Any]) -> None:
+        """Write the forecast."""
+        if self._display:
+            self._display.forecast(forecast)
+
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Begin a bar."""
         if self._display:

@@ -15,6 +15,7 @@ from nasforge.seeding import derive_seed
 from nasforge_plugins.predictors.encodings import Array, Encoding
 from nasforge_plugins.predictors.models import Ensemble
 from nasforge_plugins.searchers.bananas.config import BananasConfig
+from nasforge_plugins.searchers.in_flight import choose_batch
 
 __all__ = ["Bananas", "thompson_order"]
 
@@ -61,7 +62,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
         super().setup(ctx)
         self._encoding = Encoding(ctx.space, self.config.encoding)
         self.evaluations = self.config.evaluations
-        self.batch = self.choose_batch(self.config.batch)
+        self.batch = choose_batch(self.config.batch, ctx)
         self._queue: list[Arch] = []
 
     def ask(self) -> Arch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice, zip_longest
+from itertools import chain, count, islice, zip_longest
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.data import Split
 from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
 from nasforge.runtime import Runtime
@@ -92,26 +92,30 @@ class BankPretraining:
             progress.load_state_dict(resumed["progress"])
             random_from_json(rng, resumed["rng"])
         self._under_way = progress, rng
-        heads = () if self._twin.distiller is None else self._twin.distiller.parameters()
         self._twin.bank.train()
-
-        def step(images: Tensor, labels: Tensor, drawn: list[OptionWeights]) -> dict[str, Tensor]:
-            with frozen(heads):
-                outputs = [self._run(images, weights) for weights in drawn]
-                loss = torch.stack([self._loss(output, labels) for output in outputs]).sum()
-            update.descend(loss, [self._optimizer], self._trained)
-            return {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(outputs[-1], labels)}
-
-        samples = 1 if options.architectures == "uniform" else options.samples
         for images, labels in until_stopped(islice(self._read(epoch), progress.done, None)):
-            drawn = [self._draw(rng) for _ in range(samples)]
-            values = step_in_shards(self._runtime, step, images, labels, drawn)
+            values = self._train_batch(images, labels, rng, update)
             progress.add("bank", len(labels) * self._runtime.shards.world, values)
         self._under_way = None
         self.epoch += 1
         if self.done:
             self._end()
         return progress.means()
+
+    def workload(self) -> list[Work]:
+        """Return the batches that are left; none if there is no pretraining."""
+        if self.done:
+            return []
+        rng, update = Random(derive_seed(self._ctx.seed, "forecast")), Update(self._config.clip)
+        batches = chain.from_iterable(map(self._read, count()))
+
+        def run() -> None:
+            self._twin.bank.train()
+            self._train_batch(*next(batches), rng, update)
+
+        epochs = self._config.pretrain.epochs - self.epoch
+        units = epochs * sum(map(self._data.num_batches, SPLITS))
+        return [Work("batches of the bank's pretraining", units, run)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the epoch; before the end also the optimiser, and what the bank set aside."""
@@ -170,6 +174,28 @@ class BankPretraining:
         for parameter in [*bank.parameters(), *self._search_net.parameters()]:
             parameter.grad = None
         bank.cpu()
+
+    def _train_batch(self, images: Tensor, labels: Tensor, rng: Random, update: Update) -> dict[str, Tensor]:
+        """Train the bank on a batch; return ``pretrain_loss`` and ``pretrain_accuracy``.
+
+        Args:
+            images: ``(B, C, S, S)``.
+            labels: ``(B,)``.
+            rng: Draws architectures.
+            update: Makes the step.
+        """
+        options, distiller = self._config.pretrain, self._twin.distiller
+        heads = [] if distiller is None else list(distiller.parameters())
+        samples = 1 if options.architectures == "uniform" else options.samples
+
+        def step(images: Tensor, labels: Tensor, drawn: list[OptionWeights]) -> dict[str, Tensor]:
+            with frozen(heads):
+                outputs = [self._run(images, weights) for weights in drawn]
+                loss = torch.stack([self._loss(output, labels) for output in outputs]).sum()
+            update.descend(loss, [self._optimizer], self._trained)
+            return {"pretrain_loss": loss, "pretrain_accuracy": accuracy_of(outputs[-1], labels)}
+
+        return step_in_shards(self._runtime, step, images, labels, [self._draw(rng) for _ in range(samples)])
 
     def _read(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of all splits that a search trains on, in turns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.runtime.stopping import within_step
 from nasforge.space import SeparateStages
 from nasforge.training.twin import Twin
@@ -121,6 +121,10 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
             self.make_optimizers()
         metrics = self.train(f"search, cycle {self.epoch + 1}")
         return {**metrics, **self.observe()}
+
+    def workload(self) -> Sequence[Work]:
+        """Return the batches of the bank's pretraining, and of all phases of the cycles."""
+        return [*self.pretraining.workload(), *super().workload()]
 
     def step_arch(self, images: Tensor, labels: Tensor, train: Batch | None = None) -> dict[str, Tensor]:
         """Train architecture parameters, evaluation network and distiller (step A); the stem with them.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasforge.arch import Arch, Choice
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.nn import OptionWeights
 from nasforge.runtime.stopping import Stopped, until_stopped
 from nasforge.seeding import derive_seed
@@ -24,6 +24,7 @@ from nasforge_plugins.searchers.darts_pt.selection import (
 )
 from nasforge_plugins.searchers.gradient.optimizers import weights_sgd
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
+from nasforge_plugins.searchers.gradient.workload import joint_batches
 
 __all__ = ["DartsPt"]
 
@@ -91,6 +92,18 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         self.arch = self.derive()
         return {**metrics, "removal_cost": sum(costs) / len(costs)}
 
+    def workload(self) -> Sequence[Work]:
+        """Return the work of the search, the passes of the selection, and the epochs after decisions."""
+        made, count = self._decisions(), self.batches.count
+        left = range(made, len(self.order))
+        epochs = sum(self._count_epochs(number) for number in left)
+        passes = sum(self._count_scores(choice) for number in left for choice in self.order[number])
+        return [
+            *super().workload(),
+            Work("passes of the selection", passes, lambda: self._score({})),
+            joint_batches(self, epochs * min(count("weights"), count("arch"))),
+        ]
+
     def derive(self) -> Arch:
         """Return the decided options; open choices are answered by their weights."""
         return self.space.discretize({**self.alpha.as_lists(), **self.ranks})
@@ -129,6 +142,11 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         has_edges = any(choice.kind == "edge" for together in self.order for choice in together)
         early = options.early_end and left == 1 and not has_edges
         return max(0, options.epochs - early)
+
+    def _count_scores(self, choice: Choice) -> int:
+        """Return how often the supernet is scored to decide a choice."""
+        count = len(choice.options)
+        return 1 + (count if choice.kind != "edge" else sum(range(choice.k + 1, count + 1)) + 1)
 
     def _decide_operation(self, choice: Choice) -> float:
         """Keep the option without which the supernet is worst."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.errors import ArchError
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
@@ -58,6 +58,10 @@ class Fixed(Searcher[FixedConfig]):
     def step(self) -> Mapping[str, float]:
         """Do nothing."""
         return {}
+
+    def workload(self) -> Sequence[Work]:
+        """Return none."""
+        return ()
 
     def best(self) -> Arch:
         """Return the architecture."""

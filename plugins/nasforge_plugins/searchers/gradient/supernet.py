@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasforge.arch import Arch
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.runtime.stopping import until_stopped, within_step
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import load_optimizer
@@ -27,6 +27,7 @@ from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress
 from nasforge_plugins.searchers.gradient.relaxation import relax
 from nasforge_plugins.searchers.gradient.steps import S, SupernetSteps
+from nasforge_plugins.searchers.gradient.workload import supernet_work
 
 __all__ = ["SupernetSearcher"]
 
@@ -145,6 +146,10 @@ class SupernetSearcher(SupernetSteps[S]):
     def summary(self) -> Mapping[str, Any]:
         """Return the verdict of the guard."""
         return self.guard.summary()
+
+    def workload(self) -> Sequence[Work]:
+        """Return the batches of every phase, and the measurements of the guard."""
+        return supernet_work(self)
 
     def derive(self) -> Arch:
         """Return the architecture that the parameters stand for now."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from itertools import count
 from typing import TypeVar
 
 from nasforge.arch import Arch
 from nasforge.component import Context
-from nasforge.evaluator import Evaluation
+from nasforge.evaluator import Effort, Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.successive_halving.config import RungsConfig
 
@@ -53,6 +56,20 @@ class RungSearcher(AskTellSearcher[R]):
     def budget(self) -> int:
         """Return the budget of the rung."""
         return self.rungs(self._round)[self._rung][1]
+
+    def planned(self) -> Mapping[Effort, float]:
+        """Return the number of evaluations that are left, rung by rung; rounds in which none fails."""
+        planned: Counter[Effort] = Counter()
+        skip, left = len(self.history), self.evaluations
+        for number in count():
+            known = 0
+            for size, budget in self.rungs(number):
+                made = min(size, left)
+                planned[Effort(budget, known)] += max(0, made - skip)
+                skip, left, known = max(0, skip - made), left - made, budget
+                if left <= 0:
+                    return planned
+        return planned
 
     def ask(self) -> Arch:
         """Return a new architecture for the first rung, or the next that was promoted."""

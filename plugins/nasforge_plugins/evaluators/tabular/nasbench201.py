@@ -1,35 +1,29 @@
-"""Read a NAS-Bench-201 table from CSV, and check every cell of it before anything is stored."""
+"""Read a NAS-Bench-201 table, all of whose columns are known, and check every cell of it."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 import re
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from nasforge.errors import ArchError, suggest
+from nasforge_plugins.evaluators.tabular.collecting import Problems, Values, read_number
 from nasforge_plugins.evaluators.tabular.errors import TableError
+from nasforge_plugins.evaluators.tabular.rows import Row, check_header, open_rows
 from nasforge_plugins.evaluators.tabular.store import load
 from nasforge_plugins.evaluators.tabular.table import Array, Table
 from nasforge_plugins.spaces.nasbench201.notation import OPERATIONS, parse_cell
 
-__all__ = ["DATASETS", "SPACE", "fixed_columns", "read_csv"]
+__all__ = ["DATASETS", "SPACE", "fixed_columns", "read_nasbench201"]
 
 SPACE = "nasbench201"
 DATASETS = {"c10": "cifar10", "c100": "cifar100", "im16": "imagenet16-120"}
 """Data sets by the short names of CSV columns."""
-
-MAX_PROBLEMS = 10
-MAX_COLUMNS = 1000
 
 # Parameters and operations of a network without convolutions in its cells, and per data set the number of
 # classes and the image area relative to CIFAR (fact sheet of NAS-Bench-201; the rule is exact for all rows).
@@ -66,7 +60,7 @@ class _Column:
     low: float = 0.0
     high: float = math.inf
     seed: int | None = None
-    missing: float | None = None
+    missing: str | None = None
     unit: float = 1.0
     fixed: bool = False
 
@@ -87,9 +81,9 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Column]], ...] =
     (_short("gpu_latency_ms_SET"), lambda m: _Column(f"{DATASETS[m[1]]}/latency_ms")),
     (
         _short("SET_([a-z0-9]+)_latency"),
-        lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_latency_ms", missing=-1.0),
+        lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_latency_ms", missing="-1"),
     ),
-    (_short("SET_([a-z0-9]+)_energy"), lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_energy_mj", missing=-1.0)),
+    (_short("SET_([a-z0-9]+)_energy"), lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_energy_mj", missing="-1")),
     (
         _short("SET_([a-z0-9]+)_arithmetic_intensity"),
         lambda m: _Column(f"{DATASETS[m[1]]}/{m[2]}_arithmetic_intensity"),
@@ -100,8 +94,8 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Column]], ...] =
 _IGNORED = ("index", "arch", "code", "iso_index", "equiv_index", "n_seeds")
 
 
-def read_csv(path: Path) -> Table:
-    """Read a CSV file, plain or gzipped, with one row per NAS-Bench-201 architecture.
+def read_nasbench201(path: Path) -> Table:
+    """Read a CSV or Parquet file with one row per NAS-Bench-201 architecture.
 
     Columns: ``index`` and ``arch`` must be there; ``{c10,c100,im16}_{valid,test}_{12,200}`` are accuracies in
     percent, with ``_s<seed>`` those of single runs (empty where a run is missing);
@@ -115,11 +109,8 @@ def read_csv(path: Path) -> Table:
     Raises:
         TableError: Names file, line and column of what is wrong; nothing is stored.
     """
-    with _opened(path) as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        columns = _columns(path, header)
-        return _Rows(path, header, columns).read(reader)
+    with open_rows(path) as (header, rows):
+        return _Rows(path, header, _columns(path, header)).read(rows)
 
 
 class _Rows:
@@ -129,35 +120,26 @@ class _Rows:
         self.path, self.header, self.columns = path, header, columns
         self.official = load(SPACE)
         self.fixed = fixed_columns(self.official.keys)
-        self.values = {name: np.full(len(self.official), np.nan) for name in columns}
-        self.lines: dict[int, int] = {}
-        self.problems: list[str] = []
+        self.values = Values()
+        self.lines: dict[int, str] = {}
+        self.problems = Problems(path)
 
-    def read(self, reader: Any) -> Table:
-        for cells in reader:
-            self.add(reader.line_num, cells)
-            self.stop_if(len(self.problems) >= MAX_PROBLEMS)
-        if len(self.lines) + len(self.problems) < len(self.official):
+    def read(self, rows: Iterable[Row]) -> Table:
+        for place, cells in rows:
+            try:
+                self.put(place, cells)
+            except (ArchError, ValueError) as error:
+                self.problems.note(f"{place}: {error}")
+        if len(self.lines) + self.problems.count < len(self.official):
             absent = sorted(set(range(len(self.official))) - set(self.lines))
             shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
-            self.problems.append(
+            self.problems.note(
                 f"{len(absent)} of {len(self.official)} architectures are missing: index {shown}."
             )
-        self.stop_if(bool(self.problems))
+        self.problems.stop()
         return self.table()
 
-    def stop_if(self, wrong: bool) -> None:
-        if wrong:
-            listed = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise TableError(f"{self.path}: nothing was imported.\n{listed}")
-
-    def add(self, line: int, cells: Sequence[str]) -> None:
-        try:
-            self.put(line, cells)
-        except (ArchError, ValueError) as error:
-            self.problems.append(f"line {line}: {error}")
-
-    def put(self, line: int, cells: Sequence[str]) -> None:
+    def put(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) != len(self.header):
             raise ValueError(f"{len(cells)} cells, but the header has {len(self.header)} columns.")
         row = dict(zip(self.header, cells, strict=True))
@@ -172,23 +154,15 @@ class _Rows:
         if row.get("code", code) != code:
             raise ValueError(f"column 'code': {row['code']!r} is not the code of its cell, {code!r}.")
         if index in self.lines:
-            raise ValueError(f"index {index} was given in line {self.lines[index]} before.")
-        for name, column in self.columns.items():
-            self.values[name][index] = self.number(name, column, row[name], index)
-        self.lines[index] = line
+            raise ValueError(f"index {index} was given in {self.lines[index]} before.")
+        values = {name: self.number(name, column, row[name], index) for name, column in self.columns.items()}
+        for name, value in values.items():
+            self.values.put(index, self.columns[name].target, self.columns[name].seed, value, name, place)
+        self.lines[index] = place
 
     def number(self, name: str, column: _Column, text: str, index: int) -> float:
-        if not text and column.seed is not None:
-            return math.nan
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"column {name!r}: {text!r} is no number.") from None
-        if value == column.missing:
-            return math.nan
-        if not column.low <= value <= column.high or math.isinf(value):
-            limits = f"from {column.low:g} to {column.high:g}" if math.isfinite(column.high) else "0 or more"
-            raise ValueError(f"column {name!r}: {text} is not in range ({limits}).")
+        missing = [*([""] if column.seed is not None else ()), *([column.missing] if column.missing else ())]
+        value = read_number(name, text, missing=missing, low=column.low, high=column.high)
         if column.fixed:
             expected = int(self.fixed[column.target][index])
             if column.target.endswith("/macs"):
@@ -200,20 +174,13 @@ class _Rows:
         return value
 
     def table(self) -> Table:
-        kept: dict[str, Array] = {}
-        seeds = sorted({c.seed for c in self.columns.values() if c.seed is not None})
-        for name, column in self.columns.items():
-            if column.fixed:
-                continue
-            if column.seed is None:
-                kept[column.target] = self.values[name]
-                continue
-            runs = kept.setdefault(column.target, np.full((len(self.official), len(seeds)), np.nan))
-            runs[:, seeds.index(column.seed)] = self.values[name]
+        kept = self.values.columns(len(self.official))
+        kept = {target: column for target, column in kept.items() if target not in self.fixed}
         for target, runs in kept.items():
             if runs.ndim == 2 and (empty := np.isnan(runs).all(1)).any():
                 raise TableError(f"{self.path}: {target} has no run at all for index {int(empty.argmax())}.")
         meta: dict[str, Any] = {"space": SPACE, "source": self.path.name}
+        seeds = self.values.seeds
         return Table(self.official.keys, kept, {**meta, "seeds": seeds} if seeds else meta)
 
 
@@ -221,18 +188,11 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
     if absent := [repr(name) for name in ("index", "arch") if name not in header]:
         raise TableError(
             f"{path}: is no table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts with "
-            f"{','.join(header)[:60]!r}."
+            f"{','.join(header)[:60]!r}. For another table name --space, --arch-column and --metric."
         )
-    if len(header) > MAX_COLUMNS:
-        raise TableError(
-            f"{path}, line 1: has {len(header):,} columns; at most {MAX_COLUMNS:,} are read. Import the "
-            "columns that you need."
-        )
+    check_header(path, header)
     columns: dict[str, _Column] = {}
-    counts = Counter(header)
     for name in header:
-        if counts[name] > 1:
-            raise TableError(f"{path}, line 1: column {name!r} is there twice.")
         if name in _IGNORED:
             continue
         made = [make(match) for pattern, make in _KINDS if (match := pattern.fullmatch(name))]
@@ -249,29 +209,3 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
     if all(column.fixed for column in columns.values()):
         raise TableError(f"{path}: holds no measurement: no accuracy, time, latency or energy.")
     return columns
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
-    """Open plain or gzipped text, and word what can be wrong with the bytes."""
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="")
-            if zipped
-            else path.open(encoding="utf-8-sig", newline="")
-        ) as file:
-            yield file
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise TableError(
-            f"{path}: the file is cut short or damaged ({error}). Nothing was imported; fetch it again."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: is no text: byte {error.start} is not UTF-8. Write CSV.") from None
-    except csv.Error as error:
-        raise TableError(f"{path}: is no CSV: {error}.") from None
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror}).") from None

@@ -1,0 +1,208 @@
+"""A model made faster: what is found, uniform narrowing, and random networks of equal latency.
+
+Run ``python -m benchmarks.shrink_model --images FOLDER`` with a folder of images by split and class. A model
+is trained, a latency table of exported options is measured with onnxruntime, evolution looks for the best
+network at a share of the original's latency, and all networks are fine-tuned alike under several seeds.
+Started again, it goes on where it was. Latencies count the processor seconds of one thread, so that a busy
+computer does no harm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+import nasforge
+from nasforge.cost import latency_table
+from nasforge.cost.latency_backend import ForwardPass
+from nasforge.cost.latency_build import Settings, build_table
+from nasforge.exports.latency import OnnxBackend
+from nasforge.runtime import Runtime
+from nasforge.space import Task
+from nasforge_plugins.spaces.model.config import ModelConfig
+from nasforge_plugins.spaces.model.space import ModelSpace
+
+__all__ = ["main"]
+
+WIDTHS = (75, 50, 25)
+
+
+def main() -> None:
+    """Do everything that is not done yet, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True, help="Folder with train/CLASS and test/CLASS.")
+    parser.add_argument("--out", type=Path, default=Path("runs/shrink"))
+    parser.add_argument("--model", default="torchvision:resnet18")
+    parser.add_argument("--share", type=float, default=0.7, help="Of the original's latency.")
+    parser.add_argument("--train-images", type=int, default=10_000)
+    parser.add_argument("--test-images", type=int, default=2_000)
+    parser.add_argument("--epochs", type=int, default=20, help="Of the original.")
+    parser.add_argument("--tune-epochs", type=int, default=10)
+    parser.add_argument("--evaluations", type=int, default=100)
+    parser.add_argument("--batches", type=int, default=40, help="Of training, per candidate.")
+    parser.add_argument("--table-networks", type=int, default=10, help="Whole ones, for the latency table.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pixels", type=int, default=32)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    shrink = _Shrink(options)
+    shrink.train_original()
+    shrink.measure_table()
+    shrink.report()
+
+
+class _Shrink:
+    """The steps, each of which is skipped when its result is there.
+
+    Args:
+        options: Of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.out: Path = options.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.task = Task(3, options.pixels, 10)
+        self.table = self.out / "latency.json"
+        self.base = {
+            "use": "model",
+            "model": options.model,
+            "arguments": {"num_classes": 10},
+            "image_size": options.pixels,
+            "options": ["drop", "width"],
+            "widths": list(WIDTHS),
+        }
+
+    def space(self, **changes: Any) -> tuple[ModelSpace, dict[str, Any]]:
+        """Return the space that begins with the trained original, and its table of a recipe."""
+        tables = {**self.base, "weights": str(self.out / "original"), **changes}
+        return ModelSpace(ModelConfig.model_validate({k: v for k, v in tables.items() if k != "use"})), tables
+
+    def run(self, name: str, **tables: Mapping[str, Any]) -> nasforge.RunResult:
+        """Run a recipe, or go on with it."""
+        options = self.options
+        recipe = {
+            "run": {"name": name, "threads": 1, "report": False},
+            "data": {
+                "use": "image-folder",
+                "root": options.images,
+                "image_size": options.pixels,
+                "limit_train": options.train_images,
+                "limit_test": options.test_images,
+                "batch_size": 64,
+                "arch_share": 0.2,
+            },
+            **tables,
+        }
+        return nasforge.run(recipe, out=self.out)
+
+    def train_original(self) -> None:
+        """Train the network as it is."""
+        self.run(
+            "original",
+            space=self.base,
+            searcher={"use": "fixed", "arch": "original"},
+            train={"use": "train", "epochs": self.options.epochs, "lr": 0.05, "batch_size": 64},
+        )
+
+    def measure_table(self) -> None:
+        """Measure exported options, unless that is done."""
+        if self.table.exists():
+            return
+        space, described = self.space()
+        config = {"use": "model", **space.config.to_json()}
+        assert config.keys() >= described.keys()
+        count = self.options.table_networks
+        settings = Settings(threads=1, clock="cpu", runs=15, references=count, networks=count)
+        table = build_table(
+            space, self.task, Runtime.create("cpu"), config, settings=settings, backend=OnnxBackend()
+        )
+        table.write(self.table)
+
+    def search(self, limit: float) -> str:
+        """Return the notation of what evolution finds below a latency."""
+        _, tables = self.space()
+        options = self.options
+        found = self.run(
+            "search",
+            space=tables,
+            latency={"backend": "onnxruntime"},
+            constraints={"max_latency_ms": limit, "latency": str(self.table)},
+            searcher={
+                "use": "evolution",
+                "evaluations": options.evaluations,
+                "population": max(4, options.evaluations // 4),
+                "tournament": 3,
+            },
+            evaluator={
+                "use": "train",
+                "epochs": 1,
+                "epoch_batches": options.batches,
+                "lr": 0.01,
+                "score_norms": "batch",
+            },
+        )
+        return str(found.results["derive"]["notation"])
+
+    def tune(self, name: str, notation: str, seed: int, **changes: Any) -> float:
+        """Return the test accuracy of a network that was fine-tuned."""
+        _, tables = self.space(**changes)
+        found = self.run(
+            f"{name}-{seed}",
+            space=tables,
+            searcher={"use": "fixed", "arch": notation},
+            train={"use": "train", "epochs": self.options.tune_epochs, "lr": 0.01, "batch_size": 64},
+        )
+        return float(found.results["test"]["accuracy"])
+
+    def report(self) -> None:
+        """Search, choose the networks to compare with, fine-tune, measure, print."""
+        space, _ = self.space()
+        table = latency_table.read(str(self.table))
+        known = table.cost
+        whole = known.of(space.baseline)["latency_ms"]
+        limit = self.options.share * whole
+        jobs = {"found": (space, self.search(limit), {})}
+        for percent in range(95, 5, -5):
+            narrow, _ = self.space(widths=[percent], options=["width"])
+            arch = narrow.parse(" ".join(f"{c.name}=w{percent}" for c in narrow.choices))
+            measured = self.exact({"n": (narrow, narrow.notation(arch)), "o": (space, "original")})
+            if measured["n"] <= self.options.share * measured["o"]:
+                changes = {"widths": [percent], "options": ["width"]}
+                jobs[f"uniform {percent} %"] = (narrow, narrow.notation(arch), changes)
+                break
+        rng = Random(0)
+        for seed in range(self.options.seeds):
+            arch = space.sample(rng)
+            while not 0.9 * limit <= known.of(arch)["latency_ms"] <= limit:
+                arch = space.sample(rng)
+            jobs[f"random {seed}"] = (space, space.notation(arch), {})
+        exact = self.exact({"original": (space, "original"), **{n: (s, a) for n, (s, a, _) in jobs.items()}})
+        print(f"table: {table.error['mape']:.1f} % mean error; limit {limit:.3f} ms of {whole:.3f} ms")
+        print(f"{'network':<14} {'ms':>7} {'share':>6}  accuracy after fine-tuning (seeds)")
+        rows = {"original": (space, "original", {}), **jobs}
+        for name, (_, notation, changes) in rows.items():
+            key = name.replace(" ", "-").replace("-%", "")
+            scores = [self.tune(key, notation, seed, **changes) for seed in range(self.options.seeds)]
+            told = " ".join(f"{score:.2f}" for score in scores)
+            mean = statistics.fmean(scores)
+            share = exact[name] / exact["original"]
+            print(f"{name:<14} {exact[name]:>7.3f} {share:>6.1%}  {mean:.2f}  ({told})")
+            print(f"  {notation}")
+
+    def exact(self, networks: Mapping[str, tuple[ModelSpace, str]]) -> dict[str, float]:
+        """Return the latency of exported networks, in milliseconds, measured in turns."""
+        images = torch.zeros(1, 3, self.options.pixels, self.options.pixels)
+        jobs = [ForwardPass(s.build(self.task, s.parse(a)).eval(), images) for s, a in networks.values()]
+        timings = OnnxBackend().time(jobs, runs=40, warmup=10, clock="cpu")
+        return {name: timing.median_ms for name, timing in zip(networks, timings, strict=True)}
+
+
+if __name__ == "__main__":
+    main()

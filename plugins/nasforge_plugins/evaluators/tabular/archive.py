@@ -1,0 +1,83 @@
+"""Table files: arrays and a description in one ``.npz`` file, without pickle, with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasforge.files import fresh_partial, open_own
+from nasforge_plugins.evaluators.tabular.errors import TableError
+
+__all__ = ["read_archive", "write_archive"]
+
+FORMAT = "nasforge-table-1"
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def write_archive(path: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
+    """Write one ``.npz`` file, without pickle and in one piece: it appears when it is complete."""
+    stored = {"format": FORMAT, **about, "sha256": _checksum(arrays, about)}
+    meta = json.dumps(stored, sort_keys=True).encode()
+    temporary = fresh_partial(path)
+    with open_own(temporary, "xb") as file:
+        np.savez_compressed(file, meta=np.frombuffer(meta, np.uint8), **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the arrays and the description that `write_archive` stored.
+
+    Raises:
+        TableError: The file is missing, damaged, or not a table.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(arrays.pop("meta").tobytes())
+        if about.pop("format") != FORMAT:
+            raise ValueError("another version of the format")
+        # The table inside nasforge has none; zip archives have a CRC-32 of each member besides.
+        stored = about.pop("sha256", None)
+        if stored is not None and stored != _checksum(arrays, about):
+            raise ValueError("its checksum differs from its content")
+        if "keys" not in arrays:
+            raise ValueError("it has no keys")
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file.") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise TableError(
+            f"{path}: is no nasforge table, or is damaged ({error}). "
+            "Import it again with 'nasforge tables import'."
+        ) from None
+    return arrays, about
+
+
+def _checksum(arrays: Arrays, about: Mapping[str, Any]) -> str:
+    """Return a SHA-256 of numbers, names and types of all arrays, and of the description."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
