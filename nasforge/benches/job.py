@@ -28,9 +28,9 @@ from nasforge.recipe.budget import Budget
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
-from nasforge.runtime.stopping import Stopped, check_stop, stop_requested
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
+from nasforge.training.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchWorker", "Job", "search_once"]
 
@@ -52,7 +52,7 @@ class Job:
         budget: The budget of the run.
         work: The folder of the run while it is not over.
         objectives: The objectives of all searchers, by label.
-        metric: What the result is compared by.
+        metric: The number that results are compared by.
         hypervolume: Options of ``[bench.hypervolume]`` if that is the metric.
     """
 
@@ -184,7 +184,7 @@ class _MeteredSearch:
         clock: Its processor time.
 
     Attributes:
-        curve: What the searcher's answer was worth by the metric of the bench, where a table knows it,
+        curve: Value of the searcher's answer by the metric of the bench, where a table knows it,
             whenever that changed: evaluations (steps, without an evaluator), seconds as the budget counts
             them, value.
     """

@@ -22,7 +22,7 @@ from nasforge.recipe import Recipe
 from nasforge.recipe.objectives import objectives_of
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
-from nasforge.runtime.stopping import Stopped, check_stop, stop_requested
+from nasforge.training.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchResult", "run_bench"]
 
@@ -60,7 +60,7 @@ def run_bench(
     Raises:
         RunError: A run failed, the folder belongs to another bench, or the budget is too small; what was
             finished is kept.
-        Stopped: A stop was requested; runs under way go on from there.
+        Stopped: A stop was requested; runs under way resume from there.
     """
     from nasforge.runtime.environment import describe_environment
 
@@ -160,7 +160,7 @@ def _result_of(task: WorkItem) -> dict[str, Any]:
     if "lost" in task.outcome:
         raise RunError(
             "bench: a worker process died, perhaps for want of memory. What was finished is kept; the same "
-            "command goes on. Try fewer --workers."
+            "command resumes. Try fewer --workers."
         )
     if "error" in task.outcome:
         raise revive_error(task.outcome)

@@ -22,7 +22,7 @@ from nasforge.errors import RunError
 from nasforge.parallel.crew import Connect
 from nasforge.parallel.failures import describe_error
 from nasforge.parallel.messages import Message, Order, Receive
-from nasforge.runtime.stopping import request_stop, stop_requested
+from nasforge.training.stopping import request_stop, stop_requested
 
 __all__ = ["RayWorker", "connecting_to_ray", "gpu_share"]
 

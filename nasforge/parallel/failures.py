@@ -1,4 +1,4 @@
-"""Failed evaluations: recorded as such, so that the search goes on."""
+"""Failed evaluations: recorded as such, so that the search continues."""
 
 from __future__ import annotations
 
@@ -103,10 +103,10 @@ class Tolerant(Evaluator[Any]):
         if self._failed_in_a_row == IN_A_ROW:
             raise RunError(
                 f"search: {IN_A_ROW} candidates in a row could not be evaluated. The last one: "
-                f"{found.reason.rstrip('.')}. Once that is put right, the same command goes on from here."
+                f"{found.reason.rstrip('.')}. Once that is put right, the same command resumes from here."
             ) from found.error
         warnings.warn(
-            f"search: candidate {arch.key} is recorded as failed ({found.reason}). The search goes on.",
+            f"search: candidate {arch.key} is recorded as failed ({found.reason}). The search continues.",
             stacklevel=2,
         )
         return Evaluation(arch, -math.inf, found.seconds, failed=found.reason)

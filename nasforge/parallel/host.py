@@ -20,7 +20,7 @@ from nasforge import __version__
 from nasforge.errors import NasforgeError, RunError
 from nasforge.parallel.failures import describe_error, is_fatal
 from nasforge.parallel.messages import Message, Order, Send
-from nasforge.runtime.stopping import Stopped, check_stop, request_stop
+from nasforge.training.stopping import Stopped, check_stop, request_stop
 
 __all__ = ["Host", "main"]
 

@@ -17,7 +17,7 @@ from nasforge.parallel.start import count_cores
 
 __all__ = ["is_told_elsewhere", "launch", "leave_with_parent"]
 
-PARENT = "NASFORGE_PARENT"
+PARENT = "_NASFORGE_PARENT"
 """Variable that says that standard input ends with the process that has started this one."""
 
 PATIENCE = 20.0

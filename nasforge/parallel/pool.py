@@ -12,7 +12,7 @@ from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.parallel.crew import Connect, Crew, WorkItem
 from nasforge.parallel.failures import AHEAD, ATTEMPTS, Failure, Tolerant, warn_retry
 from nasforge.parallel.messages import Message, revive_error
-from nasforge.runtime.stopping import Stopped, stop_requested
+from nasforge.training.stopping import Stopped, stop_requested
 
 __all__ = ["Pool"]
 
@@ -63,7 +63,7 @@ class Pool(Tolerant):
         self._crew.submit(task)
 
     def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
-        """Wait for a candidate; the others go on meanwhile.
+        """Wait for a candidate; the others continue meanwhile.
 
         Raises:
             Stopped: A stop was requested. The state has the evaluations that are over.

@@ -16,6 +16,7 @@ from nasforge.parallel.failures import check_score, evaluate_repeat
 from nasforge.parallel.messages import Message, Send
 from nasforge.plugins import Registry
 from nasforge.recipe import check
+from nasforge.recipe.local_code import trust
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.scope import SEARCH
@@ -47,6 +48,7 @@ class Worker:
             raise RunError(
                 f"{path}: this worker does not see the run folder. Put it where all machines see it."
             )
+        trust(path, keep=False)  # the process that started this worker has judged its code
         source = str(folder.path / "resolved.json")
         recipe = check(resolved, Registry.discover(), source=source, folder=folder.path)
         options = recipe.run

@@ -57,8 +57,8 @@ class RunConfig(PluginConfig):
     ["srun", "--exclusive", "-n1", "--gpus=1"]. Each worker then takes the device that it sees."""
 
     start_limit: int = Field(default=600, ge=1)
-    """Seconds in which workers of a `launcher` or of Ray must have started; the search goes on without those
-    that have not, and ends if there is none."""
+    """Seconds in which workers of a `launcher` or of Ray must have started; the search continues without the
+    others, and ends if there is none."""
 
     shards: int = Field(default=1, ge=1, le=65_536)
     """Equal parts of every training batch. Batch norms see one part, and gradients are the mean over all of

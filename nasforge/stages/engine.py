@@ -10,10 +10,10 @@ from nasforge.observer import Observer
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import MetricsLog
 from nasforge.runtime import checkpoint
-from nasforge.runtime.stopping import Stopped, check_stop
 from nasforge.searcher import Searcher
 from nasforge.stages.trajectory import Trajectory
 from nasforge.training.loops import random_state, set_random_state
+from nasforge.training.stopping import Stopped, check_stop
 
 __all__ = ["Engine", "describe_state", "restore_state"]
 

@@ -21,9 +21,9 @@ from nasforge.runs.folder import RunFolder, differences
 from nasforge.runs.observers import observing
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import describe_environment
-from nasforge.runtime.stopping import Stopped, stopping_together
 from nasforge.stages.forecast import Forecaster
 from nasforge.stages.runner import Run, run_stages
+from nasforge.training.stopping import Stopped, stopping_together
 
 __all__ = ["run_recipe"]
 

@@ -29,7 +29,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 class SearchResult(StageResult):
-    """What is read from the result of a search."""
+    """The entries that are read from the result of a search."""
 
     steps: int
     architecture: Picks

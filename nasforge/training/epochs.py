@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from nasforge.data import DataModule, Split
 from nasforge.runtime import Runtime
-from nasforge.runtime.stopping import until_stopped
 from nasforge.training.loops import (
     RunningScores,
     Scores,
@@ -25,6 +24,7 @@ from nasforge.training.loops import (
     train_epoch,
 )
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped
 from nasforge.training.update import Update
 
 __all__ = ["EpochTraining"]
@@ -46,7 +46,7 @@ class EpochTraining(ABC):
         runtime: Where and how the modules compute.
         modules: By name in the state.
         optimizer: Of ``parameters``.
-        parameters: What is trained, and clipped together.
+        parameters: The trained parameters, which are clipped together.
         clip: Largest norm of the gradients; 0 does not clip.
         accumulate: Batches whose gradients make one step; the last step of an epoch may have fewer. They are
             read before the first of them is used.
@@ -120,7 +120,7 @@ class EpochTraining(ABC):
         Args:
             labels: ``(B,)``.
         """
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return torch.full((), float(len(labels)), device=labels.device)
 
     def _total_amount(self, labels: Tensor) -> Tensor:
         """Return the amount of a batch, over all shards."""
@@ -163,7 +163,7 @@ class EpochTraining(ABC):
             batch_size: Images per batch.
             batches: Batches of the epoch; None: as many as the split has.
             first_order: The order of the images of epoch 0; orders are numbered like epochs.
-            where: What is trained, for messages: ``"train"``.
+            where: The trained part, for messages: ``"train"``.
             report: Called about ten times.
 
         Raises:
@@ -213,10 +213,10 @@ class EpochTraining(ABC):
         return {"scores": self._running.state_dict(), "draws": self.draws()}
 
     def go_on(self, position: Mapping[str, Any] | None) -> None:
-        """Let the next epoch go on where it was stopped.
+        """Let the next epoch resume where it was stopped.
 
         Args:
-            position: What `position` returned; None begins the epoch. The weights are those of
+            position: The result of `position`; None begins the epoch. The weights are those of
                 `load_state_dict`.
         """
         self._position = position

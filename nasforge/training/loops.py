@@ -17,8 +17,8 @@ from nasforge.errors import RunError
 from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
-from nasforge.runtime.stopping import until_stopped
 from nasforge.training.optim import resembling
+from nasforge.training.stopping import until_stopped
 
 __all__ = [
     "RunningScores",
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Scores(NamedTuple):
-    """What a pass over images measured.
+    """Measurements of a pass over images.
 
     Attributes:
         loss: Mean per image.
@@ -49,11 +49,11 @@ class Scores(NamedTuple):
 
 
 def check_finite(loss: Tensor, where: str) -> None:
-    """Stop a run whose loss is no number, before it spoils the weights.
+    """Stop a run whose loss is not a number, before it spoils the weights.
 
     Args:
         loss: A scalar.
-        where: What was trained and when, for the message: ``"search, epoch 3, batch 17"``.
+        where: The trained part and the moment, for the message: ``"search, epoch 3, batch 17"``.
 
     Raises:
         RunError: The loss is infinite or not a number.
@@ -72,7 +72,7 @@ class RunningScores:
     every batch; a bad loss is then found a few batches late, but named exactly.
 
     Args:
-        where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
+        where: The trained part and the epoch, for the message of a bad loss: ``"train, epoch 3"``.
         defer: Whether values stay where they are until `read`; None: unless that is the CPU.
         shards: Shards of the batches, if each process counts its own: losses are then means over all shards.
     """
@@ -258,7 +258,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
     Args:
         optimizer: Made for the same parameters.
-        state: What its ``state_dict()`` returned.
+        state: The result of its ``state_dict()``.
     """
     optimizer.load_state_dict(dict(state))
     for parameter, buffers in optimizer.state.items():
@@ -267,11 +267,11 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def isolated_random(device: torch.device, seed: int) -> Iterator[None]:
-    """Run a block with torch's global generators set to ``seed``; outside, they go on as if it had not run.
+    """Run a block with torch's global generators set to ``seed``; afterwards, restore them.
 
     Args:
         device: Where the block computes.
-        seed: What the generators start from.
+        seed: Seed of the generators.
     """
     states = random_state(device)
     torch.manual_seed(seed)

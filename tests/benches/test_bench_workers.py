@@ -153,7 +153,7 @@ def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     told = process.communicate(timeout=60)[1]
     assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}.get(how, 75)
     word = "interrupted" if how == signal.SIGINT else f"stopped by {how.name}"
-    assert how == signal.SIGKILL or f"{word}. The same command goes on" in told
+    assert how == signal.SIGKILL or f"{word}. The same command resumes" in told
     wait_until(lambda: not any(alive(pid) for pid in pids()), 30)
     rest = nasforge.bench(toy, ["evaluator.pause=0.5"], workers=2)
     whole = nasforge.bench(toy, ["evaluator.pause=0.5"], out="whole")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nasforge.runtime import stopping
+from nasforge.training import stopping
 from support.ranks import run_ranks, start_ranks
 from support.sharded import result_of, sharded
 

@@ -96,7 +96,7 @@ def test_a_signal_ends_a_search_after_the_evaluations_under_way(how, world):
     os.kill(process.pid, how)
     told = process.communicate(timeout=120)[1]
     assert process.returncode == 75
-    assert f"stopped by {how.name}, and everything is saved. The same command goes on." in told
+    assert f"stopped by {how.name}, and everything is saved. The same command resumes." in told
     wait_until(lambda: not any(alive(pid) for pid in pids("stopped")), 30)
     assert _steps("stopped") < 12
     nasforge.run(Path("stopped.toml"), ["run.workers=1"])

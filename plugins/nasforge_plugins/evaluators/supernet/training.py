@@ -141,9 +141,11 @@ class SupernetTraining(EpochTraining):
 
     def path(self, arch: Arch) -> OptionWeights:
         """Return option weights under which only ``arch`` runs."""
-        vectors = one_hot(self.space.choices, arch, device=self.ctx.runtime.device)
+        single = {c.name for c in self.space.choices if c.k == 1 and arch[c.name]}
+        mixing = [c for c in self.space.choices if c.name not in single]
+        vectors = one_hot(mixing, arch, device=self.ctx.runtime.device)
         return {
-            c.name: c.options.index(arch[c.name][0]) if c.k == 1 and arch[c.name] else vectors[c.name]
+            c.name: c.options.index(arch[c.name][0]) if c.name in single else vectors[c.name]
             for c in self.space.choices
         }
 

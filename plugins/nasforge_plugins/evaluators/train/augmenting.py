@@ -35,7 +35,7 @@ class Augmentation:
         """Begin an epoch.
 
         Args:
-            seed: What all draws of the epoch depend on.
+            seed: Seed of all draws of the epoch.
         """
         self.generator = torch.Generator().manual_seed(seed)
 

@@ -13,10 +13,10 @@ from nasforge.data import Split
 from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Effort, Evaluation, ParallelEvaluator
 from nasforge.nn import Network
-from nasforge.runtime.stopping import Stopped
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import Scores, isolated_random
+from nasforge.training.stopping import Stopped
 from nasforge_plugins.evaluators.train.checks import option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.scoring import score_held_out, score_split
@@ -37,8 +37,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A
     budget replaces ``epochs``, or is a point on the learning curve of that training: see ``budgets``.
 
-    Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
-    The initial weights are a function of seed and architecture, whatever was evaluated before.
+    Progress is saved after every epoch: a restart resumes from there and ends, on the CPU, in the same bits.
+    The initial weights are a function of seed and architecture, not of earlier evaluations.
 
     Papers in this field report the best test epoch, which chooses on the test images. Here nothing is: the
     result is the last epoch, or the best on held-out training images with ``stop``. For comparison the
@@ -112,7 +112,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             See the class for the score. Metrics: ``params``, ``macs``, ``epochs``, ``train_loss`` (what was
             minimised) and ``train_accuracy`` of the last epoch, in a search also ``select_loss`` and
             ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together; of a
-            training that goes on, those since the budget before.
+            training that is resumed, those since the budget before.
 
         Raises:
             RunError: The loss is infinite or not a number.
@@ -162,7 +162,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         training = self.begin(arch, epochs, index, init=self.config.init if state is None else "")
         cost = measure(training.network, self._data.task)
         slot, first, seconds = self._slot(arch, index), 0, 0.0
-        curve, asked = list[dict[str, Any]](), {until}
+        curve: list[dict[str, Any]] = []
+        asked = {until}
         stopping = EarlyStopping(self.config.stop) if self.config.stop.patience else None
         if state is not None:
             training.load_state_dict(state["training"])
@@ -204,7 +205,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
                 if stopping is not None and held is not None:
                     if stopping.improves(done, held):
                         self._kept(arch, "best").save({"network": training.result()})
-                    state["metrics"] |= stopping.metrics()
+                    best = {f"holdout_{name}": value for name, value in stopping.best._asdict().items()}
+                    state["metrics"] |= {"best_epoch": stopping.epoch, **best}
                     state |= {"stop": stopping.state_dict(), "stopped": stopping.over(done)}
                 elif not searching and epochs - self.config.keep_epochs < done < epochs:
                     self._kept(arch, f"epoch{done}").save({"network": training.result()})
@@ -238,10 +240,9 @@ class Trainer(ParallelEvaluator[TrainConfig]):
 
     def _forget(self, arch: Arch, state: Mapping[str, Any], slot: Slot) -> None:
         """Remove the weights of a training with other options."""
-        for epoch in kept_epochs(state["settings"]):
-            self._kept(arch, f"epoch{epoch}").delete()
-        if "stop" in state:
-            self._kept(arch, "best").delete()
+        kept = [f"epoch{epoch}" for epoch in kept_epochs(state["settings"])]
+        for which in [*kept, "best"] if "stop" in state else kept:
+            self._kept(arch, which).delete()
         slot.delete()
 
     def _finished(self, arch: Arch) -> dict[str, Any]:
@@ -258,8 +259,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             best = self._kept(arch, "best").load()
             assert best is not None, "it was saved before the training's own slot"
             return dict(best["network"])
-        training = state["training"]
-        return dict(training["average"]["weights"] if "average" in training else training["network"])
+        last = state["training"]
+        return dict(last["average"]["weights"] if "average" in last else last["network"])
 
     def _load(self, arch: Arch, weights: Mapping[str, Any]) -> Network:
         space = cast("NetworkSpace[Any]", self.ctx.space)
@@ -269,9 +270,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         return self.ctx.runtime.prepare(network).eval()
 
     def network(self, arch: Arch) -> Network:
-        """Return the trained network of the last epoch, on the run's device, in `eval` mode.
-
-        With early stopping it is that of the best epoch.
+        """Return the trained network of the last epoch (with early stopping, the best), in `eval` mode.
 
         Args:
             arch: An architecture that `evaluate` has trained in the train stage.

@@ -46,11 +46,6 @@ class EarlyStopping:
         """Return whether the last ``patience`` epochs up to this one, counted from 1, were no better."""
         return epoch - self.epoch >= self._options.patience
 
-    def metrics(self) -> dict[str, float]:
-        """Return ``best_epoch`` and its scores, as ``holdout_loss`` and ``holdout_accuracy``."""
-        scores = {f"holdout_{name}": value for name, value in self.best._asdict().items()}
-        return {"best_epoch": self.epoch, **scores}
-
     def state_dict(self) -> dict[str, Any]:
         """Return the best epoch and its scores."""
         return {"epoch": self.epoch, **self.best._asdict()}

@@ -63,7 +63,7 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
         path: Folder of the run, or `BASELINE`: the network of the space's baseline, with the weights that it
             comes with.
         ctx: Loads the network, and where it computes.
-        task: What the student learns; the teacher must accept and predict the same.
+        task: Task of the student; the teacher must accept and predict the same.
 
     Raises:
         RunError: There is no such folder, or its network does not fit the task.

@@ -11,7 +11,6 @@ from nasforge.component import Context
 from nasforge.evaluator import Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.asha.config import AshaConfig
-from nasforge_plugins.searchers.in_flight import choose_batch
 
 __all__ = ["Asha"]
 
@@ -40,7 +39,7 @@ class Asha(AskTellSearcher[AshaConfig]):
             for budget in self.config.budgets:  # the largest comes late, and would fail then
                 ctx.evaluator.check_budget(budget)
         self.evaluations = self.config.evaluations
-        self.batch = choose_batch(self.config.batch, ctx)
+        self.batch = self.choose_batch(self.config.batch)
         self._rungs: dict[int, list[Evaluation]] = {budget: [] for budget in self.config.budgets}
         self._promoted: dict[int, list[int]] = {budget: [] for budget in self.config.budgets}
         self._budget = self.config.budgets[0]

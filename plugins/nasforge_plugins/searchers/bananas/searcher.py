@@ -15,7 +15,6 @@ from nasforge.seeding import derive_seed
 from nasforge_plugins.predictors.encodings import Array, Encoding
 from nasforge_plugins.predictors.models import Ensemble
 from nasforge_plugins.searchers.bananas.config import BananasConfig
-from nasforge_plugins.searchers.in_flight import choose_batch
 
 __all__ = ["Bananas", "thompson_order"]
 
@@ -62,7 +61,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
         super().setup(ctx)
         self._encoding = Encoding(ctx.space, self.config.encoding)
         self.evaluations = self.config.evaluations
-        self.batch = choose_batch(self.config.batch, ctx)
+        self.batch = self.choose_batch(self.config.batch)
         self._queue: list[Arch] = []
 
     def ask(self) -> Arch:
@@ -76,7 +75,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
     def asks_ahead(self) -> bool:
         """Propose the random ones, and later the rest of the batch.
 
-        If asynchronous, go on as soon as the random ones have been evaluated and fewer than a batch are
+        If asynchronous, continue as soon as the random ones have been evaluated and fewer than a batch are
         pending.
         """
         initial = self.config.initial

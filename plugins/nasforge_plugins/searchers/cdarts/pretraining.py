@@ -17,12 +17,12 @@ from nasforge.component import Context, Work
 from nasforge.data import Split
 from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
 from nasforge.runtime import Runtime
-from nasforge.runtime.stopping import until_stopped
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
@@ -32,7 +32,7 @@ from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_
 __all__ = ["BankPretraining"]
 
 SPLITS: tuple[Split, ...] = ("weights", "arch")
-"""What a search may train on; the published pretraining reads these images too, as one set."""
+"""Splits that a search may train on; the published pretraining reads them as one set."""
 
 
 class BankPretraining:
@@ -134,7 +134,7 @@ class BankPretraining:
         """Restore what `state_dict` returned.
 
         Args:
-            state: What `state_dict` returned.
+            state: The result of `state_dict`.
         """
         self.epoch, self._position = state["epoch"], state.get("within_step")
         if "optimizer" in state:

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context, Work
-from nasforge.runtime.stopping import within_step
 from nasforge.space import SeparateStages
+from nasforge.training.stopping import within_step
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
@@ -168,7 +168,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         self.pretraining.load_state_dict(state["pretraining"])
         super().load_state_dict(state)

@@ -12,9 +12,9 @@ from torch import Tensor
 from nasforge.arch import Arch, Choice
 from nasforge.component import Context, Work
 from nasforge.nn import OptionWeights
-from nasforge.runtime.stopping import Stopped, until_stopped
 from nasforge.seeding import derive_seed
 from nasforge.training.loops import RunningScores
+from nasforge.training.stopping import Stopped, until_stopped
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 from nasforge_plugins.searchers.darts_pt.selection import (
     Score,
@@ -64,7 +64,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
             mean over the decisions.
 
         Raises:
-            Stopped: A stop was requested. A step that decides begins anew when the search goes on.
+            Stopped: A stop was requested. A step that decides begins anew when the search resumes.
         """
         if self.searching:
             return super().step()
@@ -124,7 +124,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         super().load_state_dict(state)
         self.decided = {name: list(values) for name, values, _ in state["decided"]}

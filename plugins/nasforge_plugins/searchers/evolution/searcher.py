@@ -10,7 +10,6 @@ from nasforge.component import Context
 from nasforge.evaluator import Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.evolution.config import EvolutionConfig
-from nasforge_plugins.searchers.in_flight import choose_batch
 
 __all__ = ["Evolution"]
 
@@ -27,7 +26,7 @@ class Evolution(AskTellSearcher[EvolutionConfig]):
         """Start without a population."""
         super().setup(ctx)
         self.evaluations = self.config.evaluations
-        self.batch = min(choose_batch(self.config.batch, ctx), self.config.population)
+        self.batch = min(self.choose_batch(self.config.batch), self.config.population)
 
     @property
     def population(self) -> Sequence[Evaluation]:

@@ -19,7 +19,7 @@ class StepProgress:
 
     Args:
         report: Tells the observers; see `nasforge.component.Context.report`.
-        where: What happens, for messages: ``"search, cycle 3"``.
+        where: The current phase, for messages: ``"search, cycle 3"``.
         batches: How many batches the step has in all.
         reports: How many reports to make.
     """
@@ -43,7 +43,7 @@ class StepProgress:
         """Count one batch.
 
         Args:
-            phase: What was trained, for messages.
+            phase: The trained part, for messages.
             images: Size of the batch.
             values: Scalars by metric name, means over the batch; ``"…_loss"`` must be finite.
 
@@ -92,7 +92,7 @@ def accuracy_of(output: Output, labels: Tensor) -> Tensor:
     """Return the share of right predictions in percent, as a scalar on the device.
 
     Args:
-        output: What a network returned.
+        output: Output of a network.
         labels: ``(B,)``.
     """
     return 100.0 * (output.logits.argmax(1) == labels).float().mean()

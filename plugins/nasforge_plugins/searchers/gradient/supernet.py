@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context, Work
-from nasforge.runtime.stopping import until_stopped, within_step
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped, within_step
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
@@ -127,7 +127,7 @@ class SupernetSearcher(SupernetSteps[S]):
 
     @property
     def resumes_step(self) -> bool:
-        """Whether the next step goes on with one that was stopped in the middle."""
+        """Whether the next step continues one that was stopped in the middle."""
         return self._position is not None
 
     @property
@@ -159,7 +159,7 @@ class SupernetSearcher(SupernetSteps[S]):
         """Train the search network; once it is time also the architecture and the evaluation network.
 
         Args:
-            where: What happens, for messages: ``"search, epoch 3"``.
+            where: The current phase, for messages: ``"search, epoch 3"``.
 
         Returns:
             Means over the step: ``search_loss`` and ``search_accuracy`` on the ``weights`` split; once the
@@ -240,7 +240,7 @@ class SupernetSearcher(SupernetSteps[S]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         if self.twin is not None:
             self.twin.load_state_dict(state["twin"])
@@ -266,7 +266,7 @@ class SupernetSearcher(SupernetSteps[S]):
         assert self.twin is not None
         self.twin.rebuild(self.choose_twin_arch())
         # Gradients that other steps left belong to the network before: none outlives it, as in the published
-        # code, which goes on with a copy of everything.
+        # code, which continues with a copy of everything.
         for parameter in self.collect_parts().parameters():
             parameter.grad = None
 

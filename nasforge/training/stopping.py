@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 EXIT_STATUS = 75
-"""Exit status of a run that was stopped and can go on: EX_TEMPFAIL of sysexits.h."""
+"""Exit status of a run that was stopped and can resume: EX_TEMPFAIL of sysexits.h."""
 
 ECHO = 1.0
 """Seconds in which a further SIGTERM is the same one: a scheduler sends it to all processes of a job, and
@@ -40,7 +40,7 @@ class Stopped(BaseException):
     Args:
         reason: The request, such as the name of a signal.
         within_step: Whether the state of the search describes this moment, so that it can be saved. If not,
-            the state before the step counts, and the parts have saved what they can go on from.
+            the state before the step counts, and the parts have saved what they can resume from.
     """
 
     def __init__(self, reason: str, *, within_step: bool = False) -> None:

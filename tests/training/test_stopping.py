@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 import nasforge
-from nasforge.runtime import stopping
-from nasforge.runtime.stopping import Stopped
+from nasforge.training import stopping
+from nasforge.training.stopping import Stopped
 from support.killing import IMAGES
 from support.worker_world import found, recipe_writer
 
