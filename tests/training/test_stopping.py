@@ -68,7 +68,8 @@ selection.epochs = 1
 """,
     "supernet": f"""{CELL}[searcher]
 use = "spos"
-evaluations = 6
+generations = 2
+parents = 2
 population = 4
 [evaluator]
 use = "supernet"
