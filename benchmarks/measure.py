@@ -22,7 +22,7 @@ __all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory"]
 
 NO_WORK = {
     *("aten::detach", "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"),
-    "aten::new_empty_strided",
+    *("aten::new_empty_strided", "aten::_unsafe_view"),
 }
 """Operators that give a device nothing to do."""
 ARITHMETIC = (

@@ -10,6 +10,7 @@ computer does no harm.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,8 +85,8 @@ class _Shrink:
         tables = {**self.base, "weights": str(self.out / "original"), **changes}
         return ModelSpace(ModelConfig.model_validate({k: v for k, v in tables.items() if k != "use"})), tables
 
-    def run(self, name: str, **tables: Mapping[str, Any]) -> nasforge.RunResult:
-        """Run a recipe, or go on with it."""
+    def run(self, name: str, seed: int = 0, **tables: Mapping[str, Any]) -> nasforge.RunResult:
+        """Run a recipe under a seed, or go on with it."""
         options = self.options
         recipe = {
             "run": {"name": name, "threads": 1, "report": False},
@@ -100,7 +101,7 @@ class _Shrink:
             },
             **tables,
         }
-        return nasforge.run(recipe, out=self.out)
+        return nasforge.run(recipe, out=self.out, seed=seed)
 
     def train_original(self) -> None:
         """Train the network as it is."""
@@ -155,46 +156,64 @@ class _Shrink:
         _, tables = self.space(**changes)
         found = self.run(
             f"{name}-{seed}",
+            seed,
             space=tables,
             searcher={"use": "fixed", "arch": notation},
             train={"use": "train", "epochs": self.options.tune_epochs, "lr": 0.01, "batch_size": 64},
         )
         return float(found.results["test"]["accuracy"])
 
-    def report(self) -> None:
-        """Search, choose the networks to compare with, fine-tune, measure, print."""
+    def choose(self) -> dict[str, Any]:
+        """Return the networks to compare, with their latencies as exported; chosen once, then read."""
+        path = self.out / f"networks-{self.options.seeds}.json"
+        if path.exists():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
         space, _ = self.space()
         table = latency_table.read(str(self.table))
-        known = table.cost
-        whole = known.of(space.baseline)["latency_ms"]
-        limit = self.options.share * whole
-        jobs = {"found": (space, self.search(limit), {})}
-        for percent in range(95, 5, -5):
-            narrow, _ = self.space(widths=[percent], options=["width"])
-            arch = narrow.parse(" ".join(f"{c.name}=w{percent}" for c in narrow.choices))
-            measured = self.exact({"n": (narrow, narrow.notation(arch)), "o": (space, "original")})
-            if measured["n"] <= self.options.share * measured["o"]:
-                changes = {"widths": [percent], "options": ["width"]}
-                jobs[f"uniform {percent} %"] = (narrow, narrow.notation(arch), changes)
-                break
-        rng = Random(0)
-        for seed in range(self.options.seeds):
+        limit = self.options.share * table.cost.of(space.baseline)["latency_ms"]
+        rows: dict[str, dict[str, Any]] = {
+            "original": {"notation": "original", "changes": {}},
+            "found": {"notation": self.search(limit), "changes": {}},
+        }
+        for seed, rng in ((seed, Random(seed)) for seed in range(self.options.seeds)):
             arch = space.sample(rng)
-            while not 0.9 * limit <= known.of(arch)["latency_ms"] <= limit:
+            while not 0.9 * limit <= table.cost.of(arch)["latency_ms"] <= limit:
                 arch = space.sample(rng)
-            jobs[f"random {seed}"] = (space, space.notation(arch), {})
-        exact = self.exact({"original": (space, "original"), **{n: (s, a) for n, (s, a, _) in jobs.items()}})
-        print(f"table: {table.error['mape']:.1f} % mean error; limit {limit:.3f} ms of {whole:.3f} ms")
-        print(f"{'network':<14} {'ms':>7} {'share':>6}  accuracy after fine-tuning (seeds)")
-        rows = {"original": (space, "original", {}), **jobs}
-        for name, (_, notation, changes) in rows.items():
-            key = name.replace(" ", "-").replace("-%", "")
-            scores = [self.tune(key, notation, seed, **changes) for seed in range(self.options.seeds)]
-            told = " ".join(f"{score:.2f}" for score in scores)
-            mean = statistics.fmean(scores)
-            share = exact[name] / exact["original"]
-            print(f"{name:<14} {exact[name]:>7.3f} {share:>6.1%}  {mean:.2f}  ({told})")
-            print(f"  {notation}")
+            rows[f"random {seed}"] = {"notation": space.notation(arch), "changes": {}}
+        for percent in range(80, 40, -10):
+            changes: dict[str, Any] = {"widths": [percent], "options": ["width"]}
+            narrow, _ = self.space(**changes)
+            notation = " ".join(f"{c.name}=w{percent}" for c in narrow.choices)
+            rows[f"uniform {percent} %"] = {"notation": notation, "changes": changes}
+        exact = self.exact({name: (self.space(**r["changes"])[0], r["notation"]) for name, r in rows.items()})
+        for name, row in rows.items():
+            row["ms"] = exact[name]
+        narrowed = [name for name in rows if name.startswith("uniform")]
+        fast = [n for n in narrowed if exact[n] <= self.options.share * exact["original"]]
+        kept = fast[0] if fast else narrowed[-1]
+        rows = {name: row for name, row in rows.items() if name not in narrowed or name == kept}
+        found = {"limit": limit, "error": table.error["mape"], "rows": rows}
+        path.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        return found
+
+    def report(self) -> None:
+        """Fine-tune the networks, and print what they are worth."""
+        chosen = self.choose()
+        rows = chosen["rows"]
+        print(f"latency table: {chosen['error']:.1f} % mean error; limit {chosen['limit']:.3f} ms")
+        for name, row in rows.items():
+            print(
+                f"{name:<14} {row['ms']:.3f} ms {row['ms'] / rows['original']['ms']:.1%}  {row['notation']}"
+            )
+        print("accuracy after fine-tuning, by seed", flush=True)
+        scores: dict[str, list[float]] = {name: [] for name in rows}
+        for seed in range(self.options.seeds):
+            for name, row in rows.items():
+                key = name.replace(" %", "").replace(" ", "-")
+                scores[name].append(self.tune(key, row["notation"], seed, **row["changes"]))
+                print(f"seed {seed} {name:<14} {scores[name][-1]:.2f} %", flush=True)
+        for name, found in scores.items():
+            print(f"mean   {name:<14} {statistics.fmean(found):.2f} %")
 
     def exact(self, networks: Mapping[str, tuple[ModelSpace, str]]) -> dict[str, float]:
         """Return the latency of exported networks, in milliseconds, measured in turns."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -114,11 +115,14 @@ class DartsStep:
     Args:
         setting: Where and how.
         space: With the size of the search network.
+        options: Of the searcher; those of DARTS by default.
     """
 
-    def __init__(self, setting: Setting, space: NetworkSpace[Any]) -> None:
+    def __init__(
+        self, setting: Setting, space: NetworkSpace[Any], options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         torch.manual_seed(0)
-        self.searcher = GradientSearcher(GradientConfig.model_validate({}))
+        self.searcher = GradientSearcher(GradientConfig.model_validate(dict(options)))
         self.searcher.setup(_context(space, setting))
         self.searcher.search_net.train()
         _as_written(setting, (self.searcher.search_optimizer, self.searcher.arch_optimizer))

@@ -6,7 +6,7 @@ RUN is the folder of a search in the space ``nasbench201`` whose evaluator was `
 architectures are scored with its weights, on its held-out images, once for every batch-norm policy;
 "recalibrate" reads N images, by default as many as in the run. The ranks are compared with the 200-epoch
 validation accuracy on CIFAR-10 in the table inside nasforge. Finished scores are lines of FILE, so a second
-call goes on where the first one stopped.
+call resumes where the first one stopped.
 """
 
 import argparse

@@ -8,7 +8,7 @@ these names read them. Every proxy scores the same random architectures, untrain
 ranks are compared with the 200-epoch validation accuracy on CIFAR-10 in the table inside nasforge. Every seed
 has other architectures, weights and images; they are pooled, each architecture once. Intervals hold 95 % of
 2,000 samples drawn from the architectures with replacement. Finished architectures are lines of FILE, so a
-second call goes on where the first one stopped.
+second call resumes where the first one stopped.
 """
 
 import argparse

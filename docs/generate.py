@@ -168,7 +168,7 @@ def hooks_page() -> str:
         "version is listed as broken, with what to update, and harms nothing.",
         _table(("Field", "Meaning", "Default"), rows),
         "What is wrong with a module or a description is listed by `nasforge plugins list` with its "
-        "reason; the other plugins go on working.",
+        "reason; the other plugins still work.",
     ]
     return "\n\n".join(parts) + WRITTEN
 
@@ -199,10 +199,13 @@ def errors_page() -> str:
 def error_classes() -> list[Any]:
     """Return the family of errors, parent first."""
     from nasforge import errors
+    from nasforge.runtime.distributed import LostProcessError
     from nasforge_plugins.evaluators.tabular.errors import TableError
 
     family = [getattr(errors, n) for n in errors.__all__ if inspect.isclass(getattr(errors, n))]
-    return sorted([*family, TableError], key=lambda e: (e is not errors.NasforgeError, e.__name__))
+    return sorted(
+        [*family, LostProcessError, TableError], key=lambda e: (e is not errors.NasforgeError, e.__name__)
+    )
 
 
 def conformance_page() -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nasforge.evaluator import Evaluation, Evaluator
     from nasforge.observer import Observer
     from nasforge.plugins import Plugin, Registry, hookimpl
+    from nasforge.recipe.local_code import trust
     from nasforge.searcher import AskTellSearcher, Searcher
     from nasforge.space import NetworkSpace, SearchSpace, Task
     from nasforge.stages.finished import export
@@ -63,6 +64,7 @@ _HOMES = {
     "load_network": "api",
     "load_predictor": "api",
     "run": "api",
+    "trust": "recipe.local_code",
     "write_report": "api",
 }
 
@@ -96,6 +98,7 @@ __all__ = [
     "load_network",
     "load_predictor",
     "run",
+    "trust",
     "write_report",
 ]
 

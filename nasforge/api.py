@@ -116,7 +116,7 @@ def load_network(folder: str | Path, *, features: bool = False) -> nn.Module:
         features: Return an `Output` with logits and stage features instead of the logits alone.
 
     Raises:
-        RunError: The folder is no run, or its network has not been trained.
+        RunError: The folder is not a run, or its network has not been trained.
         CheckpointError: The weights cannot be read or do not fit.
     """
     network = load_trained(folder)
@@ -162,10 +162,10 @@ def run(
     observers: Sequence[Observer[Any]] = (),
     default_observers: Sequence[str] = (),
 ) -> RunResult:
-    """Do everything a recipe says, or go on where an earlier process stopped.
+    """Do everything a recipe says, or resume where an earlier process stopped.
 
     Args:
-        recipe: A TOML file, the name of a shipped recipe, a run folder to go on with, or the tables.
+        recipe: A TOML file, the name of a shipped recipe, a run folder to resume, or the tables.
         overrides: ``"table.key=value"`` strings, or values by dotted key.
         profile: Which ``[profiles.*]`` of the recipe to use.
         out: Folder that holds the run folder.
@@ -214,7 +214,7 @@ def bench(
     observers: Sequence[Observer[Any]] = (),
     default_observers: Sequence[str] = (),
 ) -> BenchResult:
-    """Run searchers with many seeds and an equal budget, or go on where an earlier process stopped.
+    """Run searchers with many seeds and an equal budget, or resume where an earlier process stopped.
 
     Examples:
         >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
@@ -291,7 +291,7 @@ def compare(
 
     Args:
         folders: Run folders, or folders of benches.
-        metric: What to compare; None: the first of test accuracy, score and table values that all have.
+        metric: The number to compare; None: the first of test accuracy, score and table values that all have.
         baseline: The searcher to compare with; None for that of a bench, an installed searcher that provides
             `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Tables, such as ``"evaluator"``, in which the runs of one line may differ.

@@ -1,4 +1,4 @@
-"""What every part of a run has in common: options, one set-up, and a state that can be saved."""
+"""The common base of the parts of a run: options, one set-up, and a state that can be saved."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _no_networks(folder: str) -> Network:
 
 @dataclass(frozen=True)
 class Context:
-    """What the engine lends a component for one stage of a run.
+    """The surroundings of a component during one stage of a run.
 
     Attributes:
         space: The search space.
@@ -83,7 +83,7 @@ class Context:
             ``"prepared"`` is that of what all steps need and comes once, before the first; end it with 1.
         record: Stores the metrics of a finished epoch inside a long step, numbered from 1. An epoch that is
             repeated after a restart replaces its record.
-        constraints: What an architecture may cost; an ask/tell searcher keeps it without doing anything.
+        constraints: Limits on the cost of an architecture; ask/tell searchers keep them without extra code.
         load_network: Loads the trained network of a finished run from its folder, for instance a teacher.
         splits: Splits of the images that may be read in this stage, also by a data module that a component
             makes itself; None for all.
@@ -147,5 +147,5 @@ class Component(Generic[C]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """

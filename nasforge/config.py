@@ -288,7 +288,7 @@ class ObjectivesConfig(PluginConfig):
     """Options of a searcher with objectives; `nasforge.pareto.Objectives` reads them from an evaluation."""
 
     objectives: tuple[Objective, ...] = Field(("score",), min_length=1)
-    """What to make large: "score" or a metric of the evaluator; with "-" before it, what to make small."""
+    """Objective to maximise: "score" or a metric of the evaluator; minimised with "-" before the name."""
 
     @model_validator(mode="after")
     def _different(self) -> Self:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["COSTS", "MEASURED", "Constraints", "ConstraintsConfig"]
 
 COSTS = ("params", "macs", "memory", "latency_ms")
-"""What an architecture may cost. A searcher may ask for them by these names, as objectives for example."""
+"""Costs of an architecture. Searchers ask for them by these names, as objectives for example."""
 
 UNITS = {"params": "parameters", "macs": "MACs", "memory": "MiB", "latency_ms": "ms"}
 """Units of the costs, for messages."""
@@ -87,7 +87,7 @@ class Constraints:
     Args:
         config: The limits; none by default.
         measure: Returns costs of an architecture by name; needed if there is a limit on one of them.
-        more: What returns further costs, by name: those that take longer, so that only who asks waits.
+        more: Functions that return further costs, by name: slow ones, called only when they are asked for.
         itemize: Returns what every option costs by itself, for costs that add up.
         known: Returns the metrics of an architecture that the evaluator knows without evaluating it, or None
             if it cannot evaluate it. Such an architecture is not allowed.
@@ -121,7 +121,7 @@ class Constraints:
         Latency and memory are among it if the recipe speaks of them.
 
         Raises:
-            RunError: Nobody can tell.
+            RunError: The cost is unknown.
         """
         further = {name: self.value(arch, name) for name in COSTS if name in self._asked & {*self._more}}
         return {**self._quick(arch), **further}
@@ -134,7 +134,7 @@ class Constraints:
             name: See `COSTS`, or a metric that is limited. A metric that is not known is infinite.
 
         Raises:
-            RunError: Nobody can tell.
+            RunError: The cost is unknown.
         """
         if name in self._metrics:
             return self._metric(arch, name)
@@ -145,7 +145,7 @@ class Constraints:
             return known[arch]
         if name == "latency_ms":
             raise RunError(
-                "constraints.latency: is not set, so nobody can tell 'latency_ms' of an architecture. Name a "
+                "constraints.latency: is not set, so 'latency_ms' of an architecture is unknown. Name a "
                 "table that 'nasforge latency build RECIPE' measured, or write \"measured\"."
             )
         cost = self._quick(arch)
@@ -182,7 +182,7 @@ class Constraints:
             name: See `COSTS`; memory does not add up.
 
         Raises:
-            RunError: Nobody can tell.
+            RunError: The cost is unknown.
         """
         if self._itemize is None:
             raise RunError(f"constraints: nothing here can tell {name!r} of a single option.")

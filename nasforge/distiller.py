@@ -18,7 +18,8 @@ class Distiller(nn.Module, Generic[C], ABC):
     """A loss between two networks' outputs; a module, because it may own trained heads.
 
     It sees two `Output`s and no network, so it serves mutual learning inside a search, a frozen teacher, and
-    plain knowledge distillation alike. Its trainable parameters join the optimiser of whoever uses it.
+    plain knowledge distillation alike. Its trainable parameters join the optimiser of the
+    searcher or trainer.
 
     Args:
         config: The options, already validated.
@@ -42,8 +43,8 @@ class Distiller(nn.Module, Generic[C], ABC):
         """Return the scalar loss; detach the teacher here if it must not learn.
 
         Args:
-            student: What the student returned for a batch.
-            teacher: What the teacher returned for the same batch.
+            student: Output of the student for a batch.
+            teacher: Output of the teacher for the same batch.
             target: Labels, ``(B,)``.
         """
 
@@ -51,7 +52,7 @@ class Distiller(nn.Module, Generic[C], ABC):
         """Return logits of the teacher's deepest inner feature, for a second loss on it. Default: None.
 
         Args:
-            teacher: What the teacher returned for a batch.
+            teacher: Output of the teacher for a batch.
 
         Returns:
             Shape ``(B, classes)``; None without a head on an inner feature.

@@ -43,7 +43,7 @@ class Graph:
     Attributes:
         title: Written above.
         inputs: Names of what comes from outside.
-        nodes: What is computed, in an order in which it can be. The last one is the result.
+        nodes: The computed nodes in topological order. The last one is the result.
     """
 
     title: str

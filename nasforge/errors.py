@@ -21,6 +21,7 @@ __all__ = [
     "RecipeError",
     "RunError",
     "describe_system_error",
+    "is_out_of_memory",
     "suggest",
 ]
 
@@ -81,7 +82,7 @@ class CheckpointError(NasforgeError):
 
 
 class RunError(NasforgeError):
-    """A run cannot go on: not-a-number loss, a run folder of another recipe, a device that is missing."""
+    """A run cannot continue: not-a-number loss, a run folder of another recipe, a device that is missing."""
 
     exit_code = 1
 
@@ -94,7 +95,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """Word a suggestion for a name that does not exist.
 
     Args:
-        word: What the user wrote; empty if nothing was written.
+        word: The user's word; empty if nothing was written.
         known: The names that exist.
 
     Returns:
@@ -134,3 +135,21 @@ def describe_system_error(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     advice = ADVICE.get(error.errno or 0, "")
     return f"{place}{reason[:1].lower()}{reason[1:].rstrip('.')}.{' ' if advice else ''}{advice}"
+
+
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+)
+"""What errors of torch's allocators contain; on a CPU they are plain RuntimeErrors."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of Python or torch means that memory was missing."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)

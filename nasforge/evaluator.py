@@ -42,7 +42,7 @@ DRAWS = 20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known about an architecture after evaluating it.
+    """The result of evaluating an architecture.
 
     Attributes:
         arch: The architecture.
@@ -52,7 +52,7 @@ class Evaluation:
         budget: The effort that was asked for, if the searcher chose it; None is the evaluator's default.
         estimated: Whether the score is a guess from other evaluations. Guesses may guide a search, they are
             never its answer.
-        failed: Why there is no score: a crash, or an error of the evaluator. None if it worked. Whatever
+        failed: Why there is no score: a crash, or an error of the evaluator. None if it worked. Anything that
             failed has the score minus infinity.
     """
 
@@ -63,6 +63,16 @@ class Evaluation:
     budget: int | None = None
     estimated: bool = False
     failed: str | None = None
+
+    @property
+    def effort(self) -> float:
+        """The budget as a number; the default is the largest."""
+        return math.inf if self.budget is None else self.budget
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """Order of evaluations as an answer: whether it has a result, its effort, its score."""
+        return not self.estimated and not self.failed, self.effort, self.score
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""
@@ -106,11 +116,11 @@ class Evaluator(Component[C], ABC):
     """Scores architectures during a search, or trains the derived one at the end.
 
     `evaluate` never reads the test split, `test` reads nothing else. Long evaluations save their progress
-    in ``ctx.slot(arch.key)`` and go on from there after a restart.
+    in ``ctx.slot(arch.key)`` and resume from there after a restart.
     """
 
     workers: int = 1
-    """How many evaluations go on at the same time."""
+    """Number of evaluations that run at the same time."""
 
     def prepare(self) -> None:
         """Do what all evaluations share, once, before the first of them. Default: nothing.
@@ -125,7 +135,7 @@ class Evaluator(Component[C], ABC):
             budget: As in `evaluate`.
 
         Raises:
-            NasforgeError: An evaluation with this budget would fail, whatever the architecture.
+            NasforgeError: An evaluation with this budget would fail for every architecture.
         """
 
     def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:
@@ -244,7 +254,7 @@ class TableStore(Protocol):
 
         A column has ``dataset``, ``metric``, ``budget``, ``direction``, ``known``, ``runs``, and, if it has a
         direction, ``best``, ``best_index``, ``best_key`` and ``best_notation``; ``from`` is "file", or
-        "shipped" if the values come from a table that comes with the evaluator.
+        "nasforge" if the values are from a table that comes with the evaluator.
         """
 
 

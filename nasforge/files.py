@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, overload
@@ -21,6 +21,7 @@ __all__ = [
     "fresh_partial",
     "open_own",
     "read_json",
+    "replacing",
     "sync",
     "user_folder",
     "write_bytes",
@@ -49,7 +50,7 @@ def read_json(
     Args:
         path: The file.
         shape: The entries that it must have, and their types.
-        advice: What the user can do about a wrong file.
+        advice: Advice to the user about a wrong file.
 
     Raises:
         CheckpointError: The file cannot be read, is not valid JSON, or has another shape.
@@ -92,18 +93,35 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: beside its place, flushed to the disk, then renamed."""
-    temporary = fresh_partial(path)
-    with open_own(temporary, "xb") as file:
+    with replacing(path) as temporary, open_own(temporary, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the place to write a file beside its own; it is renamed at the end, or removed after an error.
+
+    Args:
+        path: The file.
+    """
+    temporary = fresh_partial(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except Exception as error:
+        with suppress(OSError):
+            temporary.unlink()  # a full disk has better use for its space
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # errors of writing do not name the file
+        raise
 
 
 def fresh_partial(path: Path) -> Path:
     """Return a free place beside a file, to write it before it is renamed; the folder is made.
 
-    What a crash left there is removed. A link is removed too, so that its target is not written.
+    Files that a crash left there are removed. A link is removed too, so that its target is not written.
 
     Args:
         path: The file.
@@ -115,19 +133,20 @@ def fresh_partial(path: Path) -> Path:
     return temporary
 
 
-def open_own(path: Path, mode: str) -> IO[Any]:
+def open_own(path: Path, mode: str, *, private: bool = False) -> IO[Any]:
     """Open a file of a run folder; a symbolic link in its place is not followed.
 
     Args:
         path: The file.
         mode: As for `open`; text is UTF-8.
+        private: A new file can be read by its owner alone.
 
     Raises:
         OSError: It cannot be opened, or is a symbolic link.
     """
 
     def opened(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600 if private else 0o666)
 
     return open(path, mode, encoding=None if "b" in mode else "utf8", opener=opened)
 
@@ -169,7 +188,7 @@ class AppendOnly(Sequence[Any]):
         items: The list. Append to it, and change it in no other way.
         encode: Turns an item into JSON data.
         length: How many of the items count; None for all there are now or will be.
-        marks: What each file holds. Shared by all views of one list.
+        marks: How much of the list each file holds. Shared by all views of one list.
     """
 
     items: Sequence[Any]

@@ -31,7 +31,7 @@ class Observer(Generic[C]):
     - a bench calls `bench_start`, `bench_run_end` after every run, and `bench_end`.
 
     An observer never changes a result. It gets copies, must leave the global random generators alone, and is
-    dropped with a warning when it raises an exception; the run goes on.
+    dropped with a warning when it raises an exception; the run continues.
 
     Args:
         config: The options, already validated. Observers without options may be made without.

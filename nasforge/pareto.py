@@ -1,4 +1,4 @@
-"""Several objectives at once: which evaluations are better, and which are in nobody's shadow."""
+"""Multi-objective comparison: dominance, non-dominated sorting, crowding distance."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def fronts(values: Sequence[Values]) -> list[list[int]]:
         values: One tuple per candidate; higher is better.
 
     Returns:
-        Indices by front: nobody dominates a member of the first one, only members of the first dominate those
+        Indices by front: members of the first one are not dominated, only members of the first dominate those
         of the second, and so on. Indices ascend within a front.
     """
     below: list[list[int]] = [[] for _ in values]

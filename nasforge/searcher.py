@@ -1,4 +1,4 @@
-"""What finds architectures: gradient searchers and black-box ones share one contract."""
+"""The contract of searchers, gradient-based and black-box alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context, Work
@@ -83,15 +83,15 @@ class Proposal(NamedTuple):
 class AskTellSearcher(Searcher[C]):
     """A black-box searcher: write `ask` and `tell`, get `step`, `best` and exact resume.
 
-    Resume replays `tell` with the stored evaluations, so whatever `tell` builds is rebuilt; draw random
+    Resume replays `tell` with the stored evaluations, so all that `tell` builds is rebuilt; draw random
     numbers from ``self.rng`` in `ask` only. A proposal that was evaluated before is not evaluated again: it
     counts as a step, with its score and a cost of 0. A proposal over a limit of the recipe's
     ``[constraints]`` is not evaluated at all: `ask` is called again. An `ask` that would repeat itself looks
     at `allowed` first.
 
-    A searcher that overrides `asks_ahead` proposes several before it is told of the first, so that they can
-    be evaluated at the same time. It is told of them in the order it proposed them, however many workers
-    there are, so their number changes nothing.
+    A searcher that overrides `asks_ahead` proposes several before it is told of the first, so that they are
+    evaluated at the same time. Results come in the order of the proposals, or in that of `next_result`; the
+    number of workers and their speed change nothing.
 
     An evaluation with `Evaluation.failed` has the score minus infinity and no metrics.
     """
@@ -104,7 +104,7 @@ class AskTellSearcher(Searcher[C]):
     that the recipe's ``[constraints]`` speak of are there anyway."""
 
     pending: list[Proposal]
-    """What was proposed and not told yet, oldest first."""
+    """Proposals without a result yet, oldest first."""
 
     def setup(self, ctx: Context) -> None:
         """Start with an empty history and a generator of the run's seed."""
@@ -129,10 +129,21 @@ class AskTellSearcher(Searcher[C]):
     def asks_ahead(self) -> bool:
         """Return whether `ask` can make another proposal before it is told of those that are pending.
 
-        Called when some are pending. The answer depends on history and `pending` alone: what a search finds
-        shall not depend on the number of workers. Default: no.
+        Called when some are pending. The answer depends on history and `pending` alone, so that the number of
+        workers does not change the search. Default: no.
         """
         return False
+
+    def next_result(self) -> int:
+        """Return the place in `pending` of the result that `tell` gets next. Default: 0, the oldest.
+
+        It depends on history and `pending` alone.
+        """
+        return 0
+
+    def choose_batch(self, batch: int | Literal["workers"]) -> int:
+        """Return a number of pending proposals; "workers" is two for each worker. Save it with the state."""
+        return self._enough(2) if batch == "workers" else batch
 
     def budget(self) -> int | None:
         """Return the effort for the proposal that `ask` has just made. Default: the evaluator's own."""
@@ -169,12 +180,14 @@ class AskTellSearcher(Searcher[C]):
     def keeps_busy(self) -> bool:
         """Return whether all workers have enough to do.
 
-        For `asks_ahead` of searchers whose proposals do not depend on results; for them it may depend on the
-        number of workers.
+        For `asks_ahead` of searchers whose proposals do not depend on results, nor on the number of workers.
         """
+        return len(self.pending) >= self._enough(3)
+
+    def _enough(self, each: int) -> int:
         workers = self.ctx.evaluator.workers if self.ctx.evaluator else 1
-        # Results are told in order: while a slow one is waited for, the others need work.
-        return len(self.pending) >= (1 if workers == 1 else 3 * workers)
+        # Results are told in order: while a slow one is waited for, the other workers need work.
+        return 1 if workers == 1 else each * workers
 
     @property
     def done(self) -> bool:
@@ -187,7 +200,7 @@ class AskTellSearcher(Searcher[C]):
         return self.evaluations
 
     def step(self) -> Mapping[str, float]:
-        """Learn from the oldest proposal, and make new ones first if there is none, or room for more.
+        """Learn from one proposal, and make new ones first if there is none, or room for more.
 
         Raises:
             RunError: No proposal keeps the limits of the recipe.
@@ -195,13 +208,14 @@ class AskTellSearcher(Searcher[C]):
         evaluator = self.ctx.evaluator
         assert evaluator is not None, "the recipe check requires an [evaluator] table"
         self._propose(evaluator)
-        arch, budget = self.pending[0]
+        place = self.next_result()
+        arch, budget = self.pending[place]
         known = self.known(arch, budget)
         if known is None or known.estimated:
             result = self._priced(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
         else:
             result = replace(known, arch=arch, cost=0.0)
-        del self.pending[0]
+        del self.pending[place]
         self._learn(result)
         numbers = {"score": result.score, "best_score": self._best_evaluation().score}
         told = {name: value for name, value in numbers.items() if value != -math.inf}
@@ -235,8 +249,8 @@ class AskTellSearcher(Searcher[C]):
         if all(e.budget is None and not e.estimated and not e.failed for e in self.history):
             return self.history
         evaluated = [e for e in self.history if not e.estimated and not e.failed] or self.history
-        most = max(_effort(e) for e in evaluated)
-        return [e for e in evaluated if _effort(e) == most]
+        most = max(e.effort for e in evaluated)
+        return [e for e in evaluated if e.effort == most]
 
     def best(self) -> Arch:
         """Return the architecture with the highest score, at the largest budget; the earliest of equals."""
@@ -261,7 +275,7 @@ class AskTellSearcher(Searcher[C]):
     def _best_evaluation(self) -> Evaluation:
         """Return the best of `comparable`; looks at each evaluation once in the whole search."""
         for evaluation in self.history[self._compared_count :]:
-            if self._best_so_far is None or _rank(evaluation) > _rank(self._best_so_far):
+            if self._best_so_far is None or evaluation.rank > self._best_so_far.rank:
                 self._best_so_far = evaluation
         self._compared_count = len(self.history)
         assert self._best_so_far is not None, "best is valid after the first step"
@@ -283,14 +297,12 @@ class AskTellSearcher(Searcher[C]):
         wanted = sorted(missing | limits.asked)
         if result.failed or not wanted:
             return result
-        return replace(
-            result, metrics={**result.metrics, **{n: limits.value(result.arch, n) for n in wanted}}
-        )
+        values = {name: limits.value(result.arch, name) for name in wanted}
+        return replace(result, metrics={**result.metrics, **values})
 
     def _propose(self, evaluator: Evaluator[Any]) -> None:
         while self.proposed < self.evaluations and (not self.pending or self.asks_ahead()):
-            arch = self._ask_allowed()
-            self._note(Proposal(arch, self.budget()))
+            self._note(Proposal(self._ask_allowed(), self.budget()))
         for arch, budget in self._unannounced:
             evaluator.expect(arch, budget=budget)
         self._unannounced = []
@@ -316,12 +328,3 @@ class AskTellSearcher(Searcher[C]):
 @capability("searcher")
 class BaselineSearcher(AskTellSearcher[C]):
     """The searcher that benches compare the others with, unless their recipe names another one."""
-
-
-def _rank(evaluation: Evaluation) -> tuple[bool, float, float]:
-    """Return what decides between evaluations: whether it is one, its effort, its score."""
-    return not evaluation.estimated and not evaluation.failed, _effort(evaluation), evaluation.score
-
-
-def _effort(evaluation: Evaluation) -> float:
-    return math.inf if evaluation.budget is None else evaluation.budget

@@ -1,4 +1,4 @@
-"""What a search space must offer. Torch-free: only `NetworkSpace.build` makes modules."""
+"""The contract of search spaces. Torch-free: only `NetworkSpace.build` makes modules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Scale = Literal["search", "eval", "final"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a network must accept and predict.
+    """Inputs and classes of a network.
 
     Attributes:
         in_channels: Channels of the input images.
@@ -180,13 +180,13 @@ class SearchSpace(Component[C], ABC):
         """Read an architecture from its name or from a notation. Default: JSON as `notation` prints it.
 
         Raises:
-            ArchError: The text cannot be read, or is no architecture of this space.
+            ArchError: The text cannot be read, or is not an architecture of this space.
         """
         try:
             picks = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ArchError(
-                f"{text!r} is no architecture of {type(self).__name__}: not JSON ({error}). "
+                f"{text!r} is not an architecture of {type(self).__name__}: not JSON ({error}). "
                 'Write {"choice": "option", …}.'
             ) from None
         if not isinstance(picks, dict):

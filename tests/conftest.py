@@ -1,12 +1,15 @@
 """Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on them."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# Tests run the code of recipes, which is noted in the state folder of the user.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="nasforge-state-")
 
 
 @pytest.fixture(scope="session")

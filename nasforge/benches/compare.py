@@ -30,10 +30,10 @@ class Comparison:
     """Searchers side by side.
 
     Attributes:
-        metric: What is compared.
+        metric: The compared number.
         baseline: The searcher that the others are compared with.
         standings: A line per searcher.
-        notes: What to bear in mind when reading it.
+        notes: Cautions for the reader.
     """
 
     metric: str
@@ -52,10 +52,10 @@ def compare_folders(
 
     Args:
         paths: Folders of finished runs, or of benches.
-        metric: What to compare; None for the first of test accuracy, score and what a table knows that every
-            run has.
-        baseline: What to compare with; None for the baseline of a bench, an installed searcher that provides
-            `nasforge.searcher.BaselineSearcher`, or the first.
+        metric: The number to compare; None for the first that every run has of test accuracy,
+            score and the numbers of a table.
+        baseline: The searcher to compare with; None for the baseline of a bench, an installed searcher
+            that provides `nasforge.searcher.BaselineSearcher`, or the first.
         allow: Which of `TABLES` may differ between the runs of one line.
 
     Raises:

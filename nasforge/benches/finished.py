@@ -31,15 +31,15 @@ class Finished:
 
     Attributes:
         folder: Where it is.
-        label: What its searcher is called.
+        label: Name of its searcher.
         options: The searcher's options.
         seed: Its seed.
         tables: Its setup, by the names of `TABLES`.
-        metrics: What it found: ``"accuracy"`` on the test images, ``"score"`` of the evaluator, what a table
+        metrics: Its results: ``"accuracy"`` on the test images, ``"score"`` of the evaluator, what a table
             knows of the architecture, ``"params"`` and ``"macs"``.
         evaluations: How many evaluations it made, if that is known.
-        seconds: What they cost, if that is known.
-        baseline: What its bench compares with, if it belongs to one.
+        seconds: Their cost, if known.
+        baseline: The baseline of its bench, if it belongs to one.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ def read_folder(path: Path) -> list[Finished]:
     stages = [stage for stage in STAGES if stage.compared and stage.needed(resolved)]
     results = [_stored(run.stage(stage.name) / "result.json", stage.shape) for stage in stages]
     if not all(results):
-        raise RunError(f"{path}: is not finished. Go on with it: nasforge run {path}")
+        raise RunError(f"{path}: is not finished. Resume it: nasforge run {path}")
     rows = [row for row in run.metrics.rows() if row.get("stage") == SEARCH.stage]
     options = {key: value for key, value in resolved["searcher"].items() if key not in ("use", "evaluations")}
     evaluations = resolved["searcher"].get("evaluations")
@@ -105,7 +105,7 @@ def _bench_runs(bench: BenchFolder, inputs: Mapping[str, Any]) -> list[Finished]
                 )
             )
     if not found:
-        raise RunError(f"{bench.path}: holds no finished run yet. Go on with the bench first.")
+        raise RunError(f"{bench.path}: holds no finished run yet. Resume the bench first.")
     return found
 
 

@@ -73,8 +73,8 @@ class BenchFolder:
         known = self.inputs
         if known is None and any(file.name not in LOCK_FILES for file in self.path.iterdir()):
             raise RunError(
-                f"{self.path}: exists and is no bench. Choose another name with --set run.name=… or another "
-                "place with --out."
+                f"{self.path}: exists and is not a bench. Choose another name with --set run.name=… or "
+                "another place with --out."
             )
         searchers = dict(inputs["searchers"])
         if known is not None:

@@ -30,6 +30,7 @@ from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
+from nasforge.training.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchWorker", "Job", "search_once"]
 
@@ -51,7 +52,7 @@ class Job:
         budget: The budget of the run.
         work: The folder of the run while it is not over.
         objectives: The objectives of all searchers, by label.
-        metric: What the result is compared by.
+        metric: The number that results are compared by.
         hypervolume: Options of ``[bench.hypervolume]`` if that is the metric.
     """
 
@@ -183,7 +184,7 @@ class _MeteredSearch:
         clock: Its processor time.
 
     Attributes:
-        curve: What the searcher's answer was worth by the metric of the bench, where a table knows it,
+        curve: Value of the searcher's answer by the metric of the bench, where a table knows it,
             whenever that changed: evaluations (steps, without an evaluator), seconds as the budget counts
             them, value.
     """
@@ -203,6 +204,7 @@ class _MeteredSearch:
 
         Raises:
             RunError: The budget is smaller than the first step or evaluation.
+            Stopped: A stop was requested; the state is saved.
         """
         if state is not None:
             self._restore(state)
@@ -230,14 +232,19 @@ class _MeteredSearch:
                 self.searcher.step()
             except BudgetSpent:
                 break
+            except Stopped as stop:
+                if stop.within_step:
+                    self._save()
+                raise
             self.steps += 1
             if self.job.budget.unit != "cpu seconds" and self.meter:
                 self.idle = 0 if self.meter.calls > calls else self.idle + 1
             if self.idle == STALLED:
                 return "nothing new"
-            if time.monotonic() - saved > PAUSE:
+            if time.monotonic() - saved > PAUSE or stop_requested():
                 self._save()
                 saved = time.monotonic()
+            check_stop()
         return "budget"
 
     def _note_value(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ from nasforge.recipe import Recipe
 from nasforge.recipe.objectives import objectives_of
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
+from nasforge.training.stopping import Stopped, check_stop, stop_requested
 
 __all__ = ["BenchResult", "run_bench"]
 
@@ -59,6 +60,7 @@ def run_bench(
     Raises:
         RunError: A run failed, the folder belongs to another bench, or the budget is too small; what was
             finished is kept.
+        Stopped: A stop was requested; runs under way resume from there.
     """
     from nasforge.runtime.environment import describe_environment
 
@@ -126,6 +128,7 @@ def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, An
     """Yield runs as they end: in order, or in several processes as it happens."""
     if workers <= 1:
         for job in jobs:
+            check_stop()
             yield job, search_once(job)
         return
     order = Order(f"{BenchWorker.__module__}:{BenchWorker.__name__}", str(Path.cwd()))
@@ -138,6 +141,11 @@ def _results(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, An
         while waiting:
             if (ended := crew.wait()) is not None:
                 yield waiting.pop(ended), _result_of(ended)
+            if reason := stop_requested():
+                crew.stop(reason)
+                for task in [task for task in waiting if task.outcome is not None]:
+                    yield waiting.pop(task), _result_of(task)
+                raise Stopped(reason)
     finally:
         crew.close()
 
@@ -152,7 +160,7 @@ def _result_of(task: WorkItem) -> dict[str, Any]:
     if "lost" in task.outcome:
         raise RunError(
             "bench: a worker process died, perhaps for want of memory. What was finished is kept; the same "
-            "command goes on. Try fewer --workers."
+            "command resumes. Try fewer --workers."
         )
     if "error" in task.outcome:
         raise revive_error(task.outcome)

@@ -22,10 +22,11 @@ def run_command(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit status: 0 if all went well, 1 for a run that failed, 2 for a wrong recipe or argument, 3 for
-        a result that misses a limit of a strict run, 130 if it was interrupted.
+        a result that misses a limit of a strict run, 75 if a signal stopped it so that it can resume, 130 if
+        it was interrupted.
     """
     from nasforge.cli.output import debugging, one_line_warnings, print_error
-    from nasforge.errors import NasforgeError, describe_system_error
+    from nasforge.errors import NasforgeError, describe_system_error, is_out_of_memory
 
     # Accepted before and behind the name of a command.
     debug = "--debug" in arguments
@@ -58,10 +59,16 @@ def run_command(arguments: Sequence[str]) -> int:
         except Exception as error:
             if debug:
                 raise
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            if is_out_of_memory(error):
                 print_error(
                     "out of memory. Use smaller batches (batch_size), narrower or fewer cells, fewer "
                     "workers, or gradient_checkpointing = true in [run]."
+                )
+                return 1
+            if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from "):
+                # pathlib before Python 3.13; afterwards it is an OSError.
+                print_error(
+                    f"{str(error).removeprefix('Symlink loop from ')}: a circle of symbolic links. Remove it."
                 )
                 return 1
             print_error(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasforge.cli.options import Json, Profile, Recipe, Sets, default_observers, repeated
+from nasforge.training.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
     from nasforge.benches.run import BenchResult
@@ -55,7 +56,7 @@ def bench(
     ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Run searchers with many seeds and an equal budget; the same command again goes on where it stopped."""
+    """Run searchers with many seeds and an equal budget; the same command again resumes where it stopped."""
     from nasforge.plugins import Registry
     from nasforge.recipe import load
 
@@ -69,17 +70,21 @@ def bench(
     from nasforge.cli.output import print_error, print_json, print_table
 
     try:
-        found = api.bench(
-            recipe,
-            texts,
-            profile=profile,
-            out=out,
-            workers=workers,
-            default_observers=[] if as_json else default_observers(registry),
-        )
+        with stopping_on_signals():
+            found = api.bench(
+                recipe,
+                texts,
+                profile=profile,
+                out=out,
+                workers=workers,
+                default_observers=[] if as_json else default_observers(registry),
+            )
     except KeyboardInterrupt:
-        print_error("interrupted. The same command goes on; finished runs are kept.")
+        print_error("interrupted. The same command resumes; finished runs are kept.")
         raise typer.Exit(130) from None
+    except Stopped as stop:
+        print_error(f"stopped by {stop.reason}. The same command resumes; finished runs are kept.")
+        raise typer.Exit(EXIT_STATUS) from None
     if as_json:
         print_json([standing.to_json() for standing in found.standings])
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json, repeated
+from nasforge.cli.options import Json, Trust, repeated
 
 __all__ = ["export"]
 
@@ -29,6 +29,7 @@ def export(
         typer.Option("--images", min=0, help="Test images to compare on; 0 takes all. Over the recipe's."),
     ] = None,
     as_json: Json = False,
+    trust: Trust = False,
 ) -> None:
     """Write the network of a run for others, compare each file with it on test images, and time both."""
     from nasforge.cli.output import print_json
@@ -36,6 +37,10 @@ def export(
 
     names = [check_format(name) for name in formats or ()]
 
+    if trust:
+        import nasforge
+
+        nasforge.trust(run)
     from nasforge.stages import finished
 
     result = finished.export(run, names or None, images)

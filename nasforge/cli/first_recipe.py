@@ -23,7 +23,7 @@ class Limits:
     Attributes:
         max_params: Most parameters; None for no limit.
         max_latency_ms: Longest latency, in milliseconds; None for no limit.
-        backend: What measures latencies, see the ``[latency]`` table; None for torch.
+        backend: Backend that measures latencies, see the ``[latency]`` table; None for torch.
     """
 
     max_params: int | None = None
@@ -88,7 +88,7 @@ def recipe_text(
         tables.add(f"{trial}.data", *small)
         tables.set(_batch_settings(start, small), f"{trial}.")
     lines = [
-        "# Written by nasforge init, to be changed. What options mean: nasforge plugins show NAME.",
+        "# Written by nasforge init, to be changed. Options are explained by: nasforge plugins show NAME.",
         f"# Try it in small first: nasforge run FILE --profile {start.trial.profile}",
         "",
         f'extends = "{extended}"      # see it: nasforge recipes show {extended}',

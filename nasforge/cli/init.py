@@ -67,7 +67,7 @@ def init(
 ) -> None:
     """Write a recipe that runs, for your own images or for those of a shipped recipe.
 
-    Without options it asks, if somebody is there to answer.
+    Without options it asks, if standard input is a terminal.
     """
     from nasforge.cli.output import print_table
     from nasforge.cli.own_images import find_readers, look_at_images

@@ -67,7 +67,7 @@ def build_table(
     from nasforge.recipe import load
 
     if clock not in ("wall", "cpu"):
-        raise typer.BadParameter(f"{clock!r} is no clock. Write wall or cpu.", param_hint="--clock")
+        raise typer.BadParameter(f"{clock!r} is not a clock. Write wall or cpu.", param_hint="--clock")
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     run = loaded.run
     where = device or run.device

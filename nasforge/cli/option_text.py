@@ -56,7 +56,7 @@ def describe_options(config: type[BaseModel]) -> list[dict[str, Any]]:
 def page_text(plugin: Plugin) -> str:
     """Write a plugin's options on one page: a line for each, and a short list for sub-tables.
 
-    The page is TOML to paste. What has no value to write, and what sub-tables have, is in comments.
+    The page is TOML to paste. Options without a value, and those of sub-tables, are in comments.
     """
     options = describe_options(plugin.config)
     plain = [option for option in options if "options" not in option]

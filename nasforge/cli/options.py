@@ -9,7 +9,17 @@ import typer
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
 
-__all__ = ["Device", "Json", "Profile", "Recipe", "Sets", "default_observers", "repeated", "set_option"]
+__all__ = [
+    "Device",
+    "Json",
+    "Profile",
+    "Recipe",
+    "Sets",
+    "Trust",
+    "default_observers",
+    "repeated",
+    "set_option",
+]
 
 
 def repeated(*flags: str, metavar: str, about: str) -> Any:
@@ -51,6 +61,12 @@ Sets = Annotated[
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the code that this folder brings along, now and later: only of people you trust."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]
 

@@ -61,7 +61,7 @@ def show_count(what: str, count: int, total: int) -> None:
     """Write how much is done over the last such line, on a terminal alone; results go to standard output.
 
     Args:
-        what: What is being done.
+        what: The work, in words.
         count: Number of things that are done.
         total: Their number in all; the line is removed with the last.
     """

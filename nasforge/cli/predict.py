@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasforge.cli.options import Json
+from nasforge.cli.options import Json, Trust
 
 if TYPE_CHECKING:
     from nasforge.cli.image_arguments import NamedImage
@@ -39,6 +39,7 @@ def predict(
         str | None,
         typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Predict the classes of images with the trained network of a run.
 
@@ -52,6 +53,8 @@ def predict(
 
     import nasforge
 
+    if trust:
+        nasforge.trust(run)
     predictor = nasforge.load_predictor(run, device=device)
     _set_threads(run)
     if skip_broken:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasforge.cli.options import Device, Profile, Sets, default_observers
+from nasforge.cli.options import Device, Profile, Sets, Trust, default_observers
+from nasforge.training.stopping import EXIT_STATUS, Stopped, stopping_on_signals
 
 if TYPE_CHECKING:
     from nasforge.plugins import Registry
@@ -21,7 +22,7 @@ def run(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, the name of a shipped recipe, or a run folder to go on with.",
+            help="A TOML file, the name of a shipped recipe, or a run folder to resume.",
             show_default=False,
         ),
     ],
@@ -53,10 +54,15 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 3 if the result misses a limit of the recipe.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
-    """Search, derive, train and test; the same command again goes on where it stopped."""
+    """Search, derive, train and test; the same command again resumes where it stopped."""
     from nasforge.plugins import Registry
 
+    if trust:
+        import nasforge
+
+        nasforge.trust(recipe)
     registry = Registry.discover()
     _check_first(recipe, profile, sets or [], registry)
     if processes is not None and processes > 1:
@@ -71,19 +77,24 @@ def run(
 
     leave_with_parent()
     try:
-        result = api.run(
-            recipe,
-            sets or [],
-            profile=profile,
-            out=out,
-            device=device,
-            seed=seed,
-            update=update,
-            default_observers=default_observers(registry),
-        )
+        with stopping_on_signals():
+            result = api.run(
+                recipe,
+                sets or [],
+                profile=profile,
+                out=out,
+                device=device,
+                seed=seed,
+                update=update,
+                default_observers=default_observers(registry),
+            )
     except KeyboardInterrupt:
-        print_error("interrupted. The same command goes on from the last checkpoint.")
+        print_error("interrupted. The same command resumes from the last checkpoint.")
         raise typer.Exit(130) from None
+    except Stopped as stop:
+        if not is_told_elsewhere():
+            print_error(f"stopped by {stop.reason}, and everything is saved. The same command resumes.")
+        raise typer.Exit(EXIT_STATUS) from None
     if is_told_elsewhere():
         return
     findings = print_summary(result, getattr(context.find_root().command, "commands", ()))

@@ -59,4 +59,4 @@ def _refuse_other_files(path: Path) -> None:
     except (OSError, ValueError, AttributeError):
         ours = False
     if not ours:
-        raise RecipeError(str(path), ["exists and is no schema of recipes. Choose another name."])
+        raise RecipeError(str(path), ["exists and is not a schema of recipes. Choose another name."])

@@ -24,7 +24,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a table.", sh
 def import_file(
     path: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A table as CSV (may be gzipped) or Parquet."),
+        typer.Argument(
+            metavar="FILE",
+            help="A table as CSV (may be gzipped) or Parquet, or an archive that the evaluator recognises.",
+        ),
     ],
     name: Annotated[
         str | None,

@@ -17,6 +17,7 @@ from nasforge.errors import RecipeError, RunError
 from nasforge.evaluator import Effort, Evaluation, Evaluator, RepeatedTraining, forecast_evaluations
 from nasforge.searcher import Searcher
 from nasforge.seeding import derive_seed
+from nasforge.training.stopping import Stopped
 
 __all__ = ["ConfirmedSearcher"]
 
@@ -24,7 +25,7 @@ __all__ = ["ConfirmedSearcher"]
 class ConfirmedSearcher(Searcher[PluginConfig]):
     """Lets a searcher finish, then races its answer against neighbours and earlier answers.
 
-    A step is a step of the searcher, later a rung of a race. What wins a race beyond noise is the new
+    A step is a step of the searcher, later a rung of a race. A winner of a race beyond noise is the new
     incumbent; another pass begins from its neighbours. Passes of growth follow, against larger neighbours.
 
     Args:
@@ -90,7 +91,11 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             return metrics
         if not self.races or self.races[-1].done:
             self.races.append(self._start_race(growing=bool(self._choose_growing())))
-        return self._run_rung(self.races[-1])
+        try:
+            return self._run_rung(self.races[-1])
+        except Stopped as stop:
+            stop.within_step = False  # evaluations that are over are kept by their evaluator
+            raise
 
     def best(self) -> Arch:
         """Return the winner of the last race that is over; before that, the searcher's answer."""
@@ -154,7 +159,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         return planned
 
     def _count_kept(self, runners: int, rung: int) -> int:
-        """Return how many candidates go on after a rung, see `Race.advance`."""
+        """Return the number of candidates that are kept after a rung, see `Race.advance`."""
         kept = max(2, math.ceil(runners * self.options.keep))
         return min(kept, self.options.finalists) if rung == len(self.options.rungs) - 2 else kept
 

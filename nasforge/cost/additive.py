@@ -16,7 +16,7 @@ Picks = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What is paid if some choices take some options.
+    """A cost that is paid if some choices take some options.
 
     Attributes:
         picks: The choices and options. More than one if a choice lies inside an option of another, such as
@@ -33,8 +33,8 @@ class AdditiveCost:
 
     Args:
         choices: Every decision of the space.
-        rest: What every architecture pays, by name of the cost.
-        terms: What it pays besides. Terms of equal ``picks`` are added up; an option without a term is free.
+        rest: Cost of every architecture, by name of the cost.
+        terms: Costs in addition. Terms of equal ``picks`` are added up; an option without a term is free.
     """
 
     def __init__(

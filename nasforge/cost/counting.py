@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulate operations."""
+"""Costs of a network: parameters and multiply-accumulate operations (MACs)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tup
         The supernet on the meta device, and its items in the order of its modules.
 
     Raises:
-        RunError: A choice of the space is no `ChoiceBlock` or `EdgeSum` of its supernet.
+        RunError: A choice of the space is neither a `ChoiceBlock` nor an `EdgeSum` of its supernet.
     """
     with torch.device("meta"):
         network = plainly_computed(space).build(task, None, scale)

@@ -20,7 +20,7 @@ from nasforge.space import Task
 __all__ = ["Clock", "Timing", "limit_threads", "measure_latency", "random_input", "time_in_turns"]
 
 Clock = Literal["wall", "cpu"]
-"""What is counted: ``"wall"`` is time as it passes, ``"cpu"`` what this process computed in it. The latter is
+"""The measured time: ``"wall"`` is wall-clock time, ``"cpu"`` the CPU time of this process. The latter is
 for one thread of a CPU that others use as well: it leaves out the time in which they had it."""
 
 
@@ -112,7 +112,7 @@ def time_in_turns(
     """Time several calls, one after the other in every round, so that a busy minute harms all alike.
 
     Args:
-        calls: What to time, under the precision of the runtime.
+        calls: The calls to time, under the precision of the runtime.
         runtime: Where they run: a call ends when its device has finished.
         runs: Rounds that are timed.
         warmup: Calls before each call's first round.

@@ -1,4 +1,4 @@
-"""What runs a network that is timed. The one for torch is here, others are in `nasforge.exports`."""
+"""Backends that run a timed network. The one for torch is here, others are in `nasforge.exports`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Backend(ABC):
     """Times forward passes in some program, on some device."""
 
     name: str
-    """What the option ``latency.backend`` calls it."""
+    """Its name in the option ``latency.backend``."""
 
     @abstractmethod
     def time(
@@ -54,7 +54,7 @@ class Backend(ABC):
         """Time forward passes.
 
         Args:
-            jobs: What to time.
+            jobs: The networks to time.
             runs: Timed calls of each.
             warmup: Calls before them.
             clock: See `nasforge.cost.latency.Clock`.

@@ -77,11 +77,11 @@ def build_table(
 ) -> LatencyTable:
     """Measure what every option of the final networks of a space takes.
 
-    A module that occurs at many places with the same input shape is measured once. What is always there is
-    the rest: ``references`` random networks are measured as a whole, and the table's two free numbers, the
-    rest and a factor on the sum of the options, are fitted to them by least squares. The factor makes up for
-    what differs between an option alone and the same option inside a network, such as what is in the cache.
-    ``networks`` other random networks tell the error.
+    A module that occurs at many places with the same input shape is measured once. A module that is always
+    there is part of the rest: ``references`` random networks are measured as a whole, and the table's two
+    free numbers, the rest and a factor on the sum of the options, are fitted to them by least
+    squares. The factor corrects the difference between an option alone and inside a network, such as the
+    state of the processor's caches. ``networks`` other random networks tell the error.
 
     Args:
         space: Its networks vary by `ChoiceBlock` and `EdgeSum` only.
@@ -90,7 +90,7 @@ def build_table(
         described: Name and options of the space, to be stored.
         settings: How to measure.
         report: Told what is being measured, and the share of it that is done.
-        backend: What runs the modules; None: torch on the runtime's device.
+        backend: The backend that runs the modules; None: torch on the runtime's device.
 
     Raises:
         RunError: See `nasforge.cost.itemize.itemize`.
@@ -142,7 +142,7 @@ def structure(items: Sequence[Item]) -> str:
     """Return a hash of every option's module and input shape: tables fit spaces of the same one.
 
     Args:
-        items: What `nasforge.cost.itemize.itemize` returned.
+        items: The result of `nasforge.cost.itemize.itemize`.
     """
     lines = sorted(f"{item.picks} {item.shapes} {signature(item.module)}" for item in items)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

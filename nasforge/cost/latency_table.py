@@ -22,7 +22,7 @@ FORMAT = "nasforge latency table 1"
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What is stored of one measurement.
+    """The stored record of one measurement.
 
     Attributes:
         about: Of which networks: ``space`` (its name and options), ``task``, and ``structure``, a hash of
@@ -115,7 +115,7 @@ def path_of(name: str) -> Path:
         name: A path that ends in ``.json``, or a name in `folder`.
 
     Raises:
-        RunError: The name is no plain file name.
+        RunError: The name is not a plain file name.
     """
     if name.endswith(".json"):
         return Path(name)
@@ -144,7 +144,7 @@ def read(name: str) -> LatencyTable:
     try:
         data = json.loads(path.read_text(encoding="utf8"))
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise RunError(f"latency table {path}: is no latency table of this version of nasforge.")
+            raise RunError(f"latency table {path}: is not a latency table of this version of nasforge.")
         # Tables that were written by hand may have none.
         if data.get("sha256", checksum := _checksum(data)) != checksum:
             raise ValueError("its checksum differs from its content")

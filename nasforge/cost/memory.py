@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map_only
 from nasforge.arch import Arch
 from nasforge.space import NetworkSpace, Scale, Task
 
-__all__ = ["MIB", "memory_of", "peak_memory"]
+__all__ = ["MIB", "memory_of", "peak_memory", "training_memory"]
 
 MIB = 2**20
 
@@ -41,6 +41,29 @@ def peak_memory(network: nn.Module, task: Task) -> float:
     finally:
         network.train(training)
     return (sum(kept.values()) + live.peak) / MIB
+
+
+def training_memory(network: nn.Module, task: Task, images: int) -> float:
+    """Return an estimate of the memory that a training step needs, in MiB, counted as by `peak_memory`.
+
+    Forward and backward pass, gradients, and one number per weight for the optimiser's momentum. A step of a
+    search that has two networks, or two optimisers per network, needs more.
+
+    Args:
+        network: In `train` mode; on the meta device nothing is computed.
+        task: Image size and channels.
+        images: Number of images in the batch.
+    """
+    own: list[Tensor] = [*network.parameters(), *network.buffers()]
+    kept = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in own}
+    momentum = sum(p.untyped_storage().nbytes() for p in network.parameters())
+    size = task.image_size
+    with torch.enable_grad(), _Live(kept) as live:
+        output = network(torch.zeros(images, task.in_channels, size, size, device=own[0].device))
+        logits = output if isinstance(output, Tensor) else output.logits
+        logits.sum().backward()
+    network.zero_grad()
+    return (sum(kept.values()) + momentum + live.peak) / MIB
 
 
 def memory_of(space: NetworkSpace[Any], task: Task, arch: Arch, scale: Scale = "final") -> float:

@@ -24,7 +24,7 @@ class Format(ABC):
     """A kind of file that networks are exported to."""
 
     name: ClassVar[FormatName]
-    """What recipes and commands call it."""
+    """Its name in recipes and commands."""
 
     file: ClassVar[str]
     """Name of the file, or of the folder."""

@@ -25,7 +25,7 @@ REJECTED = "rejected"
 
 @dataclass
 class Written:
-    """What became of each format.
+    """Results of the formats that were written.
 
     Attributes:
         formats: By name: sizes, differences, accuracy and times; or ``failed``, the reason in words.

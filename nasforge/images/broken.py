@@ -13,10 +13,10 @@ from nasforge.images.files import Folder
 __all__ = ["LEAVE_OUT", "LEFT_OUT", "find_broken", "leave_out", "list_broken"]
 
 LEAVE_OUT = "Replace or remove them, or leave them out with data.skip_broken = true."
-"""What to do about broken images of a recipe."""
+"""Advice about broken images of a recipe."""
 
 LEFT_OUT = "They are left out."
-"""What has been done about broken images that are to be skipped."""
+"""Words for broken images that were skipped."""
 
 SHOWN = 50
 """Files that one message names."""
@@ -82,7 +82,7 @@ def list_broken(
         where: Option or command that names the images.
         broken: The reason by file.
         total: Number of images that were read.
-        remedy: What to do; empty: replace or remove them.
+        remedy: Advice; empty: replace or remove them.
     """
     lines = [f"  - '{file}': {why}" for file, why in list(broken.items())[:SHOWN]]
     if len(broken) > SHOWN:

@@ -45,7 +45,7 @@ class SplitConfig(PluginConfig):
     """How training images are divided by role, and how many there are."""
 
     batch_size: int = Field(64, ge=1)
-    """Images per batch, unless whoever reads the batches asks for another number."""
+    """Images per batch, unless the reader of the batches asks for another number."""
 
     arch_share: float = Field(0.5, ge=0, lt=1)
     """Share of the training images in split `arch`, which trains or scores architectures; the images that

@@ -1,7 +1,7 @@
 """Images that live in memory as bytes, and augmentation of whole batches as tensor operations.
 
 No loader processes, no Python per image: a batch is gathered, cropped, mirrored and normalised where the
-networks run. Whoever adds a data set of this kind subclasses `InMemoryImages` and writes ``load`` alone.
+networks run. A new dataset of this kind subclasses `InMemoryImages` and implements ``load`` alone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ImageSet:
         """Check types, shapes and labels.
 
         Args:
-            where: What the images come from, for the message.
+            where: Source of the images, for the message.
 
         Raises:
             DataError: Something does not fit; says what.

@@ -60,7 +60,7 @@ class Mixing:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed torch's global generator of the CPU in a block; outside, it goes on as if the block had not run.
+    """Seed torch's global generator of the CPU in a block; afterwards, restore it.
 
     Args:
         seed: Where the generator starts.

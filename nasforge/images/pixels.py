@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nasforge.runtime import send
+
 __all__ = ["channel_statistics", "crop_and_flip", "cutout", "outside"]
 
 CHUNK = 2048
@@ -14,7 +16,7 @@ CHUNK = 2048
 def crop_and_flip(images: Tensor, padding: int, corners: Tensor, mirrored: Tensor) -> Tensor:
     """Cut a window of the images' own size out of each padded image, and mirror some.
 
-    What is cut is copied line by line, not pixel by pixel: on a CPU that is most of the time.
+    Windows are copied line by line, not pixel by pixel: on a CPU that is most of the time.
 
     Args:
         images: ``(B, H, W, C)``, any type.
@@ -31,7 +33,7 @@ def crop_and_flip(images: Tensor, padding: int, corners: Tensor, mirrored: Tenso
     padded = images.new_zeros(batch + len(flipped), height + 2 * padding, width + 2 * padding, channels)
     inner = padded[:, padding : padding + height, padding : padding + width]
     inner[:batch] = images
-    inner[batch:] = images.index_select(0, flipped.to(images.device)).flip(2)
+    inner[batch:] = images.index_select(0, send(flipped, images.device)).flip(2)
 
     place = torch.arange(batch).index_copy_(0, flipped, torch.arange(batch, len(padded)))
     left = torch.where(mirrored, 2 * padding - corners[1], corners[1])
@@ -39,7 +41,7 @@ def crop_and_flip(images: Tensor, padding: int, corners: Tensor, mirrored: Tenso
     lines = (first[:, None] + padded.shape[2] * torch.arange(height)) * channels
     numbers, line = padded.view(-1), width * channels
     windows = numbers.as_strided((len(numbers) - line + 1, line), (1, 1))  # a line from every number on
-    return windows.index_select(0, lines.view(-1).to(images.device)).view(images.shape)
+    return windows.index_select(0, send(lines.view(-1), images.device)).view(images.shape)
 
 
 def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -58,7 +60,7 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     batch, _, height, width = images.shape
     rows = torch.randint(0, height, (batch,), generator=generator, device=generator.device)
     columns = torch.randint(0, width, (batch,), generator=generator, device=generator.device)
-    centres = torch.stack([rows, columns]).to(images.device)
+    centres = send(torch.stack([rows, columns]), images.device)
     return images * outside(centres, height, width, size).to(images.dtype)
 
 

@@ -60,7 +60,7 @@ def limited(labels: Tensor, limit: int | None) -> Tensor:
 
 
 class Splits:
-    """Which images play which role, and in which order a pass reads them.
+    """The images of each role, and the order in which a pass reads them.
 
     Args:
         config: The shares.

@@ -16,7 +16,7 @@ COMMON = "common-"
 
 
 class _Stream:
-    """Where the noise that shards have in common goes on."""
+    """Where the noise that shards share continues."""
 
     def __init__(self, device: torch.device, seed: int) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""What networks take and return."""
+"""Inputs and outputs of networks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FeatureInfo(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What every network returns.
+    """The output of a network.
 
     Attributes:
         logits: Shape ``(B, classes)``.

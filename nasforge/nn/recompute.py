@@ -1,6 +1,6 @@
 """Memory for time: blocks that keep their inputs only, and are run again by the backward pass.
 
-What is kept of a network for its gradient then grows with its number of blocks, not of operations (Chen et
+The memory kept for the gradient then grows with the number of blocks, not of operations (Chen et
 al., "Training deep nets with sublinear memory cost", 2016). The numbers stay the same.
 """
 
@@ -20,16 +20,16 @@ __all__ = ["recomputed"]
 def recomputed(block: nn.Module, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """Run a block without keeping what is inside; the backward pass runs it a second time.
 
-    The second run differentiates by what the first one did, whoever freezes parameters in between. It draws
-    the same random numbers, and moves no running statistics.
+    The second run differentiates by the same parameters as the first, even if some are frozen in between. It
+    draws the same random numbers, and moves no running statistics.
 
     Args:
         block: Holds the parameters and buffers.
         run: Computes it, by the block's ``forward`` or in another way.
-        inputs: What ``run`` is given.
+        inputs: Arguments of ``run``.
 
     Returns:
-        What ``run(*inputs)`` returns.
+        The result of ``run(*inputs)``.
     """
     if not torch.is_grad_enabled():
         return run(*inputs)
@@ -60,7 +60,7 @@ class _Repeatable(AbstractContextManager[None]):
 
 @contextmanager
 def _as_before(block: nn.Module, trained: list[tuple[nn.Parameter, bool]]) -> Iterator[None]:
-    """Give the block the trained parameters of its first run, and buffers to write to that nobody reads."""
+    """Give the block the trained parameters of its first run, and scratch buffers to write to."""
     now = [(parameter, parameter.requires_grad) for parameter, _ in trained]
     buffers = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
     _set_trained(trained)

@@ -34,7 +34,7 @@ class Relaxation(ABC):
 
     Attributes:
         simplex: Whether the weights of a choice add up to 1.
-        progress: How far the search is: 0 in its first epoch, 1 in its last. Whoever searches sets it.
+        progress: How far the search is: 0 in its first epoch, 1 in its last. The searcher sets it.
     """
 
     simplex: bool = True
@@ -127,8 +127,9 @@ class Dirichlet(Relaxation):
 
     def weights(self, logits: Logits) -> dict[str, Tensor | int]:
         """Return a draw for every choice."""
+        # Checking the arguments would make a GPU wait for them.
         return {
-            name: torch.distributions.Dirichlet(values).rsample()
+            name: torch.distributions.Dirichlet(values, validate_args=False).rsample()
             for name, values in self._concentrations(logits).items()
         }
 

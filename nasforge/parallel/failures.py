@@ -1,4 +1,4 @@
-"""Failed evaluations: recorded as such, so that the search goes on."""
+"""Failed evaluations: recorded as such, so that the search continues."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nasforge.errors import AccessError, NasforgeError, RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 
 __all__ = [
+    "AHEAD",
     "ATTEMPTS",
     "Failure",
     "Tolerant",
@@ -28,6 +29,9 @@ __all__ = [
 
 ATTEMPTS = 2
 """Evaluations of a candidate before it counts as failed."""
+
+AHEAD = "ahead"
+"""Entry of the state for evaluations that workers had made before their turn."""
 
 IN_A_ROW = 5
 """Failures in a row after which the search stops: then the fault is not in the candidates."""
@@ -62,6 +66,7 @@ class Tolerant(Evaluator[Any]):
         super().__init__(evaluator.config)
         self.ctx, self._evaluator = evaluator.ctx, evaluator
         self._ready, self._failed_in_a_row = False, 0
+        self.ahead: dict[tuple[Arch, int | None, int], Evaluation] = {}
 
     def prepare(self) -> None:
         """Prepare the wrapped evaluator, once."""
@@ -98,16 +103,18 @@ class Tolerant(Evaluator[Any]):
         if self._failed_in_a_row == IN_A_ROW:
             raise RunError(
                 f"search: {IN_A_ROW} candidates in a row could not be evaluated. The last one: "
-                f"{found.reason.rstrip('.')}. Once that is put right, the same command goes on from here."
+                f"{found.reason.rstrip('.')}. Once that is put right, the same command resumes from here."
             ) from found.error
         warnings.warn(
-            f"search: candidate {arch.key} is recorded as failed ({found.reason}). The search goes on.",
+            f"search: candidate {arch.key} is recorded as failed ({found.reason}). The search continues.",
             stacklevel=2,
         )
         return Evaluation(arch, -math.inf, found.seconds, failed=found.reason)
 
     def attempt(self, arch: Arch, budget: int | None, index: int = 0) -> Evaluation | Failure:
         """Evaluate a candidate, a second time if the first fails; see `repeat` for arguments and errors."""
+        if (known := self.ahead.pop((arch, budget, index), None)) is not None:
+            return known
         started = time.perf_counter()
         left = ATTEMPTS
         while True:
@@ -138,12 +145,21 @@ class Tolerant(Evaluator[Any]):
         return self._evaluator.summary()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the wrapped evaluator."""
-        return self._evaluator.state_dict()
+        """Return the state of the wrapped evaluator, and the evaluations that no step has asked for yet."""
+        ahead = [
+            {"arch": arch.to_json(), "budget": budget, "repeat": index, "result": found.to_json()}
+            for (arch, budget, index), found in self.ahead.items()
+        ]
+        return {**self._evaluator.state_dict(), **({AHEAD: ahead} if ahead else {})}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of the wrapped evaluator."""
-        self._evaluator.load_state_dict(state)
+        """Restore what `state_dict` returned, with any number of workers."""
+        rows = state.get(AHEAD, ())
+        self.ahead = {
+            (Arch(row["arch"]), row["budget"], row["repeat"]): Evaluation.from_json(row["result"])
+            for row in rows
+        }
+        self._evaluator.load_state_dict({name: value for name, value in state.items() if name != AHEAD})
 
 
 def evaluate_repeat(evaluator: Evaluator[Any], arch: Arch, budget: int | None, index: int) -> Evaluation:

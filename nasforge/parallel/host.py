@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import queue
 import signal
 import sys
@@ -15,9 +16,11 @@ from typing import Any
 
 import torch
 
-from nasforge.errors import NasforgeError
+from nasforge import __version__
+from nasforge.errors import NasforgeError, RunError
 from nasforge.parallel.failures import describe_error, is_fatal
 from nasforge.parallel.messages import Message, Order, Send
+from nasforge.training.stopping import Stopped, check_stop, request_stop
 
 __all__ = ["Host", "main"]
 
@@ -30,10 +33,16 @@ class Host:
         send: Takes messages.
 
     Raises:
+        RunError: The main process has another version of nasforge.
         Exception: The class cannot be imported or built.
     """
 
     def __init__(self, order: Order, send: Send) -> None:
+        if order.version != __version__:
+            raise RunError(
+                f"run.workers: a worker on {platform.node()!r} has nasforge {__version__}, the main process "
+                f"{order.version}. Install the same version everywhere."
+            )
         self._send = send
         warnings.showwarning = self._send_warning
         os.chdir(order.place)
@@ -44,9 +53,12 @@ class Host:
         send({"ready": True})
 
     def answer(self, task: Message) -> None:
-        """Do a task; the last message is its ``result`` or an ``error``."""
+        """Do a task; the last message is its ``result``, an ``error``, or ``stopped``."""
         try:
+            check_stop()
             result = self._worker.answer(task)
+        except Stopped as stop:
+            self._send({"stopped": stop.reason})
         except Exception as error:
             text = str(error) if isinstance(error, NasforgeError) else describe_error(error)
             self._send(error_message(error, text, fatal=is_fatal(error)))
@@ -76,7 +88,10 @@ def main() -> None:
 
     The process ends at once when its input does: when the main process has ended, even by a kill.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what an interrupt means
+    # The main process decides what signals mean; schedulers send them to all processes of a job.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # Printed text must not end up between the messages.
     answers = os.fdopen(os.dup(1), "w", encoding="utf8")
     os.dup2(2, 1)
@@ -103,7 +118,11 @@ def main() -> None:
 
 def _read(tasks: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
-        tasks.put(json.loads(line))
+        message = json.loads(line)
+        if "stop" in message:
+            request_stop(message["stop"])
+        else:
+            tasks.put(message)
     os._exit(0)
 
 

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 from nasforge.parallel.start import count_cores
 
 __all__ = ["is_told_elsewhere", "launch", "leave_with_parent"]
 
-PARENT = "NASFORGE_PARENT"
+PARENT = "_NASFORGE_PARENT"
 """Variable that says that standard input ends with the process that has started this one."""
 
 PATIENCE = 20.0
@@ -32,7 +33,8 @@ def launch(arguments: Sequence[str], processes: int, threads: int | None = None)
         threads: CPU threads of each; None for a fair share of the cores.
 
     Returns:
-        The exit status: that of the first process that failed, 1 if it was killed, 0 if all went well.
+        The exit status: that of the first process that failed or was stopped, 1 if it was killed, 0 if all
+        went well.
     """
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
@@ -56,12 +58,31 @@ def launch(arguments: Sequence[str], processes: int, threads: int | None = None)
         output = None if rank == 0 else subprocess.DEVNULL
         started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, env=environment))
     try:
-        return _wait(started)
+        with _passing_on(started):
+            return _wait(started)
     except KeyboardInterrupt:  # the terminal has sent it to all of them
         _end(started, PATIENCE)
         return 130
     finally:
         _end(started, 0.0)
+
+
+@contextmanager
+def _passing_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Pass requests to stop on to all processes, which agree on the batch after which they end."""
+
+    def send(number: int, frame: Any) -> None:
+        for process in started:
+            with suppress(OSError):
+                process.send_signal(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = [signal.signal(number, send) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def is_told_elsewhere() -> bool:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nasforge import errors
+from nasforge import __version__, errors
 from nasforge.errors import NasforgeError, RecipeError, RunError
 
 __all__ = ["Message", "Order", "Receive", "Send", "revive_error"]
 
 Message = Mapping[str, Any]
-"""From a worker, by its key: ``ready`` (the worker is built), ``warning`` with its ``category``, ``result``
-or ``error`` (the last message of a task), and others that the two sides agree on. To a worker: an `Order`
-first, then one task per message."""
+"""From a worker, by its key: ``ready`` (the worker is built), ``warning`` with its ``category``, ``result``,
+``error`` or ``stopped`` (the last message of a task), and others that the two sides agree on. To a worker: an
+`Order` first, then one task per message, and ``stop`` at any time."""
 
 Send = Callable[[Message], None]
 """Sends a message to the main process."""
@@ -33,12 +33,14 @@ class Order:
         place: The working directory.
         threads: CPU threads; None leaves them as they are.
         arguments: JSON data for the class.
+        version: Version of nasforge in the main process.
     """
 
     target: str
     place: str
     threads: int | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
         """Return the order as JSON data."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,9 +24,10 @@ class Process:
     Args:
         order: The class that answers tasks.
         receive: Takes messages.
+        launcher: Words before the command, for a program that starts it elsewhere.
     """
 
-    def __init__(self, order: Order, receive: Receive) -> None:
+    def __init__(self, order: Order, receive: Receive, launcher: Sequence[str] = ()) -> None:
         path = os.pathsep.join(place for place in sys.path if place)
         environment = {**os.environ, "PYTHONPATH": path}
         if order.threads:
@@ -33,7 +35,7 @@ class Process:
         # Out of the terminal's reach: an interrupt is for the main process, which ends its workers itself.
         apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nasforge.parallel.host"],
+            [*launcher, sys.executable, "-m", "nasforge.parallel.host"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -60,6 +62,10 @@ class Process:
         except OSError:
             pass
 
+    def stop(self, reason: str) -> None:
+        """Ask the process to stop its task at the next batch."""
+        self.send({"stop": reason})
+
     def poll(self) -> str | None:
         """Return how the process ended; None while it runs."""
         code = self._process.poll()
@@ -77,7 +83,7 @@ class Process:
     def close(self) -> None:
         """Kill the process and wait for its end: it leaves nothing half-written."""
         self._closed = True
-        self._process.kill()
+        self._kill()
         self._process.wait()
         for thread in self._threads:
             thread.join(timeout=1)
@@ -85,6 +91,13 @@ class Process:
             assert pipe is not None
             with suppress(OSError):  # a line for the process that was killed
                 pipe.close()
+
+    def _kill(self) -> None:
+        """Kill the process and, as far as they are here, those that a launcher has started."""
+        if os.name == "posix":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nasforge.errors import RunError
+from nasforge.errors import RunError, suggest
 from nasforge.evaluator import Evaluator
 from nasforge.parallel.crew import Connect
 from nasforge.parallel.failures import Tolerant
-from nasforge.parallel.messages import Order
+from nasforge.parallel.messages import Order, Receive
 from nasforge.parallel.pool import Pool
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from nasforge.runs.folder import RunFolder
     from nasforge.runtime import Runtime
 
-__all__ = ["count_cores", "describe_workers", "evaluating", "threads_per_worker"]
+__all__ = ["check_start", "count_cores", "describe_workers", "evaluating", "threads_per_worker"]
 
 
 @contextmanager
@@ -39,16 +42,39 @@ def evaluating(
         runtime: The device of the main process.
 
     Raises:
-        RunError: Ray is asked for and not installed, or its cluster is too small.
+        RunError: Workers cannot start, see `check_start`, or the Ray cluster is too small.
     """
     if not _has_workers(options):
         yield Tolerant(evaluator)
         return
-    pool = Pool(evaluator, options.workers, _connect(options, folder, runtime), folder.log_access)
-    try:
-        yield pool
-    finally:
-        pool.close()
+    check_start(options)
+    with _connecting(options, folder, runtime) as connect:
+        limit = options.start_limit if _is_foreign(options) else math.inf
+        pool = Pool(evaluator, options.workers, connect, folder.log_access, limit)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+def check_start(options: RunConfig) -> None:
+    """Refuse workers that cannot start, before anything is written.
+
+    Raises:
+        RunError: Ray is asked for and not installed, or there is no such launcher.
+    """
+    if options.backend == "ray" and find_spec("ray") is None:
+        raise RunError(
+            "run.backend: 'ray' needs Ray, which is not installed. Install it: "
+            "pip install 'nasforge[ray]'. Or write 'processes', for workers on this computer."
+        )
+    if options.launcher and which(options.launcher[0]) is None:
+        program = options.launcher[0]
+        near = get_close_matches(program, _programs(), n=1, cutoff=0.7)
+        raise RunError(
+            f"run.launcher: there is no program {program!r} here.{suggest(program, near)} Run this where it "
+            "is installed, or write its path."
+        )
 
 
 def threads_per_worker(options: RunConfig) -> int:
@@ -65,31 +91,42 @@ def describe_workers(options: RunConfig) -> Mapping[str, Any]:
 
 
 def _has_workers(options: RunConfig) -> bool:
-    return options.workers > 1 or options.backend != "processes"
+    return options.workers > 1 or _is_foreign(options)
 
 
-def _connect(options: RunConfig, folder: RunFolder, runtime: Runtime) -> Connect:
+def _is_foreign(options: RunConfig) -> bool:
+    """Return whether workers start through something that may let them wait, perhaps on other machines."""
+    return options.backend != "processes" or bool(options.launcher)
+
+
+@contextmanager
+def _connecting(options: RunConfig, folder: RunFolder, runtime: Runtime) -> Iterator[Connect]:
     threads = threads_per_worker(options)
 
-    def order(device: str) -> Order:
+    def order(device: str | None) -> Order:
         arguments = {"path": str(folder.path.resolve()), "device": device}
         return Order("nasforge.parallel.worker:Worker", str(Path.cwd()), threads, arguments)
 
     if options.backend == "ray":
-        if find_spec("ray") is None:
-            raise RunError(
-                "run.backend: 'ray' needs Ray, which is not installed. Install it: "
-                "pip install 'nasforge[ray]'. Or write 'processes', for workers on this computer."
-            )
-        from nasforge.parallel.cluster import connect_to_ray
+        from nasforge.parallel.cluster import connecting_to_ray
 
-        # Ray shows each of its workers the GPUs that it may use.
-        device = str(runtime.device)
-        return connect_to_ray(order(device), options.workers, device)
+        foreign = order(_foreign_device(options))
+        with connecting_to_ray(foreign, options.workers, options.device, options.start_limit) as connect:
+            yield connect
+        return
 
     from nasforge.parallel.processes import Process
 
-    return lambda number, receive: Process(order(_device(runtime, number)), receive)
+    def start(number: int, receive: Receive) -> Process:
+        device = _foreign_device(options) if options.launcher else _device(runtime, number)
+        return Process(order(device), receive, options.launcher)
+
+    yield start
+
+
+def _foreign_device(options: RunConfig) -> str | None:
+    """Return the device of workers that see the GPUs they may use; None lets each of them choose."""
+    return "cuda" if options.device.startswith("cuda") else None
 
 
 def _device(runtime: Runtime, number: int) -> str:
@@ -98,6 +135,15 @@ def _device(runtime: Runtime, number: int) -> str:
     if device.type == "cuda" and device.index is None:
         return f"cuda:{number % torch.cuda.device_count()}"
     return str(device)
+
+
+def _programs() -> set[str]:
+    """Return the names of all files on the search path."""
+    found: set[str] = set()
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        with suppress(OSError):
+            found.update(path.name for path in Path(folder or ".").iterdir())
+    return found
 
 
 def count_cores() -> int:

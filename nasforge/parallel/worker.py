@@ -16,6 +16,7 @@ from nasforge.parallel.failures import check_score, evaluate_repeat
 from nasforge.parallel.messages import Message, Send
 from nasforge.plugins import Registry
 from nasforge.recipe import check
+from nasforge.recipe.local_code import trust
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.scope import SEARCH
@@ -33,20 +34,21 @@ class Worker:
     Args:
         send: Takes messages.
         path: The run folder; ``resolved.json`` in it describes the evaluator.
-        device: Where to compute.
+        device: Where to compute; None: what the recipe says, as seen from here.
 
     Raises:
         RunError: The run folder is not there.
         NasforgeError: The recipe cannot be built in this process.
     """
 
-    def __init__(self, send: Send, path: str, device: str) -> None:
+    def __init__(self, send: Send, path: str, device: str | None) -> None:
         folder = _Folder(Path(path), send)
         resolved = folder.resolved
         if resolved is None:
             raise RunError(
                 f"{path}: this worker does not see the run folder. Put it where all machines see it."
             )
+        trust(path, keep=False)  # the process that started this worker has judged its code
         source = str(folder.path / "resolved.json")
         recipe = check(resolved, Registry.discover(), source=source, folder=folder.path)
         options = recipe.run

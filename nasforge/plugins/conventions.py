@@ -1,4 +1,4 @@
-"""What the published code of search methods assumes about cells, and the options of spaces that follow it."""
+"""Conventions of published search methods about cells, and the options of spaces that follow them."""
 
 from __future__ import annotations
 

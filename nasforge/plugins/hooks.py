@@ -1,4 +1,4 @@
-"""Ask a module which plugins it has, whatever it does meanwhile."""
+"""Load a module's plugin descriptions, capturing prints and heavy imports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe_module(module: ModuleType) -> list[object]:
 
     Raises:
         PluginError: It has no hook, a misspelt one, or one that returns no list.
-        Exception: Whatever the hook raises.
+        Exception: Any exception of the hook.
     """
     # A manager of its own: a misspelt hook would make every later check_pending() of a shared one fail.
     manager = pluggy.PluginManager(GROUP)

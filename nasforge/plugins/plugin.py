@@ -30,7 +30,7 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What a plugin says about itself; light, so that listing and checking import nothing heavy.
+    """The description of a plugin; light, so that listing and checking import nothing heavy.
 
     Attributes:
         kind: Its kind: a key of `nasforge.plugins.KINDS`.
@@ -82,13 +82,17 @@ class Plugin:
                 f"{type(error).__name__}: {error}. Reinstall or update that distribution."
             ) from error
         self.check_capabilities(found)
+        if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+            raise PluginError(
+                f"{self.kind} {self.name!r} ({self.origin}): {self.target!r} lacks {missing}. Write it."
+            )
         return found
 
     def check_capabilities(self, found: Callable[[Any], Any]) -> None:
         """Check that a class has the capabilities of the description.
 
         Args:
-            found: What the target names.
+            found: The class that the target names.
 
         Raises:
             PluginError: It lacks one.
@@ -126,7 +130,7 @@ class Plugin:
         module = self.target.partition(":")[0]
         try:
             found = module in sys.modules or find_spec(module) is not None
-        except Exception as error:  # a parent package was imported, and is somebody else's code
+        except Exception as error:  # a parent package was imported, which is code of a plugin
             return f"its target {self.target!r} cannot be found: {type(error).__name__}: {error}."
         return None if found else f"its target {self.target!r} cannot be found: no module {module!r}."
 
@@ -147,7 +151,7 @@ def find_fault(plugin: Plugin) -> str | None:
     ):
         return f"the diagnosis {plugin.diagnosis!r} is not of the form 'module:function'."
     if not isinstance(plugin.config, type) or not issubclass(plugin.config, PluginConfig):
-        return f"its config {plugin.config!r} is no subclass of PluginConfig."
+        return f"its config {plugin.config!r} is not a subclass of PluginConfig."
     # A recipe's table holds these beside the options.
     inside = [i.rpartition(".")[2] for t, k in TABLES.items() if k == plugin.kind for i in inner_tables(t)]
     for reserved in ("use", *inside):
@@ -173,7 +177,7 @@ def _find_unknown(config: type[BaseModel], tiny: Mapping[str, Any], at: str = ""
     inner = sub_tables(config)
     for name in sorted(tiny):
         if name not in config.model_fields:
-            return f"tiny sets {at + name!r}, which is no option.{suggest(name, config.model_fields)}"
+            return f"tiny sets {at + name!r}, which is not an option.{suggest(name, config.model_fields)}"
         table = inner.get(name)
         if (
             table

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class PluginNames:
-    """What a new plugin and its parts are called.
+    """Names of a new plugin and its parts.
 
     Args:
         kind: The kind of plugin.
@@ -92,7 +92,7 @@ def new_plugin(names: PluginNames, into: Path, registry: Registry) -> Path:
     """Write a distribution with a plugin that works, its tests and a recipe.
 
     Args:
-        names: What it is called.
+        names: Its names.
         into: Folder that gets the folder of the distribution; made if missing.
         registry: The installed plugins.
 

@@ -71,12 +71,12 @@ class BenchConfig(PluginConfig):
     """How many times each searcher runs; the seeds count upwards from `run.seed`."""
 
     budget: int | str | None = None
-    """What each run may spend: a number of evaluations; the seconds that they cost, such as "20000 s" or
+    """Budget of each run: a number of evaluations; the seconds that they cost, such as "20000 s" or
     "5.5 h" (s, min, h, d); or the processor time of the whole search, such as "30 cpu min", for searchers
     with and without gradients. None: as many evaluations as `searcher.evaluations`."""
 
     metric: str = Field("score", min_length=1)
-    """What the results are compared by: "score" of the evaluator; a number that a table of the space knows
+    """Number that results are compared by: "score" of the evaluator; a number that a table of the space knows
     about an architecture, such as "cifar10_valid_accuracy"; or "hypervolume" of everything that a search has
     evaluated, which [bench.hypervolume] describes."""
 
@@ -103,7 +103,7 @@ class Entrant:
     """One searcher that is compared.
 
     Attributes:
-        label: What it is called in the results.
+        label: Its name in the results.
         plugin: The searcher.
         config: Its options; where the budget ends the search, ``evaluations`` is `CEILING`.
         limits: Options of ``[constraints]`` for this searcher alone.
@@ -122,10 +122,10 @@ class Bench:
     Attributes:
         entrants: The baseline, then the others in the order of the recipe.
         seeds: The seeds that each runs with.
-        budget: What each run may spend.
-        metric: What the results are compared by.
+        budget: Budget of each run.
+        metric: The number that results are compared by.
         space: Options of the space as the recipe has them; those left out follow each searcher.
-        hypervolume: What the metric "hypervolume" measures; None for another metric.
+        hypervolume: Objectives of the metric "hypervolume"; None for another metric.
     """
 
     entrants: tuple[Entrant, ...]

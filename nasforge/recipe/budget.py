@@ -13,10 +13,10 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run of a searcher may spend.
+    """The budget of one run of a searcher.
 
     Attributes:
-        unit: What is counted: calls of the evaluator, the seconds that it reports as their cost, or the
+        unit: The counted unit: calls of the evaluator, the seconds that it reports as their cost, or the
             processor time of the search.
         amount: How much of it.
     """

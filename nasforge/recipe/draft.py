@@ -19,6 +19,9 @@ TOP_TABLES = (
 )
 """The tables that do not lie inside another."""
 
+DEEPEST = 50
+"""How deep tables and lists may be nested: far more than any option, and far less than Python's stack."""
+
 Keys = tuple[str, ...]
 """A path to a table or option."""
 
@@ -54,13 +57,17 @@ class Draft:
     """The merged tables of a recipe, and the problems found so far.
 
     Args:
-        source: What the recipe is called in messages.
+        source: Name of the recipe in messages.
         text: The file as written.
         shares: Given a kind, two plugin names and an option: whether it means the same to both.
+
+    Attributes:
+        stored: Whether the recipe lies in a run folder, which anyone may have made.
     """
 
     def __init__(self, source: str, text: str = "", shares: Shares = lambda *names: False) -> None:
         self.source, self.text, self._shares = source, text, shares
+        self.stored = False
         self.tables: dict[str, Any] = {}
         self.profiles: tuple[str, ...] = ()
         self._origins: dict[Keys, tuple[Layer, Keys]] = {}
@@ -89,7 +96,7 @@ class Draft:
 
         Args:
             path: Where it is, such as ``("train", "epochs")``; told as the user wrote it.
-            message: What is wrong and what to do.
+            message: The problem and its remedy.
         """
         keys = tuple(map(str, path))
         for length in range(len(keys), 0, -1):
@@ -133,10 +140,14 @@ class Draft:
         """
         if layer not in self._layers:
             self._layers.append(layer)
-        target = self.table(".".join(at)) if at else self.tables
+        target = self.tables
+        for key in at:  # not by dotted name: a key in quotes may hold dots
+            target = target[key]
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
-            if isinstance(value, Mapping):
+            if _depth(value, DEEPEST - len(at)) > DEEPEST - len(at):
+                self.say_in(layer, place[:3], f"is nested more than {DEEPEST} levels deep.")
+            elif isinstance(value, Mapping):
                 old = target.get(key)
                 is_plugin = table_kind(".".join(path)) is not None
                 if not isinstance(old, dict):
@@ -193,3 +204,17 @@ class Draft:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if value is None:
                 del self._origins[known]
+
+
+def _depth(value: Any, most: int) -> int:
+    """Return how deep a value is nested, or ``most + 1`` if deeper than that; without recursion."""
+    level, found = [value], 0
+    while level and found <= most:
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        found += bool(level)
+    return found

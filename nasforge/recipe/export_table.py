@@ -21,7 +21,7 @@ class ExportConfig(PluginConfig):
     """Options of the ``[export]`` table: files of the trained network that work without nasforge."""
 
     formats: tuple[FormatName, ...] = Field(default=("pt2", "standalone"), min_length=1)
-    """Which files are written: "pt2" (torch.export), "onnx" (normalised images in), "onnx-uint8" (bytes in,
+    """Files to write: "pt2" (torch.export), "onnx" (normalised images in), "onnx-uint8" (bytes in,
     normalisation inside), "onnx-int8" (quantised), "executorch" (.pte for phones and boards), "standalone"
     (a folder with a readable model.py). The onnx formats need nasforge[export]."""
 

@@ -18,7 +18,7 @@ class LatencyConfig(PluginConfig):
     """Options of the ``[latency]`` table: what runs the networks and modules that are timed."""
 
     backend: Annotated[str, Field(min_length=1)] = TORCH
-    """What runs a network that is timed: "torch" on the run's device, "onnxruntime" on the exported file, or
+    """Backend that runs a timed network: "torch" on the run's device, "onnxruntime" on the exported file, or
     a command with {file} in it, such as "ssh board ./bench {file}", that times an ONNX file elsewhere and
     prints one line of JSON: {"latency_ms": 3.2}."""
 

@@ -30,7 +30,7 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides,
     Args:
         source: A path, or the name of a shipped recipe.
         profile: One of its profiles, or one of a recipe it extends.
-        overrides: What goes over everything else.
+        overrides: Values that go over everything else.
         shares: See `Draft`.
 
     Raises:
@@ -57,16 +57,18 @@ def draft_of_mapping(
 
     Args:
         raw: Tables by name.
-        source: What to call it in messages.
+        source: Its name in messages.
         profile: As in `draft_of_file`.
         overrides: As in `draft_of_file`.
         shares: See `Draft`.
-        folder: Where its paths start; None: the working directory.
+        folder: The run folder it is stored in, where its paths start; None for a recipe of the caller, whose
+            paths start in the working directory.
 
     Raises:
         RecipeError: A file that it extends is missing or no TOML.
     """
     reader = _LayerReader(source, shares)
+    reader.draft.stored = folder is not None
     layer = Layer(0, "", raw, folder=folder)
     layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
     reader.draft.stop_if_wrong()
@@ -80,7 +82,7 @@ def draft_of_options(kind: str, options: Overrides, source: str) -> Draft:
     Args:
         kind: The table that gets them.
         options: Values by name, or ``"option=value"``; ``"kind.option=value"`` is accepted too.
-        source: What to call them in messages.
+        source: Their name in messages.
     """
     draft = Draft(source)
     draft.tables[kind] = {}

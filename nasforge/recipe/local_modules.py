@@ -22,10 +22,10 @@ from nasforge.errors import PluginError
 from nasforge.plugins import Plugin, Registry
 from nasforge.plugins.hooks import Listing, describe_module, error_text
 from nasforge.recipe.draft import Draft
+from nasforge.recipe.local_code import Code, find_code, refuse_code
 
 __all__ = ["LocalModule", "LocalModulesConfig", "load_module", "load_modules"]
 
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PACKAGE = "Code in several files makes a package: nasforge new plugin."
 
 
@@ -38,7 +38,7 @@ class LocalModulesConfig(PluginConfig):
 
     checksums: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of these files by file name. A run writes it into its folder, beside its copy of the files, and
-    refuses to go on with other ones."""
+    refuses to resume with other ones."""
 
     def entries(self) -> tuple[str, ...]:
         """Return the modules as a list."""
@@ -51,7 +51,7 @@ class LocalModule:
 
     Attributes:
         name: Its file name, or the name it was imported by.
-        plugins: What it describes.
+        plugins: The plugins it describes.
         path: Its file; None for a module that was imported by name.
         content: The file as it was read.
     """
@@ -72,13 +72,11 @@ class LocalModule:
         return str(self.path) if self.path else self.name
 
 
-def is_file_name(entry: str) -> bool:
-    """Tell whether an entry means a file rather than a module that can be imported."""
-    return entry.endswith(".py") or "/" in entry or "\\" in entry
-
-
 def load_modules(draft: Draft, config: LocalModulesConfig) -> tuple[LocalModule, ...]:
     """Import the modules of a recipe.
+
+    Code of a stored recipe (a run folder) runs only if its checksum is the stored one and the user has run or
+    trusted the same code before. Code of a recipe file is announced with a warning when it is new.
 
     Args:
         draft: The recipe; gets a problem for everything that is wrong with one.
@@ -88,18 +86,16 @@ def load_modules(draft: Draft, config: LocalModulesConfig) -> tuple[LocalModule,
     path = ("plugins", "modules")
     for entry in config.entries():
         try:
-            module = load_module(entry, draft.folder(path))
+            code = find_code(entry, draft.folder(path))
+            if problem := refuse_code(draft, entry, code, config.checksums):
+                draft.say(path, f"{entry!r}: {problem}")
+                continue
+            module = _import_code(entry, code, draft.folder(path))
         except PluginError as error:
             draft.say(path, f"{entry!r}: {error}")
             continue
         if found.setdefault(module.name, module).content != module.content:
             draft.say(path, f"{entry!r}: another file is called {module.name!r} too. Rename one of them.")
-        elif config.checksums.get(module.name, module.checksum) != module.checksum:
-            draft.say(
-                path,
-                f"{entry!r}: has been changed since the run began. Put the earlier file back, or run the "
-                "recipe again: under another name, or with --update.",
-            )
     return tuple(found.values())
 
 
@@ -116,16 +112,13 @@ def load_module(entry: str, folder: Path) -> LocalModule:
     Raises:
         PluginError: It is missing, cannot be imported, or describes no valid plugin; says on which line.
     """
-    if not is_file_name(entry):
+    return _import_code(entry, find_code(entry, folder), folder)
+
+
+def _import_code(entry: str, code: Code, folder: Path) -> LocalModule:
+    path, content = code.path, code.content
+    if path is None:
         return _load_named(entry, folder)
-    try:
-        path = (folder / Path(entry).expanduser()).resolve()
-    except RuntimeError:
-        raise PluginError("names the home folder of a user who does not exist.") from None
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PluginError(f"cannot read {path}: {error.strerror}.") from None
     listing = Listing()
     with listing:
         module = _import_file(path, content)
@@ -141,8 +134,6 @@ def load_module(entry: str, folder: Path) -> LocalModule:
 
 
 def _load_named(name: str, folder: Path) -> LocalModule:
-    if not _DOTTED.fullmatch(name):
-        raise PluginError('is neither a file such as "./my_space.py" nor the name of a module.')
     with Listing():
         try:
             module = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the plugins of a recipe need from each other."""
+"""Needs between the plugins of a recipe."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ __all__ = ["check_metric_limits", "check_objectives", "objectives_of", "reported
 def check_objectives(
     draft: Draft, parts: Mapping[str, Part], constraints: ConstraintsConfig | None, bench: Bench | None
 ) -> None:
-    """Note in the draft which objectives nobody will tell, as far as the evaluator says what it reports.
+    """Note in the draft objectives that will stay unknown, as far as the evaluator declares its metrics.
 
-    What it leaves open is found at the first evaluation.
+    Undeclared metrics are checked at the first evaluation.
 
     Args:
         draft: The tables.
@@ -127,6 +127,6 @@ def _metrics(draft: Draft, parts: Mapping[str, Part]) -> frozenset[str] | None:
         return None
     try:
         return reported(evaluator.config, *((base.config,) if builds and base else ()))
-    except Exception as error:  # a method of somebody else's plugin
+    except Exception as error:  # a method of a plugin
         draft.say(("evaluator",), f"asking what it reports failed: {type(error).__name__}: {error}.")
         return None

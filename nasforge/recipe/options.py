@@ -55,7 +55,7 @@ def validate(model: type[M], body: Mapping[str, Any]) -> tuple[M | None, list[tu
     if not forms:
         return None, word_errors(groups, model)
     # A validator of the model that returns a dict makes pydantic forget that the data was JSON, and refuse
-    # a list for a tuple. So whatever else is wrong is reported, and if nothing is, the list is accepted.
+    # a list for a tuple. So all other mistakes are reported, and without any the list is accepted.
     others = {where: found for where, found in groups.items() if where not in forms}
     try:
         options = model.model_validate_json(text)

@@ -49,7 +49,7 @@ class Recipe:
         profiles: Names of the profiles that could have been chosen.
         modules: The local modules it names.
         constraints: The ``[constraints]`` table.
-        bench: The ``[bench]`` table; what it compares is no part of the run itself.
+        bench: The ``[bench]`` table; the comparison is not part of the run itself.
         latency: The ``[latency]`` table: how networks are timed.
         export: The ``[export]`` table; None if the run writes no files for others.
     """
@@ -132,10 +132,11 @@ def check(
     Args:
         raw: Tables by name.
         registry: The plugins there are.
-        source: What to call it in messages.
+        source: Its name in messages.
         profile: As in `load`.
         overrides: As in `load`.
-        folder: Where paths of local modules start; None: the working directory.
+        folder: The run folder it is stored in, whose local modules must be trusted; None for a recipe of the
+            caller, whose local modules start in the working directory.
 
     Raises:
         RecipeError: Lists everything that is wrong.
@@ -188,7 +189,7 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
     Args:
         plugin: The plugin.
         options: Values by name; or ``"option=value"``, each value in TOML or else text.
-        source: What to call them in messages; default: kind and name of the plugin.
+        source: Their name in messages; default: kind and name of the plugin.
 
     Raises:
         RecipeError: Lists every wrong option.
@@ -262,7 +263,7 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
 
 
 def _plain(draft: Draft, name: str, model: type[PluginConfig]) -> PluginConfig | None:
-    """Check a table that is no plugin's; all of it may be left out."""
+    """Check a table that belongs to no plugin; all of it may be left out."""
     body = draft.table(name)
     if not isinstance(body, Mapping | None):
         draft.say((name,), f"must be a table: write [{name}] and its options below.")
@@ -279,7 +280,10 @@ def _modules(draft: Draft) -> tuple[LocalModule, ...]:
     config = check_options(draft, "plugins", LocalModulesConfig, None, body or {})
     if not isinstance(config, LocalModulesConfig):
         return ()
-    return load_modules(draft, config)
+    modules = load_modules(draft, config)
+    if draft.stored and len(modules) < len(set(config.entries())):
+        draft.stop_if_wrong()  # that their plugins are unknown would be said too
+    return modules
 
 
 def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:

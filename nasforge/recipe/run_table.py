@@ -52,6 +52,14 @@ class RunConfig(PluginConfig):
     backend: Literal["processes", "ray"] = "processes"
     """Where workers run: "processes" of this computer, or a "ray" cluster, which needs nasforge[ray]."""
 
+    launcher: tuple[str, ...] = ()
+    """Words before the command of each worker process, for a program that starts it elsewhere:
+    ["srun", "--exclusive", "-n1", "--gpus=1"]. Each worker then takes the device that it sees."""
+
+    start_limit: int = Field(default=600, ge=1)
+    """Seconds in which workers of a `launcher` or of Ray must have started; the search continues without the
+    others, and ends if there is none."""
+
     shards: int = Field(default=1, ge=1, le=65_536)
     """Equal parts of every training batch. Batch norms see one part, and gradients are the mean over all of
     them. Processes share the parts (`--processes`), whose number does not change the result; one process

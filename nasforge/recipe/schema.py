@@ -50,7 +50,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
 
     A table is valid if its options are those of the plugin that ``use`` names. Every table and option may be
     left out, since it may come from what the recipe extends; a table without ``use`` may have the options of
-    every plugin of its kind. What plugins need from each other is not described: `nasforge check` knows it.
+    every plugin of its kind. Needs between plugins are not described: `nasforge check` knows them.
 
     Args:
         registry: The plugins; names that are claimed twice are left out.

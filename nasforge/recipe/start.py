@@ -169,7 +169,7 @@ class Start(PluginConfig):
     """The profile that tries a recipe in small."""
 
     budgets: dict[Budget, BudgetStart]
-    """What each budget starts from."""
+    """The base recipe of each budget."""
 
     @field_validator("sides")
     @classmethod

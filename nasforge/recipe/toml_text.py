@@ -26,7 +26,7 @@ def key_lines(text: str) -> dict[Path, int]:
     """Find the line of every table and key of a valid TOML document.
 
     Args:
-        text: What `tomllib` accepts; for anything else the answer is incomplete.
+        text: Text that `tomllib` accepts; for anything else the answer is incomplete.
 
     Returns:
         Line numbers from 1 by path, such as ``("train", "epochs")``; the first place where one is written.

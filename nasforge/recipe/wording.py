@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a table, in the words of this project."""
+"""Errors of pydantic in the words of this project."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def group_errors(
     """Sort what a validation found by the place the user knows.
 
     Args:
-        error: What pydantic raised.
+        error: The error of pydantic.
         model: The class of the options.
-        body: What the user wrote, as plain data.
+        body: The user's table, as plain data.
 
     Returns:
         Errors by location below the table; those of the table as a whole have the location ``()``.
@@ -81,7 +81,7 @@ def word_errors(
     """Word every group of errors.
 
     Args:
-        grouped: What `group_errors` returned.
+        grouped: The result of `group_errors`.
         model: The class of the options.
 
     Returns:
@@ -177,7 +177,7 @@ def _home_of(name: str, model: type[BaseModel]) -> str:
 
 
 def _options(model: type[BaseModel], path: Location) -> list[str]:
-    """Names of the options of the model at ``path``; none where that is no model."""
+    """Names of the options of the model at ``path``; none where that is not a model."""
     at: type[BaseModel] | None = model
     for step in path:
         if isinstance(step, int):

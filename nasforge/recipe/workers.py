@@ -25,9 +25,11 @@ def check_workers(draft: Draft, run: RunConfig, plugins: Mapping[str, Plugin], r
         plugins: The plugin that each table names, where it could be found.
         registry: The plugins there are.
     """
-    if run.workers == 1 and run.backend == "processes":
+    if run.launcher and run.backend != "processes":
+        draft.say(("run", "launcher"), f"{run.backend!r} starts workers itself. Leave one of the two out.")
+    if run.workers == 1 and run.backend == "processes" and not run.launcher:
         return
-    where = ("run", "workers" if run.workers > 1 else "backend")
+    where = ("run", "workers" if run.workers > 1 else "launcher" if run.launcher else "backend")
     evaluator = plugins.get("evaluator")
     if draft.table("evaluator") is None:
         draft.say(where, "workers evaluate candidates, and there is no [evaluator] table. Leave this out.")

@@ -28,7 +28,7 @@ GRID = 120
 
 @dataclass(frozen=True)
 class BenchView:
-    """What the template shows of a bench."""
+    """Values for the template of a bench."""
 
     record: BenchRecord
     lead: str
@@ -146,7 +146,7 @@ def _findings(record: BenchRecord) -> list[Finding]:
     counts = {label: len(rows) for label, rows in record.runs.items()}
     most = max(counts.values(), default=0)
     if fewer := [f"{label} {count}" for label, count in counts.items() if count < most]:
-        text = f"fewer runs than the others ({most}): {', '.join(fewer)}. The same command goes on."
+        text = f"fewer runs than the others ({most}): {', '.join(fewer)}. The same command resumes."
         found.append(Finding("note", "unfinished", text))
     if most and not any(row.get("curve") for rows in record.runs.values() for row in rows):
         text = "these runs were made before the best score so far was recorded, so there are no curves."

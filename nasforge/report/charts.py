@@ -100,7 +100,7 @@ def line_chart(
 
     Args:
         series: The lines; those without a finite point are left out.
-        label: What the chart shows, for those who cannot see it; first and last values are added.
+        label: Description for screen readers; first and last values are added.
         x_name: Name of the horizontal axis.
         y: Ends of the vertical axis; None: from the values.
         x: Ends of the horizontal axis; None: from the values.
@@ -142,7 +142,7 @@ def scatter(
 
     Args:
         dots: The points; later ones cover earlier ones.
-        label: What the chart shows, for those who cannot see it.
+        label: Description for screen readers.
         x_name: Name of the horizontal axis.
         front: Points of the line, x ascending; it goes in steps.
         log_x: Whether the horizontal axis may be logarithmic.
@@ -181,7 +181,7 @@ def box_plot(boxes: Sequence[Box], *, label: str, x_name: str) -> Markup:
 
     Args:
         boxes: The groups.
-        label: What the chart shows, for those who cannot see it.
+        label: Description for screen readers.
         x_name: Name of the axis.
     """
     longest = max(len(box.name) for box in boxes)

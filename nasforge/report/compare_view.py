@@ -30,10 +30,10 @@ class Pairing:
     """Searchers side by side, paired by seed.
 
     Attributes:
-        metric: What is compared.
+        metric: The compared number.
         head: Names of the columns.
         rows: A row per searcher.
-        notes: What to bear in mind.
+        notes: Cautions for the reader.
         problem: Why the runs are not comparable; empty if they are.
     """
 
@@ -46,7 +46,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class CompareView:
-    """What the template shows of several runs."""
+    """Values for the template of several runs."""
 
     names: list[str]
     legend: list[Legend]

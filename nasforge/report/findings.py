@@ -51,7 +51,7 @@ class Decision:
     Attributes:
         entropy: Mean entropy of the choices; 1 is uniform, 0 is decided.
         confidence: Mean weight of the heaviest option, as a share of all of its choice.
-        uniform: What that weight would be if all options weighed the same.
+        uniform: That weight if all options weighed the same.
     """
 
     entropy: float
@@ -122,7 +122,7 @@ def find(record: RunRecord) -> list[Finding]:
     if record.missing:
         names = ", ".join(record.missing)
         found.append(
-            Finding("note", "unfinished", f"Not finished yet: {names}. Go on: nasforge run {record.folder}")
+            Finding("note", "unfinished", f"Not finished yet: {names}. Resume: nasforge run {record.folder}")
         )
     found += [Finding("note", "damaged file", problem) for problem in record.problems]
     return sorted(found, key=lambda finding: finding.kind != "warning")

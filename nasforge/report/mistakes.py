@@ -1,4 +1,4 @@
-"""What a network got wrong on the test images."""
+"""Mistakes of a network on the test images."""
 
 from __future__ import annotations
 

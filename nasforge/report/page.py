@@ -133,7 +133,7 @@ def render_page(title: str, kicker: str, lead: str, sections: Sequence[Section])
     script = Markup((TEMPLATES / "script.js").read_text(encoding="utf8"))
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf8"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Nothing is loaded from elsewhere, and no other script runs, whatever is in the folder of a run.
+    # Nothing is loaded from elsewhere, and no other script runs, even if a run folder holds one.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
     return str(
         render(

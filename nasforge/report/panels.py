@@ -58,7 +58,7 @@ class Panel:
         title: Above the chart.
         svg: The chart.
         legend: One entry per series; empty for a single one without need of a name.
-        note: What a reader should know about the axis.
+        note: A remark about the axis.
     """
 
     title: str

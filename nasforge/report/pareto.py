@@ -33,7 +33,7 @@ class Pareto:
         x_name: Name of the horizontal objective.
         y_name: Name of the vertical one.
         front: Rows of notation and the two values, for the list below the chart.
-        note: What is left out.
+        note: Names the evaluations that are left out.
         is_front: Whether the search had several objectives; otherwise the front is drawn for information.
     """
 

@@ -43,10 +43,10 @@ class RunRecord:
         trajectory: Rows of ``trajectory.jsonl``.
         choices: The choices of the space, with ``name``, ``options`` and ``kind``.
         graphs: Drawings of the found architectures: ``best`` and ``front``.
-        predictions: What the network got wrong on the test images; empty if that was not recorded.
+        predictions: Mistakes of the network on the test images; empty if they were not recorded.
         export: The exported formats; empty if there are none.
         environment: Versions and hardware.
-        problems: What could not be read, as sentences.
+        problems: Files that could not be read, as sentences.
     """
 
     folder: Path
@@ -80,11 +80,11 @@ class BenchRecord:
     Attributes:
         folder: The folder.
         name: Its name.
-        inputs: What the results depend on; see `nasforge.benches.folder.bench_inputs`.
+        inputs: Everything that the results depend on; see `nasforge.benches.folder.bench_inputs`.
         recipe: The recipe as its author wrote it.
         runs: Results of the finished runs by searcher, in order.
         environment: Versions and hardware.
-        problems: What could not be read, as sentences.
+        problems: Files that could not be read, as sentences.
     """
 
     folder: Path

@@ -55,7 +55,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class RunView:
-    """What the template shows of a run; parts that are empty are left out."""
+    """Values for the template of a run; empty parts are left out."""
 
     record: RunRecord
     lead: str

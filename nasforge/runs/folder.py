@@ -85,9 +85,17 @@ class RunFolder:
 
     @property
     def resolved(self) -> dict[str, Any] | None:
-        """The complete recipe this folder belongs to; None if it is no run folder yet."""
+        """The complete recipe this folder belongs to; None if it is not a run folder yet."""
         path = self.path / "resolved.json"
         return read_json(path, advice=RESTORE) if path.exists() else None
+
+    @property
+    def text(self) -> str:
+        """The recipe as its author wrote it, for readers; empty if there is none."""
+        try:
+            return (self.path / "recipe.toml").read_text(encoding="utf8", errors="replace")
+        except OSError:
+            return ""
 
     def claim(
         self,
@@ -100,7 +108,7 @@ class RunFolder:
         """Make the folder, or check that it belongs to the same recipe; it does once a stage has begun.
 
         Files of local modules are copied to ``modules/`` and named relative to the folder, so that it can be
-        moved, and goes on with the code it began with.
+        moved, and resumes with the code it began with.
 
         Args:
             resolved: The complete recipe.
@@ -123,7 +131,7 @@ class RunFolder:
             and any(f.name not in LOCK_FILES for f in self.path.iterdir())
         ):
             raise RunError(
-                f"{self.path}: exists and is no run folder. Choose another name with --set run.name=… or "
+                f"{self.path}: exists and is not a run folder. Choose another name with --set run.name=… or "
                 "another place with --out."
             )
         begun = any(self.path.glob("*/inputs.json"))
@@ -191,7 +199,7 @@ class RunFolder:
         """
         folder = self.stage(stage)
         mark = folder / "inputs.json"
-        advice = "Delete it if the stage shall go on."
+        advice = "Delete it to resume the stage."
         if mark.exists() and read_json(mark, Fingerprinted, advice)["fingerprint"] != fingerprint:
             number = 1
             while (aside := folder.with_name(f"{stage}.{number}")).exists():

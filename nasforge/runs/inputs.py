@@ -1,4 +1,4 @@
-"""What the networks of a recipe read: its images, and their size."""
+"""Inputs of the networks of a recipe: its images, and their size."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def make_constraints(
         task: Input and output sizes.
         runtime: Where networks are timed, if the table says ``latency = "measured"``.
         described: Name and options of the space.
-        folder: Keeps what was timed, so that a run that goes on does not time a network again.
+        folder: Keeps what was timed, so that a resumed run does not time a network again.
         latency: The ``[latency]`` table: what runs the networks that are timed.
         known: Metrics that the evaluator knows before an evaluation, see `known_metrics_of`.
 
@@ -102,7 +102,7 @@ def make_constraints(
         if name == "latency_ms" and table is not None:
             return table.cost
         reason = "comes from no table" if name == "latency_ms" else "does not add up over options"
-        raise RunError(f"constraints: {name!r} {reason}, so nobody can tell what one option costs.")
+        raise RunError(f"constraints: {name!r} {reason}, so the cost of a single option is unknown.")
 
     return Constraints(config, lambda arch: cost_of(space, arch, task), more, itemized, known)
 
@@ -180,7 +180,7 @@ def check_limits(recipe: Recipe) -> Task | None:
         recipe: Has a ``[constraints]`` table.
 
     Returns:
-        The input and output sizes for which they were judged; None if nobody knows these before images are
+        The input and output sizes for which they were judged; None if these are unknown before images are
         read, so that nothing was judged.
 
     Raises:
@@ -263,7 +263,7 @@ class _Stopwatch:
         task: Input and output sizes.
         runtime: Where they are timed.
         folder: Holds the file; None keeps nothing.
-        config: What runs them.
+        config: The backend that runs them.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ __all__ = ["MetricsLog"]
 class MetricsLog:
     """``metrics.jsonl``: one JSON object per line, with ``stage`` and ``step``.
 
-    Whoever repeats a step after a crash forgets its row first, so the file reads as if nothing had happened.
+    A step that is repeated after a crash forgets its row first, so the file reads as if nothing had happened.
 
     Args:
         path: The file.

@@ -79,7 +79,7 @@ def load_trained(folder: str | Path) -> Trained:
     run_folder = RunFolder(Path(folder))
     resolved = run_folder.resolved
     if resolved is None:
-        raise RunError(f"{folder}: is no run folder (no resolved.json). Give the folder that a run made.")
+        raise RunError(f"{folder}: is not a run folder (no resolved.json). Give the folder that a run made.")
     weights = run_folder.stage(TRAIN.stage) / WEIGHTS
     if not weights.exists():
         raise RunError(f"{folder}: holds no trained network yet{_why(run_folder, resolved)}")

@@ -1,4 +1,4 @@
-"""Which recipe a run follows, and which folder it has."""
+"""Open a run: find its recipe and its folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_run(
     """Read the recipe of a run, and name its folder; nothing is written.
 
     Args:
-        recipe: A TOML file, the name of a shipped recipe, a run folder to go on with, or the tables.
+        recipe: A TOML file, the name of a shipped recipe, a run folder to resume, or the tables.
         overrides: ``"table.key=value"`` strings.
         profile: Which profile of the recipe to use.
         out: Folder that holds the run folder.
@@ -41,9 +41,7 @@ def open_run(
     if (resolved := folder.resolved) is not None:
         source = str(folder.path / "resolved.json")
         loaded = check(resolved, registry, source=source, overrides=overrides, folder=folder.path)
-        written = folder.path / "recipe.toml"
-        text = written.read_text(encoding="utf8") if written.exists() else ""
-        return replace(loaded, text=text), folder
+        return replace(loaded, text=folder.text), folder
     loaded = load(recipe, registry, profile=profile, overrides=overrides)
     return loaded, RunFolder(out / (loaded.run.name or Path(loaded.source).stem))
 

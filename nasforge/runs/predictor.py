@@ -33,7 +33,7 @@ THREADS = 8
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says about one image.
+    """The prediction of a network for one image.
 
     Attributes:
         class_name: Name of the most probable class.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
-from nasforge.files import AppendOnly, fresh_partial, sync
+from nasforge.files import AppendOnly, replacing, sync
 from nasforge.runtime.row_file import append_rows, read_rows
 from nasforge.runtime.seal import read_sealed, write_sealed
 
@@ -48,10 +48,10 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         TypeError: The state holds anything else; names where.
     """
-    temporary = _write_beside(path, state)
-    if path.exists():
-        path.replace(previous_path(path))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        _write(temporary, path, state)
+        if path.exists():
+            path.replace(previous_path(path))
     sync(path.parent)
 
 
@@ -59,7 +59,7 @@ def load(path: Path) -> dict[str, Any] | None:
     """Read the newest state that can be read. One that cannot be read is set aside as ``*.damaged.*``.
 
     Args:
-        path: What `save` was given.
+        path: The path that `save` was given.
 
     Returns:
         The state, on the CPU; None if nothing was ever saved.
@@ -79,7 +79,7 @@ def load(path: Path) -> dict[str, Any] | None:
         if problems:
             # The next save would put it in the place of the generation that is good.
             path.replace(path.with_name(f"{path.stem}.damaged{path.suffix}"))
-            warnings.warn(f"{problems[0]} Going on from the one before, {candidate.name}.", stacklevel=2)
+            warnings.warn(f"{problems[0]} Resuming from the one before, {candidate.name}.", stacklevel=2)
         return state
     if problems:
         raise CheckpointError(" ".join([*problems, "Delete these files to start this stage anew."]))
@@ -94,7 +94,8 @@ def delete(path: Path) -> None:
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """Write one state atomically, with no earlier generation; see `save` for the arguments."""
-    _write_beside(path, state).replace(path)
+    with replacing(path) as temporary:
+        _write(temporary, path, state)
     sync(path.parent)
 
 
@@ -127,13 +128,12 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
     Args:
         path: The file.
-        tensors: What ``module.state_dict()`` returns.
+        tensors: The result of ``module.state_dict()``.
         about: JSON data stored in the header, as its entry ``nasforge``; a checksum is added.
     """
-    temporary = fresh_partial(path)
     copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
-    write_sealed(temporary, copies, WEIGHTS, json.dumps(about, sort_keys=True))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        write_sealed(temporary, copies, WEIGHTS, json.dumps(about, sort_keys=True))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -151,7 +151,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, entries[WEIGHTS]
 
 
-def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
+def _write(temporary: Path, path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state into a file beside its place, whose name its rows have."""
     tensors: dict[str, Tensor] = {}
     owners: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
 
@@ -190,9 +191,7 @@ def _write_beside(path: Path, state: Mapping[str, Any]) -> Path:
     if len(text) > LONG:
         tensors[TREE] = torch.frombuffer(bytearray(json.dumps(tree).encode()), dtype=torch.uint8)
         text = json.dumps({"state": None})
-    temporary = fresh_partial(path)
     write_sealed(temporary, tensors, FORMAT, text)
-    return temporary
 
 
 def _decode(value: Any, tensors: Mapping[str, Tensor], rows: Callable[[Any], AppendOnly]) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
     from nasforge.runtime.distributed import ProcessGroup
 
-__all__ = ["Precision", "Runtime", "synchronize"]
+__all__ = ["Precision", "Runtime", "exact_device", "send", "synchronize"]
 
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["fp32", "bf16"]
@@ -126,13 +126,30 @@ class Runtime:
     def prepare_images(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch ``(B, C, H, W)`` to the device and layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return images.to(self.device, non_blocking=True).contiguous(memory_format=layout)
+        return send(images, self.device).contiguous(memory_format=layout)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context that networks run in."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor on a device; the processor does not wait for a copy to a GPU, nor the GPU for one.
+
+    Args:
+        tensor: On any device; one on the CPU is copied to page-locked memory first where the device is a GPU.
+        device: Where it should be.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Return where float64 can be computed: on the device, or on the CPU beside a GPU of Apple's."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def synchronize(device: torch.device) -> None:

@@ -51,7 +51,7 @@ def place_device(device: str, processes: int) -> str:
     """Return the device of this process among those of this computer.
 
     Args:
-        device: What the recipe says.
+        device: The device of the recipe.
         processes: Number of processes of the run.
 
     Raises:
@@ -104,6 +104,8 @@ class ProcessGroup:
             names = f"nasforge/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{ProcessGroup._made}"
             server = TCPStore(host, port, size, not hosted and rank == 0, timedelta(minutes=5))
             self._store = PrefixStore(names, server)
+            self._heartbeat = Heartbeat(host, port, f"{names}/beat", rank, size)
+            self._heartbeat.start()
             dist.init_process_group(
                 backend,
                 store=PrefixStore("torch", self._store),
@@ -111,8 +113,6 @@ class ProcessGroup:
                 world_size=size,
                 timeout=LONGEST,
             )
-            self._heartbeat = Heartbeat(host, port, f"{names}/beat", rank, size)
-        self._heartbeat.start()
 
     def sum_in_order(self, rows: Tensor) -> Tensor:
         """Return the sum over all shards, added in their order; equal bits on every rank.

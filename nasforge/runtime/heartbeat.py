@@ -15,6 +15,9 @@ __all__ = ["EVERY", "SILENCE", "Heartbeat"]
 EVERY = 3.0
 """Seconds between two signs."""
 
+ARRIVAL = 300.0
+"""Seconds in which every process must have come."""
+
 SILENCE = 40.0
 """Seconds without a sign after which a process counts as dead."""
 
@@ -65,15 +68,15 @@ class Heartbeat:
                 if now - last > SILENCE:
                     self._end("rank 0, which holds the processes together,")
                 continue
-            silent = [rank for rank, (_, when) in seen.items() if now - when > SILENCE]
+            silent = [r for r, (count, when) in seen.items() if now - when > (SILENCE if count else ARRIVAL)]
             if silent and not self._over.is_set():
                 self._end(" and ".join(f"process {rank}" for rank in silent))
 
     def _end(self, who: str) -> None:
         # The main thread may be inside a collective that never returns.
         sys.stderr.write(
-            f"nasforge: run: {who} has given no sign of life for {SILENCE:.0f} seconds, so process "
-            f"{self._rank} ends. The same command goes on from the last checkpoint.\n"
+            f"nasforge: run: {who} gives no sign of life, so process {self._rank} ends. The same command "
+            "goes on from the last checkpoint.\n"
         )
         sys.stderr.flush()
         os._exit(1)

@@ -1,7 +1,7 @@
 """Files of rows that are only appended to: the growing lists of a state.
 
 A line is ``["CRC-32 of the row", row]``, so that a damaged line is found by its number. The checkpoint holds
-the number of rows, their bytes and a SHA-256 of them. What a crash left behind them is cut off.
+the number of rows, their bytes and a SHA-256 of them. Anything that a crash left behind them is cut off.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Shards:
 
         Args:
             size: Images of the batch.
-            where: What is read, for the message.
+            where: The split, for the message.
 
         Raises:
             DataError: It does not.
@@ -119,7 +119,7 @@ class Shards:
         return list(flags) if self.group is None else self.group.union(flags)
 
     def agreed(self, value: Any) -> Any:
-        """Return rank 0's value, JSON data, so that all processes go on with the same."""
+        """Return rank 0's value, JSON data, so that all processes continue with the same."""
         return value if self.group is None else self.group.broadcast(value)
 
     def total(self, count: int) -> int:

@@ -24,7 +24,7 @@ __all__ = ["Derive"]
 
 
 class DeriveResult(StageResult, Architecture):
-    """What is read from the description of an architecture."""
+    """The entries that are read from the description of an architecture."""
 
     looked_up: dict[str, float] | None = None
     baseline: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ from nasforge.runtime import checkpoint
 from nasforge.searcher import Searcher
 from nasforge.stages.trajectory import Trajectory
 from nasforge.training.loops import random_state, set_random_state
+from nasforge.training.stopping import Stopped, check_stop
 
 __all__ = ["Engine", "describe_state", "restore_state"]
 
@@ -51,6 +52,7 @@ class Engine:
 
         Raises:
             CheckpointError: A checkpoint exists but cannot be read, or does not fit the parts.
+            Stopped: A stop was requested; everything is saved.
         """
         shards = self.searcher.ctx.runtime.shards
         if (state := shards.main_first(lambda: checkpoint.load(self.path))) is not None:
@@ -60,7 +62,8 @@ class Engine:
         self.observer.stage_start(self.stage, self.steps, self.searcher.total_steps)
         space = self.searcher.ctx.space
         while not self.searcher.done:
-            metrics = dict(self.searcher.step())
+            check_stop()
+            metrics = self._step()
             self.steps += 1
             arch = space.notation(self.searcher.best())
             # The row goes first: if the checkpoint is not written, resuming drops the row with the step.
@@ -71,6 +74,20 @@ class Engine:
                 self.clock.save()
             shards.wait()
             self.observer.step(self.stage, self.steps, metrics, arch)
+
+    def _step(self) -> dict[str, float]:
+        """Make a step; if the search stops in the middle of it, save what has been done of it."""
+        try:
+            return dict(self.searcher.step())
+        except Stopped as stop:
+            shards = self.searcher.ctx.runtime.shards
+            state = self.state_dict() if stop.within_step else None
+            if shards.is_main:
+                if state is not None:
+                    checkpoint.save(self.path, state)
+                self.clock.save()
+            shards.wait()
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next step depends on."""

@@ -56,15 +56,13 @@ def export(
     if TRAIN.stage not in resolved:
         raise RunError(
             f"{path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could be "
-            "exported. Add one, and go on with --update."
+            "exported. Add one, and resume with --update."
         )
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
     source = str(path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)
-    written = path / "recipe.toml"
-    text = written.read_text(encoding="utf8") if written.exists() else ""
     with run_folder.locked():
-        return _export(replace(recipe, text=text), run_folder, formats)
+        return _export(replace(recipe, text=run_folder.text), run_folder, formats)
 
 
 def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | None) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def forecast_run(
     Args:
         run: The run; the results of finished stages are known.
         stages: The stages that are left, in order.
-        clock: What times the units; `time.process_time` leaves out what other programs take.
+        clock: Clock of the units; `time.process_time` leaves out what other programs take.
     """
     started, device = time.monotonic(), run.runtime.device
     found = []

@@ -23,6 +23,7 @@ from nasforge.runtime import Runtime
 from nasforge.runtime.environment import describe_environment
 from nasforge.stages.forecast import Forecaster
 from nasforge.stages.runner import Run, run_stages
+from nasforge.training.stopping import Stopped, stopping_together
 
 __all__ = ["run_recipe"]
 
@@ -125,8 +126,14 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
 
         runtime.shards.everywhere(check)
         _check_alike(recipe, runtime)
-        yield runtime
+        shards = runtime.shards
+        # What one process does alone is finished first.
+        with stopping_together(lambda asked: shards.group is not None and shards.union([asked])[0]):
+            yield runtime
         gently = True
+    except Stopped:
+        gently = True
+        raise
     except NasforgeError as error:
         lost = isinstance(error, LostProcessError)
         if lost and (reason := group.lost()):
@@ -149,7 +156,7 @@ def _check_size(recipe: Recipe, size: int) -> None:
             f"run.shards: {options.shards} shards cannot be shared equally by {size} processes. Start "
             f"{listed}, or set run.shards to a multiple of {size}; that changes the result."
         )
-    if options.workers > 1 or options.backend != "processes":
+    if options.workers > 1 or options.backend != "processes" or options.launcher:
         raise RunError(
             f"run.workers: {options.workers} workers ({options.backend}) evaluate candidates, and {size} "
             "processes share the batches of one. Use one of the two."

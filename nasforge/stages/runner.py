@@ -12,9 +12,12 @@ from nasforge.recipe import Recipe
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder, fingerprint
+from nasforge.runs.out_of_memory import wording_memory
+from nasforge.runs.scope import DERIVE
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES
 from nasforge.stages.stage import Stage
+from nasforge.training.stopping import check_stop
 
 __all__ = ["Run", "run_stages"]
 
@@ -53,9 +56,13 @@ def run_stages(
 
     Returns:
         The results by name of the stage.
+
+    Raises:
+        Stopped: A stop was requested; everything is saved.
     """
     for stage in stages:
         if stage.needed({*run.recipe.parts, *run.resolved}):
+            check_stop()
             run.results[stage.name] = _result(stage, run, announce)
     return run.results
 
@@ -86,7 +93,10 @@ def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> d
     clock = StageClock(folder.stage(name) / "clock.json", folder.writes)
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)
-    result = stage.run(run, clock) if stage.shared else shards.from_main(lambda: dict(stage.run(run, clock)))
+    derived = run.results.get(DERIVE.stage, {}).get("architecture")
+    with wording_memory(run, stage.scope, Arch(derived) if derived else None):
+        alone = not stage.shared
+        result = shards.from_main(lambda: dict(stage.run(run, clock))) if alone else stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}
     stored = shards.agreed(stored)
     folder.store(name, stored)

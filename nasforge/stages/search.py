@@ -29,7 +29,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 class SearchResult(StageResult):
-    """What is read from the result of a search."""
+    """The entries that are read from the result of a search."""
 
     steps: int
     architecture: Picks
@@ -52,9 +52,11 @@ class Search(Stage):
         return tables | fingerprint_of(run.recipe.constraints)
 
     def check(self, run: Run) -> None:
-        """Refuse limits that no architecture can keep."""
+        """Refuse limits that no architecture can keep, and workers that cannot start."""
+        from nasforge.parallel.start import check_start
         from nasforge.runs.limits import refuse_impossible
 
+        check_start(run.recipe.run)
         refuse_impossible(run.recipe, run.constraints, run.space, run.task)
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a search learned after every step, for reports: option weights and evaluations."""
+"""Trajectory of a search for reports: option weights and evaluations after every step."""
 
 from __future__ import annotations
 

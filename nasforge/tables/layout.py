@@ -91,7 +91,7 @@ class TableLayout:
     missing: tuple[str, ...] = ()
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the layout itself, whatever the file holds."""
+        """Return the problems of the layout itself, before a file is read."""
         found = [] if self.metrics else ["no metric is named. Write --metric NAME:max or --metric NAME:min."]
         names = [(metric.dataset, metric.name) for metric in self.metrics]
         found += [f"metric {name!r} is named twice." for (_, name), n in Counter(names).items() if n > 1]

@@ -1,4 +1,4 @@
-"""What every plugin must do, whatever its kind, and how a broken rule is told."""
+"""Checks of plugins of every kind, and the wording of broken rules."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def require(condition: object, message: str) -> None:
     """Raise `ConformanceError` unless the condition holds; unlike ``assert``, also under ``python -O``.
 
     Args:
-        condition: What must be true.
-        message: What is wrong and what to do.
+        condition: The condition that must hold.
+        message: The problem and its remedy.
     """
     if not condition:
         raise ConformanceError(message)

@@ -1,4 +1,4 @@
-"""What every data module must do."""
+"""Checks of data modules."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def sizes_are_true(subject: Subject) -> None:
                 images == size if not augment else 0 < images <= size,
                 f"split {split!r}: a pass with augment={augment} gives {images} images, sizes() says {size}.",
             )
-            if augment == (split != "test"):  # nobody trains on the test split
+            if augment == (split != "test"):  # the test split is never trained on
                 told = data.num_batches(split)
                 require(
                     told == len(batches),
@@ -132,7 +132,7 @@ def splits_are_disjoint(subject: Subject) -> None:
             limit = SHARED * min(content[one].total(), content[two].total())
             require(
                 shared <= limit,
-                f"splits {one!r} and {two!r} share {shared} images. What is trained on must not score.",
+                f"splits {one!r} and {two!r} share {shared} images. No image may be trained on and scored.",
             )
     if "full" in content:
         together = sum((content[s] for s in parts if s not in ("test", OPTIONAL)), Counter[bytes]())

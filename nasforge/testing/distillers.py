@@ -1,4 +1,4 @@
-"""What every distiller must do."""
+"""Checks of distillers."""
 
 from __future__ import annotations
 

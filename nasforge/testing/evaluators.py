@@ -1,4 +1,4 @@
-"""What every evaluator must do."""
+"""Checks of evaluators."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def budget_is_respected(subject: Subject) -> None:
 
 
 def killed_evaluations_go_on(subject: Subject) -> None:
-    """After a kill in the middle, evaluation goes on from its slot and ends with the same score."""
+    """After a kill in the middle, evaluation resumes from its slot and ends with the same score."""
     with scratch() as folder:
         bench = Workbench(subject, folder)
         evaluator, arch = bench.evaluator(SEARCH), _arch(bench)
@@ -193,7 +193,7 @@ def state_is_restored(subject: Subject) -> None:
 
 
 def repetitions_are_draws_of_their_own(subject: Subject) -> None:
-    """``repeat`` 0 is ``evaluate``; others differ from it, and are the same whatever was evaluated before."""
+    """``repeat`` 0 is ``evaluate``; others differ from it, and do not depend on earlier evaluations."""
     scores: dict[tuple[int, int], float] = {}
     for before in (0, 1):
         for index in (0, 1, 2):

@@ -38,7 +38,7 @@ class Check:
     """One rule applied to one plugin; call it to run it.
 
     Attributes:
-        rule: What is checked.
+        rule: The checked rule.
         subject: The plugin, its options and partners.
     """
 

@@ -1,4 +1,4 @@
-"""What the networks and supernets of a space must do."""
+"""Checks of the networks and supernets of a space."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def networks_can_be_exported(subject: Subject) -> None:
 
 
 def tied_modules_exist(subject: Subject) -> None:
-    """What ``tied`` names exists in networks and supernets of every scale."""
+    """Modules in ``tied`` exist in networks and supernets of every scale."""
     space = subject.make()
     for scale, supernet, _, network in _pairs(subject, 1):
         for name in space.tied:
@@ -183,7 +183,7 @@ def tied_modules_exist(subject: Subject) -> None:
 
 
 def parameter_free_options_exist(subject: Subject) -> None:
-    """What ``parameter_free`` names is an option of some choice."""
+    """Every name in ``parameter_free`` is an option of some choice."""
     space = subject.make()
     options = {option for c in space.choices for option in c.options}
     unknown = sorted(set(space.parameter_free) - options)

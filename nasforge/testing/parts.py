@@ -177,7 +177,7 @@ class TinyDistiller(Distiller[PluginConfig]):
 
 @dataclass(frozen=True)
 class Partners:
-    """What stands in for the other parts of a run; replace one that a plugin cannot work with.
+    """Stand-ins for the other parts of a run; replace one that a plugin cannot work with.
 
     Attributes:
         space: Makes the space that searchers and evaluators get.
@@ -202,7 +202,7 @@ class Partners:
             registry: Where they are looked up; None for what is installed.
 
         Raises:
-            PluginError: There is no such plugin, its kind is no partner, or it needs options.
+            PluginError: There is no such plugin, its kind is not a partner, or it needs options.
         """
         plugins = Registry.discover() if names and registry is None else registry
         found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What the networks of a space must do that can leave out options."""
+"""Checks of networks of spaces that can leave out options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every searcher must do."""
+"""Checks of searchers."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def search_ends(subject: Subject) -> None:
 
 
 def seed_decides_everything(subject: Subject) -> None:
-    """Two searches with one seed are the same, whatever Python's own generator holds."""
+    """Two searches with one seed are the same, for any state of Python's own generator."""
     with scratch() as folder:
         states = []
         for _ in "ab":

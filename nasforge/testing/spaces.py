@@ -1,4 +1,4 @@
-"""What every search space must do."""
+"""Checks of search spaces."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def randomness_is_its_generator(subject: Subject) -> None:
     space = subject.make()
 
     def walk(seed: int) -> list[Arch]:
-        random.seed()  # whatever reads this one gives itself away
+        random.seed()  # code that reads this one gives itself away
         torch.seed()
         rng = Random(seed)
         arch = space.sample(rng)
@@ -94,7 +94,7 @@ def randomness_is_its_generator(subject: Subject) -> None:
     require(state == random.getstate(), "sample() uses Python's global generator. Use the rng passed in.")
     require(
         len({space.sample(Random(seed)) for seed in range(20)}) > 1 or space.size() == 1,
-        "sample() gives one architecture whatever the generator: it must draw from its rng.",
+        "sample() gives the same architecture for every generator: it must draw from its rng.",
     )
 
 
@@ -120,7 +120,7 @@ def discretize_takes_missing_names(subject: Subject) -> None:
 
 
 def parse_inverts_notation(subject: Subject) -> None:
-    """What ``notation`` writes, ``parse`` reads, and so does JSON."""
+    """``parse`` reads everything that ``notation`` writes, and so does JSON."""
     for space, arch in _samples(subject):
         for text in (space.notation(arch), json.dumps(arch.to_json())):
             require(

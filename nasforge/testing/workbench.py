@@ -171,7 +171,7 @@ class SearchDriver:
     def __init__(self, subject: Subject, folder: Path, seed: int = 0) -> None:
         self.bench = Workbench(subject, folder, seed)
         torch.manual_seed(derive_seed(seed, SEARCH.stage))
-        # Whatever reads these two instead of a seeded generator shall be found out.
+        # A plugin that reads these two instead of a seeded generator is found out.
         random.seed(None)
         partners, plugin = subject.partners, subject.plugin
         parts: dict[str, Any] = {}
@@ -204,7 +204,7 @@ class SearchDriver:
         )
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that another process left, generators last."""
+        """Resume from a state that another process left, generators last."""
         self.steps = state["steps"]
         if self.evaluator:
             self.evaluator.load_state_dict(state["evaluator"])

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from nasforge.data import DataModule, Split
 from nasforge.runtime import Runtime
 from nasforge.training.loops import (
+    RunningScores,
     Scores,
     load_optimizer,
     random_state,
@@ -23,6 +24,7 @@ from nasforge.training.loops import (
     train_epoch,
 )
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped
 from nasforge.training.update import Update
 
 __all__ = ["EpochTraining"]
@@ -44,7 +46,7 @@ class EpochTraining(ABC):
         runtime: Where and how the modules compute.
         modules: By name in the state.
         optimizer: Of ``parameters``.
-        parameters: What is trained, and clipped together.
+        parameters: The trained parameters, which are clipped together.
         clip: Largest norm of the gradients; 0 does not clip.
         accumulate: Batches whose gradients make one step; the last step of an epoch may have fewer. They are
             read before the first of them is used.
@@ -67,6 +69,8 @@ class EpochTraining(ABC):
         self.optimizer, self.parameters, self.update = optimizer, parameters, Update(clip)
         self._accumulate = accumulate
         self._part: _Part | None = None
+        self._running: RunningScores | None = None
+        self._position: Mapping[str, Any] | None = None
 
     @abstractmethod
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +120,7 @@ class EpochTraining(ABC):
         Args:
             labels: ``(B,)``.
         """
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return torch.full((), float(len(labels)), device=labels.device)
 
     def _total_amount(self, labels: Tensor) -> Tensor:
         """Return the amount of a batch, over all shards."""
@@ -159,11 +163,12 @@ class EpochTraining(ABC):
             batch_size: Images per batch.
             batches: Batches of the epoch; None: as many as the split has.
             first_order: The order of the images of epoch 0; orders are numbered like epochs.
-            where: What is trained, for messages: ``"train"``.
+            where: The trained part, for messages: ``"train"``.
             report: Called about ten times.
 
         Raises:
             RunError: The loss is infinite or not a number; names epoch and batch.
+            Stopped: A stop was requested; `state_dict` and `position` describe the moment.
         """
         set_lr(self.optimizer, lr)
         most = self.data.num_batches(split, batch_size=batch_size)
@@ -180,11 +185,41 @@ class EpochTraining(ABC):
             images = self.data.shard_batches(split, shards, epoch=order, batch_size=batch_size)
         if batches is not None:
             images = islice(images, length)
+        where = f"{where}, epoch {epoch + 1}"
+        self._running = running = RunningScores(where, shards=shards)
+        if self._position is not None:
+            running.load_state_dict(self._position["scores"])
+            self.load_draws(self._position["draws"])
+            self._position = None
+        images = until_stopped(islice(images, running.batches, None))
         if self._accumulate > 1:
             images = self._grouped(images)
         every = max(1, length // 10)
-        at = f"{where}, epoch {epoch + 1}"
-        return train_epoch(images, self.step, at, every=every, progress=progress, shards=shards)
+        return train_epoch(images, self.step, where, every=every, progress=progress, running=running)
+
+    def draws(self) -> dict[str, Any]:
+        """Return the state of generators that every epoch starts anew. Default: there are none."""
+        return {}
+
+    def load_draws(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Restore what `draws` returned."""
+
+    def position(self) -> dict[str, Any] | None:
+        """Return where the current epoch was stopped; None if none has begun."""
+        if self._position is not None:
+            return dict(self._position)
+        if self._running is None:
+            return None
+        return {"scores": self._running.state_dict(), "draws": self.draws()}
+
+    def go_on(self, position: Mapping[str, Any] | None) -> None:
+        """Let the next epoch resume where it was stopped.
+
+        Args:
+            position: The result of `position`; None begins the epoch. The weights are those of
+                `load_state_dict`.
+        """
+        self._position = position
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next epochs depend on, the global generators included."""

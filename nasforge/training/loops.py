@@ -18,6 +18,7 @@ from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
 from nasforge.training.optim import resembling
+from nasforge.training.stopping import until_stopped
 
 __all__ = [
     "RunningScores",
@@ -36,7 +37,7 @@ __all__ = [
 
 
 class Scores(NamedTuple):
-    """What a pass over images measured.
+    """Measurements of a pass over images.
 
     Attributes:
         loss: Mean per image.
@@ -48,11 +49,11 @@ class Scores(NamedTuple):
 
 
 def check_finite(loss: Tensor, where: str) -> None:
-    """Stop a run whose loss is no number, before it spoils the weights.
+    """Stop a run whose loss is not a number, before it spoils the weights.
 
     Args:
         loss: A scalar.
-        where: What was trained and when, for the message: ``"search, epoch 3, batch 17"``.
+        where: The trained part and the moment, for the message: ``"search, epoch 3, batch 17"``.
 
     Raises:
         RunError: The loss is infinite or not a number.
@@ -71,7 +72,7 @@ class RunningScores:
     every batch; a bad loss is then found a few batches late, but named exactly.
 
     Args:
-        where: What is trained and when, for the message of a bad loss: ``"train, epoch 3"``.
+        where: The trained part and the epoch, for the message of a bad loss: ``"train, epoch 3"``.
         defer: Whether values stay where they are until `read`; None: unless that is the CPU.
         shards: Shards of the batches, if each process counts its own: losses are then means over all shards.
     """
@@ -82,6 +83,27 @@ class RunningScores:
         self._pending: list[tuple[Tensor, Tensor, int]] = []
         self._batches = self._images = 0
         self._loss, self._right = 0.0, 0
+
+    @property
+    def batches(self) -> int:
+        """Number of batches so far."""
+        return self._batches + len(self._pending)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far, over all processes: all of them must call this."""
+        self._fetch()
+        return {
+            "batches": self._batches,
+            "images": self._images,
+            "loss": self._loss,
+            "right": self._shards.total(self._right),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._batches, self._images = state["batches"], state["images"]
+        # Each process counts the answers of its own shards.
+        self._loss, self._right = state["loss"], state["right"] if self._shards.is_main else 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch.
@@ -133,9 +155,9 @@ def train_epoch(
     *,
     every: int = 0,
     progress: Callable[[int, Scores], None] = lambda _batches, _scores: None,
-    shards: Shards | None = None,
+    running: RunningScores | None = None,
 ) -> Scores:
-    """Run one pass of training.
+    """Run one pass of training, or the rest of one.
 
     Args:
         batches: Images ``(B, C, S, S)`` and labels ``(B,)``.
@@ -143,7 +165,7 @@ def train_epoch(
         where: See `RunningScores`.
         every: After how many batches to call ``progress``; 0 for never.
         progress: Given the number of batches so far and their scores.
-        shards: See `RunningScores`.
+        running: Scores of the batches of this pass so far; None for none.
 
     Returns:
         Scores over all images, each as the network was when it saw them.
@@ -151,8 +173,8 @@ def train_epoch(
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
     """
-    running = RunningScores(where, shards=shards)
-    for count, (images, labels) in enumerate(batches, 1):
+    running = RunningScores(where) if running is None else running
+    for count, (images, labels) in enumerate(batches, running.batches + 1):
         loss, logits = step(images, labels)
         running.add(loss, logits, labels)
         if every and count % every == 0:
@@ -181,6 +203,7 @@ def score(
 
     Raises:
         RunError: A loss is infinite or not a number, or there was no batch.
+        Stopped: A stop was requested.
     """
     running = RunningScores(where)
     training = network.training
@@ -190,7 +213,7 @@ def score(
     for norm in norms:
         norm.training, norm.momentum = True, 0.0
     try:
-        for images, labels in batches:
+        for images, labels in until_stopped(batches):
             with runtime.autocast():
                 logits = network(runtime.prepare_images(images)).logits
             running.add(F.cross_entropy(logits.float(), labels), logits, labels)
@@ -235,7 +258,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
     Args:
         optimizer: Made for the same parameters.
-        state: What its ``state_dict()`` returned.
+        state: The result of its ``state_dict()``.
     """
     optimizer.load_state_dict(dict(state))
     for parameter, buffers in optimizer.state.items():
@@ -244,11 +267,11 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def isolated_random(device: torch.device, seed: int) -> Iterator[None]:
-    """Run a block with torch's global generators set to ``seed``; outside, they go on as if it had not run.
+    """Run a block with torch's global generators set to ``seed``; afterwards, restore them.
 
     Args:
         device: Where the block computes.
-        seed: What the generators start from.
+        seed: Seed of the generators.
     """
     states = random_state(device)
     torch.manual_seed(seed)

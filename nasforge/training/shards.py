@@ -23,7 +23,7 @@ class ShardPass:
     """One shard on its way through a step.
 
     Args:
-        batch: What the shards of the batch have in common.
+        batch: State that the shards of the batch share.
         place: Which of the shards of this process it is, from 0.
     """
 
@@ -49,7 +49,7 @@ class ShardPass:
         """Take in the gradients of this shard.
 
         Args:
-            parameters: What the update trains, and what its norm is taken over.
+            parameters: Parameters that the update trains, and that its norm is taken over.
             gradients: One for each; None where the shard does not depend on it.
 
         Returns:

@@ -1,6 +1,6 @@
 """The evaluation network inside a search: built from the derived architecture, taught and teaching.
 
-Nothing here belongs to one searcher: whoever trains a supernet by gradients can keep a twin beside it and
+Nothing here belongs to one searcher: every searcher that trains a supernet by gradients can keep a twin and
 compare the two with any distiller; docs/cdarts.md describes the cycle.
 """
 
@@ -26,12 +26,12 @@ __all__ = ["Twin", "TwinLoss"]
 
 
 class TwinLoss(NamedTuple):
-    """What a twin says about one batch.
+    """The output and losses of a twin for one batch.
 
     Attributes:
         task: Cross-entropy of the evaluation network, a scalar.
         distill: The distiller's loss between both networks, a scalar; 0 without a distiller.
-        output: What the evaluation network returned.
+        output: Output of the evaluation network.
     """
 
     task: Tensor
@@ -140,10 +140,10 @@ class Twin:
         Args:
             images: ``(B, C, S, S)``.
             labels: ``(B,)``.
-            student: What the search network returned for the same batch; None compares nothing.
+            student: Output of the search network for the same batch; None compares nothing.
 
         Returns:
-            Losses in float32, whatever precision the networks compute in.
+            Losses in float32, for every precision of the networks.
         """
         network, _, _ = self._built()
         with self._runtime.autocast():
@@ -171,7 +171,7 @@ class Twin:
         """Restore what `state_dict` returned; draws from torch's generator where it builds a network.
 
         Args:
-            state: What `state_dict` returned.
+            state: The result of `state_dict`.
         """
         self._momentum = {name: dict(values) for name, values in state["momentum"].items()}
         if self.distiller is not None:

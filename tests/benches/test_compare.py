@@ -178,7 +178,7 @@ def test_folders_that_are_nothing_or_not_finished(runs, tmp_path):
         nasforge.compare([tmp_path])
     unfinished = run(tmp_path, table("random"), "half")
     (unfinished / "derive" / "result.json").unlink()
-    with pytest.raises(RunError, match=r"half: is not finished. Go on with it: nasforge run .*half"):
+    with pytest.raises(RunError, match=r"half: is not finished. Resume it: nasforge run .*half"):
         nasforge.compare([runs["random", 0], unfinished])
 
 

@@ -219,7 +219,7 @@ def test_another_bench_does_not_fit_into_the_folder(tmp_path):
     )
     (tmp_path / "b2").mkdir()
     (tmp_path / "b2" / "mine.txt").touch()
-    with pytest.raises(RunError, match="exists and is no bench"):
+    with pytest.raises(RunError, match="exists and is not a bench"):
         nasforge.bench(TABLE, ["run.name='b2'"], out=tmp_path)
 
 

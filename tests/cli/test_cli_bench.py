@@ -80,7 +80,7 @@ def test_an_interrupted_bench_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(benchmark, "search_once", interrupted)
     assert run_command([*QUICK, *out(tmp_path)]) == 130
-    assert "interrupted. The same command goes on" in capsys.readouterr().err
+    assert "interrupted. The same command resumes" in capsys.readouterr().err
     monkeypatch.setattr(benchmark, "search_once", search)
     assert run_command([*QUICK, *out(tmp_path)]) == 0
     assert "2 runs were finished before." in capsys.readouterr().out

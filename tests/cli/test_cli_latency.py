@@ -83,12 +83,12 @@ def test_a_table_is_not_overwritten_by_chance(capsys):
             "cell.txt: the name of a latency table ends in '.json'.",
         ),
         (["build", "small.toml", "--name", "../x"], "a name has letters, digits"),
-        (["build", "small.toml", "--clock", "sun"], "'sun' is no clock. Write wall or cpu."),
+        (["build", "small.toml", "--clock", "sun"], "'sun' is not a clock. Write wall or cpu."),
         (["build", "small.toml", "--clock", "cpu", "--threads", "2"], "Measure on the CPU with one thread"),
         (["build", "small.toml", "--networks", "2"], "should be greater than or equal to 3"),
         (["build", "absent.toml"], "no such file, and no shipped recipe"),
         (["show", "absent"], "'absent': there is none. Measure one"),
-        (["show", "other.json"], "other.json: is no latency table"),
+        (["show", "other.json"], "other.json: is not a latency table"),
     ],
 )
 def test_mistakes(arguments, words, capsys):

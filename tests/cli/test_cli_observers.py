@@ -71,7 +71,7 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(here, capsys, monkeypa
     monkeypatch.setattr(Progress, "stage_start", lambda *call: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run_command(["run", "small.toml"]) == 130
     assert len(closed) == 1
-    assert "interrupted. The same command goes on" in capsys.readouterr().err
+    assert "interrupted. The same command resumes" in capsys.readouterr().err
 
 
 def test_a_wrong_observer_starts_nothing(here, capsys):

@@ -156,7 +156,7 @@ def test_broken_images_are_all_listed_or_left_out(predict, place, tmp_path):
 def test_a_folder_that_is_not_a_run_is_an_error(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     assert run_command(["predict", "photos", "photos/test"]) == 1
-    assert "photos: is no run folder" in capsys.readouterr().err
+    assert "photos: is not a run folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "nowhere*.jpg"]])

@@ -118,7 +118,7 @@ def test_what_nobody_expected_is_one_line_with_a_hint(here, called, capsys):
 def test_an_interrupted_run_says_how_to_go_on(here, called, capsys):
     called.effect = raising(KeyboardInterrupt())
     assert run_command(["run", "small.toml"]) == 130
-    assert "The same command goes on from the last checkpoint." in capsys.readouterr().err
+    assert "The same command resumes from the last checkpoint." in capsys.readouterr().err
 
 
 def test_warnings_are_one_line(here, called, capsys):

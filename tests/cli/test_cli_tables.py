@@ -52,7 +52,7 @@ SAFE = ["import", "t.csv", "--arch-column", "a", "--metric", "a:max"]
         (["import", "absent.csv"], "absent.csv: no such file."),
         (["import", __file__, "--name", "nasbench201"], "belongs to the table inside nasforge"),
         (["import", __file__, "--name", "../x"], "use letters, digits"),
-        (["import", __file__, "--name", "x"], "is no table of NAS-Bench-201"),
+        (["import", __file__, "--name", "x"], "is not a table of NAS-Bench-201"),
         (
             ["import", "t.csv", "--missing", ""],
             "--arch-column: is missing. Name the column of the architectures.",

@@ -96,7 +96,7 @@ class CountsOneChoice(TinySpace):
         (StandsStill, "mutation_moves_and_stays_inside", "returned its argument"),
         (DerivesTheWeakest, "discretize_inverts_one_hot", "derive what it decided"),
         (NeedsEveryWeight, "discretize_takes_missing_names", "AssertionError"),
-        (WritesForPeople, "parse_inverts_notation", "is no architecture"),
+        (WritesForPeople, "parse_inverts_notation", "is not an architecture"),
         (SamplesDuplicates, "samples_are_canonical", "sample() returns self.canonical(arch)"),
         (CanonicalWanders, "samples_are_canonical", "canonical() changes"),
         (OneNameTwice, "choices_are_fixed", "op/in0"),

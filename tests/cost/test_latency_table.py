@@ -111,7 +111,7 @@ def test_tables_have_names_in_a_folder_of_their_own(counting, tmp_path, monkeypa
     with pytest.raises(RunError, match=r"cannot be read \(JSONDecodeError"):
         latency_table.read("mine")
     path.write_text(json.dumps({"format": "nasforge latency table 0"}))
-    with pytest.raises(RunError, match="is no latency table of this version"):
+    with pytest.raises(RunError, match="is not a latency table of this version"):
         latency_table.read("mine")
     path.write_text(json.dumps({"format": latency_table.FORMAT, "choices": []}))
     with pytest.raises(RunError, match=r"cannot be read \(KeyError"):

@@ -11,6 +11,12 @@ FOLLOWED = [page for page in PAGES if any(b.run for b in blocks_of(page))]
 GUIDES = sorted((DOCS / "write").glob("*.md"))
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Keep what pages import out of the user's data folder."""
+    monkeypatch.setenv("NASFORGE_DATA", str(tmp_path / "data"))
+
+
 @pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
 def test_the_page_works_as_printed(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 
 import pytest
 
@@ -190,6 +191,9 @@ def test_wandb_continues_a_run_that_was_stopped(tmp_path):
     again.step("search", 2, {"loss": 1.5}, "conv")
     again.run_end({})
     again.close()
+    deadline = time.monotonic() + 30
+    while len(logged_by_wandb(tmp_path)[4]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)  # a process of W&B may write the end of a file after finish() has returned
     ids, _, rows, _, exits = logged_by_wandb(tmp_path)
     assert set(ids) == {(tmp_path / "wandb_run.txt").read_text("utf8")}
     assert [(row["search/step"], row["search/loss"]) for row in rows] == [(1, 2.5), (2, 1.5)]

@@ -32,6 +32,13 @@ def test_copies_and_links_are_found(files, tmp_path):
         warn_of_shared(train, test, "data.root")
 
 
+def test_files_that_begin_alike_are_read_to_their_end(files):
+    start = b"s" * 5000
+    test = [files(f"test{i}", start + bytes([i])) for i in range(3)]
+    train = [files("other", start + b"x"), files("copy", start + bytes([2]))]
+    assert find_shared(train, test) == [(train[1], test[2])]
+
+
 def test_nothing_is_said_about_different_images(files):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

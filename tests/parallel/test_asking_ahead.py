@@ -115,6 +115,27 @@ def test_a_batch_is_no_larger_than_the_population():
         make("evolution", batch=9)
 
 
+@pytest.mark.parametrize(("name", "options"), [("evolution", {}), ("bananas", {"asynchronous": True})])
+def test_a_batch_of_the_workers_is_kept_when_their_number_changes(name, options, tmp_path):
+    options = {**options, "batch": "workers"}
+    straight = make(name, **options)
+    pending = []
+    while not straight.done:
+        straight.step()
+        pending.append(len(straight.pending))
+    assert straight.batch == 2 * Watched.workers
+    # Whenever one has been told, the next is proposed: all are busy until the end.
+    assert set(pending[len(pending) // 2 : -2 * Watched.workers]) == {2 * Watched.workers - 1}
+    fixed = make(name, **{**options, "batch": 2 * Watched.workers})
+    assert proposed(run(fixed)) == proposed(straight)
+    stopped = make(name, **options)
+    for _ in range(15):
+        stopped.step()
+    alone = make(name, Table(), **options)
+    alone.load_state_dict(stopped.state_dict())
+    assert proposed(run(alone)) == proposed(straight)
+
+
 @pytest.mark.parametrize("name", ["random", "grid"])
 def test_independent_proposals_are_as_many_as_the_workers_need(name):
     alone = Table()

@@ -1,16 +1,15 @@
 """The crew: tasks of any kind, given to workers that answer, fail, are lost, and end."""
 
-import os
-import warnings
+import time
 from pathlib import Path
 
 import pytest
 
-from nasforge.errors import DataError, NasforgeError, RunError
+from nasforge.errors import DataError, RunError
 from nasforge.parallel import crew as crew_module
 from nasforge.parallel.crew import Crew, WorkItem
+from nasforge.parallel.host import Host
 from nasforge.parallel.messages import Order, revive_error
-from nasforge.parallel.processes import Process
 
 
 class Wire:
@@ -22,6 +21,9 @@ class Wire:
 
     def send(self, message):
         self.sent.append(message)
+
+    def stop(self, reason):
+        self.sent.append({"stop": reason})
 
     def poll(self):
         return self.end
@@ -122,6 +124,82 @@ def test_a_lost_worker_is_replaced_and_its_late_messages_do_not_count(wires):
     assert task.outcome == {"error": "the worker broke off the connection.", "fatal": False, "lost": True}
 
 
+def test_a_stop_waits_for_tasks_under_way_and_starts_no_other(wires):
+    crew = make(wires, 3, attempts=2)
+    a, b, c, d = tasks(crew, "a", "b", "c", "d")
+    for wire in wires[:2]:
+        wire.receive({"ready": True})
+        crew.wait()
+    wires[0].receive({"result": 1})
+    wires[1].receive({"stopped": "SIGTERM"})
+    crew.stop("SIGTERM")
+    assert [wire.sent[1:] for wire in wires] == [[{"stop": "SIGTERM"}]] * 2 + [[]]
+    assert [task.outcome for task in (a, b, c, d)] == [{"result": 1}, None, None, None]
+    assert all(wire.closed for wire in wires)
+
+
+def test_workers_that_do_not_start_are_done_without(wires):
+    crew = make(wires, 2, start_limit=0.05)
+    first, second = tasks(crew, "a", "b")
+    wires[0].receive({"ready": True})
+    crew.wait()
+    time.sleep(0.06)
+    with pytest.warns(UserWarning, match=r"worker 2 has not started within 0.05 seconds.*goes on with 1"):
+        crew.wait()
+    assert wires[1].closed
+    wires[0].receive({"result": 1})
+    assert crew.wait() is first
+    assert wires[0].sent[-1] == second.content
+
+
+def test_a_worker_that_cannot_start_again_is_done_without(wires):
+    crew = make(wires, 2, attempts=3)
+    first, second = tasks(crew, "a", "b")
+    wires[0].receive({"ready": True})
+    crew.wait()
+    wires[1].end = "the node is gone"
+    wires[1].receive(None)
+    crew.wait()
+    wires[2].end = "the node is gone"
+    wires[2].receive(None)
+    with pytest.warns(UserWarning, match=r"worker 2 cannot start: the node is gone\. .*goes on with 1"):
+        crew.wait()
+    wires[0].receive({"result": 1})
+    assert crew.wait() is first
+    assert wires[0].sent[-1] == second.content
+    assert second.attempts == 1
+
+
+def test_it_is_an_error_if_no_worker_starts(wires):
+    crew = make(wires, 2, start_limit=0.01)
+    tasks(crew, "a", "b")
+    time.sleep(0.02)
+    with pytest.raises(RunError, match=r"no worker has started within 0.01 seconds\. Look at the launcher"):
+        crew.wait()
+
+
+def test_after_a_loss_those_that_run_get_the_task_first(wires):
+    crew = make(wires, 2, attempts=2)
+    (task,) = tasks(crew, "a")
+    other = tasks(crew, "b")[0]
+    for wire in wires:
+        wire.receive({"ready": True})
+        crew.wait()
+    wires[1].receive({"result": 1})
+    assert crew.wait() is other
+    wires[0].end = "it was killed"
+    wires[0].receive(None)
+    crew.wait()
+    assert wires[1].sent[-1] == task.content
+    assert len(wires) == 2
+
+
+def test_a_worker_of_another_version_is_an_error():
+    order = Order("json:loads", ".", version="0.0.0")
+    with pytest.raises(RunError, match=r"a worker on .* has nasforge .*, the main process 0\.0\.0\. Install"):
+        Host(order, print)
+
+
 def test_workers_that_are_lost_in_silence_are_found(wires, monkeypatch):
     monkeypatch.setattr(crew_module, "PATIENCE", 0.01)
     crew = make(wires)
@@ -168,101 +246,6 @@ def test_errors_of_workers_become_those_of_nasforge(kind, revived):
     error = revive_error({"error": "why", "kind": kind, "traceback": "line 3"})
     assert (type(error), str(error)) == (revived, "why")
     assert error.__notes__ == ["In the worker:\nline 3"]
-
-
-ANSWERS = """
-import os
-import sys
-import warnings
-
-from nasforge.errors import RunError
-
-
-class Answers:
-    def __init__(self, send, shift):
-        self.send, self.shift = send, shift
-
-    def answer(self, task):
-        if task["do"] == "add":
-            print("noise on standard output")
-            return {"sum": task["x"] + self.shift, "pid": os.getpid(), "place": os.getcwd()}
-        if task["do"] == "send":
-            self.send({"report": {"x": 1}})
-            warnings.warn("careful", stacklevel=1)
-            return {}
-        if task["do"] == "threads":
-            return {"env": os.environ.get("OMP_NUM_THREADS")}
-        if task["do"] == "refuse":
-            raise RunError("two\\nlines")
-        if task["do"] == "break":
-            return 1 / 0
-        os._exit(7)
-"""
-
-
-@pytest.fixture
-def answers(tmp_path, monkeypatch):
-    """Makes crews of real processes."""
-    (tmp_path / "answers.py").write_text(ANSWERS)
-    monkeypatch.syspath_prepend(tmp_path)
-    crews = []
-
-    def make(workers=1, threads=None, target="answers:Answers", **more):
-        order = Order(target, str(tmp_path), threads, {"shift": 10})
-        crews.append(Crew(workers, lambda number, receive: Process(order, receive), **more))
-        return crews[-1]
-
-    yield make
-    for crew in crews:
-        crew.close()
-
-
-def finish(crew, *contents):
-    made = [WorkItem(content) for content in contents]
-    for task in made:
-        crew.submit(task)
-    while any(task.outcome is None for task in made):
-        crew.wait()
-    return [task.outcome for task in made]
-
-
-@pytest.mark.slow
-def test_a_process_builds_the_class_of_its_order_and_answers(answers, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    heard = []
-    crew = answers(on_message=lambda task, worker, message: heard.append(message))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        first, _, refused, broken, threads = finish(
-            crew,
-            {"do": "add", "x": 1},
-            {"do": "send"},
-            {"do": "refuse"},
-            {"do": "break"},
-            {"do": "threads"},
-        )
-    assert first["result"] == {"sum": 11, "pid": first["result"]["pid"], "place": str(tmp_path)}
-    assert first["result"]["pid"] != os.getpid()
-    assert heard == [{"report": {"x": 1}}]
-    assert [str(warning.message) for warning in caught] == ["careful"]
-    assert (refused["error"], refused["kind"], refused["fatal"]) == ("two\nlines", "RunError", False)
-    assert broken["error"].startswith("ZeroDivisionError: division by zero (answers.py, line ")
-    assert "return 1 / 0" in broken["traceback"]
-    assert threads["result"] == {"env": "3"}
-    crew.close()
-    assert "noise" not in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_a_process_that_exits_or_cannot_build_its_class_is_an_error(answers):
-    (lost,) = finish(answers(threads=1), {"do": "exit"})
-    assert lost["lost"]
-    assert lost["error"] == "the worker exited with code 7."
-    (unbuilt,) = finish(answers(target="answers:Nothing"), {"do": "add", "x": 1})
-    assert unbuilt["fatal"]
-    error = revive_error(unbuilt)
-    assert isinstance(error, NasforgeError)
-    assert str(error).startswith("AttributeError: module 'answers' has no attribute 'Nothing' (host.py, ")
 
 
 def test_the_core_of_the_pool_knows_neither_candidates_nor_benches():

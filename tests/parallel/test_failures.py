@@ -69,7 +69,7 @@ def test_both_attempts_are_told():
         tolerant(Scripted(RunError("the loss is nan."), RunError("the loss is inf."))).evaluate(ARCH)
     assert [str(w.message) for w in told] == [
         f"search: candidate {ARCH.key}: the loss is nan. It is evaluated once more.",
-        f"search: candidate {ARCH.key} is recorded as failed (the loss is inf.). The search goes on.",
+        f"search: candidate {ARCH.key} is recorded as failed (the loss is inf.). The search continues.",
     ]
 
 
@@ -118,6 +118,7 @@ SEARCHERS = {
     "spos": {"population": 6, "generations": 5, "parents": 3},
     "successive-halving": {"evaluations": 40, "first": 9, "budgets": (1, 3, 9)},
     "hyperband": {"evaluations": 40, "budgets": (1, 3, 9)},
+    "asha": {"evaluations": 40, "budgets": (1, 3, 9), "batch": 4},
 }
 
 

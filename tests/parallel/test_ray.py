@@ -1,8 +1,7 @@
 """Workers on Ray: on one it starts itself, and on a cluster of two nodes that is there already."""
 
 import os
-import subprocess
-import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +9,11 @@ import pytest
 
 import nasforge
 from nasforge.errors import RunError
-from support.worker_world import found, pids, recipe_writer
+from nasforge.parallel.messages import Order
+from support.worker_world import found, pids, recipe_writer, wait_until
+
+if find_spec("ray") is not None:
+    from nasforge.parallel.cluster import connecting_to_ray, gpu_share
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,6 +22,10 @@ pytestmark = [
 ]
 
 RAY = ["run.backend='ray'"]
+START = int(os.environ.get("NASFORGE_RAY_START", "30"))
+"""Seconds in which a worker starts on this computer."""
+
+LONGEST = 20.0 * START
 
 
 @pytest.fixture
@@ -63,29 +70,90 @@ def test_a_candidate_that_kills_two_actors_is_recorded_as_failed(world):
     assert len(found("twice")) == 8
 
 
-def test_a_cluster_of_two_nodes_takes_a_worker_each_and_refuses_a_third(world, monkeypatch):
+@pytest.fixture
+def cluster(monkeypatch):
+    """Starts a node with one CPU on this computer, which searches find by its address; tests add others."""
     import ray
     from ray.cluster_utils import Cluster
 
     ray.shutdown()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        # As a user does it: a process of its own, which leaves the cluster as it was.
-        command = [sys.executable, "-m", "nasforge", "run", str(world("two")), "--set", *RAY]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        with pytest.raises(RunError, match=r"3 workers of 1 threads need 3 CPUs.*cluster has 2\. Set fewer"):
-            nasforge.run(world("three", workers=3), RAY)
-        # Without its address a cluster is left alone, even on this computer: it may be somebody's.
-        ray.shutdown()
-        monkeypatch.delenv("RAY_ADDRESS")
-        nasforge.run(world("own"), RAY)
-        assert len(ray.nodes()) == 1
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-    nasforge.run(world("alone", workers=1))
-    assert len(pids("two")) == 2
-    assert not pids("three")
-    assert found("two") == found("own") == found("alone")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def test_a_killed_worker_and_a_killed_node_change_nothing_in_100_evaluations(world, cluster):
+    second = cluster.add_node(num_cpus=1)
+    options = {"evaluations": 100, "population": 10, "batch": 4}
+    more = [f"searcher.{key}={value}" for key, value in options.items()]
+
+    def kill_node() -> None:
+        rows = Path("runs/two/metrics.jsonl")
+        wait_until(lambda: rows.exists() and len(rows.read_text().splitlines()) >= 20, LONGEST)
+        cluster.remove_node(second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_node)
+    killer.start()
+    recipe = world("two", "evolution", kills=1, pause=0.1)
+    with pytest.warns(UserWarning, match=r"the Ray actor is gone.*evaluated once more"):
+        nasforge.run(recipe, [*RAY, *more, f"run.start_limit={START}"])
+    killer.join()
+    assert len(cluster.list_all_nodes()) == 1
+    nasforge.run(world("alone", "evolution", workers=1), more)
+    assert len(found("two")) == 100
+    assert found("two") == found("alone")
+
+
+def test_six_workers_share_four_gpus(world, cluster):
+    cluster.add_node(num_cpus=6, num_gpus=4)
+    nasforge.run(world("six", workers=6, pause=0.5), [*RAY, "searcher.evaluations=24"])
+    nasforge.run(world("alone", workers=1), ["searcher.evaluations=24"])
+    assert len(pids("six")) == 6, "some workers had nothing to do"
+    assert found("six") == found("alone")
+
+
+def test_a_cluster_without_place_is_an_error_in_time(world, cluster):
+    import ray
+
+    cluster.add_node(num_cpus=1)
+    with pytest.raises(RunError, match=r"3 workers of 1 threads need 3 CPUs.*cluster has 2\. Set fewer"):
+        nasforge.run(world("three", workers=3), RAY)
+    busy = ray.util.placement_group([{"CPU": 1}])
+    ray.get(busy.ready())
+    with pytest.raises(RunError, match=r"no place for 2 workers of 1 CPU each within 2 seconds"):
+        nasforge.run(world("full"), [*RAY, "run.start_limit=2"])
+    ray.util.remove_placement_group(busy)
+    with pytest.raises(RunError, match=r"run.device: 'cuda', but"):
+        connect("cuda")
+    # Without its address a cluster is left alone, even on this computer: it may be somebody's.
+    ray.shutdown()
+    os.environ.pop("RAY_ADDRESS")
+    nasforge.run(world("own"), RAY)
+    assert len(ray.nodes()) == 1
+
+
+def connect(device: str) -> None:
+    with connecting_to_ray(Order("json:loads", "."), 1, device, 1.0):
+        pass
+
+
+def test_a_cluster_that_does_not_answer_is_an_error(world, monkeypatch):
+    import ray
+
+    ray.shutdown()
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
+    with pytest.raises(RunError, match=r"the Ray cluster at '127.0.0.1:9' \(RAY_ADDRESS\) cannot be used"):
+        nasforge.run(world("none"), RAY)
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "share"), [(6, 4, 0.5), (4, 4, 1.0), (9, 4, 1 / 3), (1, 8, 1.0), (3, 0, 0.0)]
+)
+def test_gpus_are_shared_evenly(workers, gpus, share):
+    assert gpu_share(workers, gpus, "auto") == pytest.approx(share)
+    assert gpu_share(workers, gpus, "cpu") == 0.0
+    if gpus:
+        assert gpus * int(1 / share + 1e-9) >= workers

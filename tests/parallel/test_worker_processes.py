@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nasforge
-from support.worker_world import SEARCHERS, found, pids, recipe_writer
+from support.worker_world import SEARCHERS, found, pids, recipe_writer, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,13 +30,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_until(condition, seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
 
 
 def start(recipe: Path) -> subprocess.Popen:
@@ -95,6 +88,32 @@ def test_workers_end_with_the_main_process_and_the_search_goes_on_as_if_nothing_
     nasforge.run(world("whole", "evolution", workers=1))
     assert found("stopped") == found("whole")
     assert not any(alive(pid) for pid in pids("stopped"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_search_after_the_evaluations_under_way(how, world):
+    process = start(world("stopped", "evolution", pause=0.5))
+    os.kill(process.pid, how)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 75
+    assert f"stopped by {how.name}, and everything is saved. The same command resumes." in told
+    wait_until(lambda: not any(alive(pid) for pid in pids("stopped")), 30)
+    assert _steps("stopped") < 12
+    nasforge.run(Path("stopped.toml"), ["run.workers=1"])
+    nasforge.run(world("whole", "evolution", workers=1))
+    assert found("stopped") == found("whole")
+    notes = [note.name.partition(".")[0] for note in Path("notes-stopped").glob("*.*.*")]
+    assert len(notes) == len(set(notes)), "a candidate was evaluated twice"
+
+
+def test_a_second_sigterm_ends_a_search_at_once(world):
+    process = start(world("stopped", "evolution", pause=2.0))
+    for _ in range(2):
+        os.kill(process.pid, signal.SIGTERM)
+        time.sleep(1.5)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    wait_until(lambda: not any(alive(pid) for pid in pids("stopped")), 30)
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)

@@ -66,8 +66,11 @@ def raising(error):
         ([plugin("spce", "a")], "no kind 'spce'. Did you mean 'space'?"),
         ([plugin("space", "My_Space")], "a name has lower-case letters, digits and hyphens only."),
         ([plugin("space", "a-")], "a name has lower-case letters, digits and hyphens only."),
-        ([plugin("space", "a", BaseModel)], f"its config {BaseModel!r} is no subclass of PluginConfig."),
-        ([plugin("space", "a", PluginConfig())], "its config PluginConfig() is no subclass of PluginConfig."),
+        ([plugin("space", "a", BaseModel)], f"its config {BaseModel!r} is not a subclass of PluginConfig."),
+        (
+            [plugin("space", "a", PluginConfig())],
+            "its config PluginConfig() is not a subclass of PluginConfig.",
+        ),
         (
             [replace(plugin("space", "a"), target="module.Class")],
             "the target 'module.Class' is not of the form",
@@ -96,7 +99,7 @@ def raising(error):
             [replace(plugin("space", "a"), provides=frozenset({int}))],
             "its description cannot be read: PluginError: <class 'int'> is not a capability.",
         ),
-        ([replace(plugin("space", "a"), tiny={"x": 1})], "tiny sets 'x', which is no option."),
+        ([replace(plugin("space", "a"), tiny={"x": 1})], "tiny sets 'x', which is not an option."),
         ([plugin("space", "a"), plugin("space", "a")], "is described twice by the same distribution."),
         (
             [replace(plugin("space", "a"), api=2)],

@@ -194,7 +194,7 @@ def test_the_command_prints_or_writes_it(tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "deep" / "nasforge.schema.json").read_text()) == SCHEMA
     (tmp_path / "mine.json").write_text('{"title": "mine"}')
     assert run_command(["schema", "--out", "mine.json"]) == 2
-    assert "exists and is no schema of recipes" in capsys.readouterr().err
+    assert "exists and is not a schema of recipes" in capsys.readouterr().err
     assert (tmp_path / "mine.json").read_text() == '{"title": "mine"}'
 
 

@@ -294,7 +294,7 @@ def test_options_for_quick_runs_may_be_nested():
 
     assert fault({"watch": {"window": 1, "alarm": {"volume": 1}}}) is None
     assert fault({"watch": {"alarm": {"volum": 1}}}).startswith(
-        "tiny sets 'watch.alarm.volum', which is no option."
+        "tiny sets 'watch.alarm.volum', which is not an option."
     )
 
 

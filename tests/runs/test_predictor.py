@@ -206,7 +206,7 @@ def test_an_unfinished_run_says_how_to_finish_it(finished, tmp_path):
     (part / "train/result.json").unlink()
     with pytest.raises(RunError, match=r"no trained network yet. Finish it: nasforge run"):
         nasforge.load_predictor(part)
-    with pytest.raises(RunError, match=r"is no run folder"):
+    with pytest.raises(RunError, match=r"is not a run folder"):
         nasforge.load_predictor(tmp_path)
 
 

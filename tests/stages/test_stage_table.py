@@ -196,7 +196,9 @@ def test_no_other_module_names_a_stage():
         "benches/run.py": {"train"},  # a table
         "cli/own_images.py": {"train", "test"},  # folders of images
         "cli/check.py": {"test"},  # a split
+        "cli/init.py": {"train"},  # a folder of images
         "cli/inspect.py": {"search"},  # a scale
+        "cli/installation.py": {"test"},  # an extra
         "data.py": {"test"},  # a split
         "images/in_memory.py": {"test"},
         "images/splits.py": {"test"},
@@ -204,11 +206,13 @@ def test_no_other_module_names_a_stage():
         "recipe/recipe.py": {"train"},
         "recipe/schema.py": {"train"},
         "runs/assembly.py": {"train"},
+        "runs/out_of_memory.py": {"search"},  # a scale
         "runs/scope.py": {"search", "derive", "train", "test"},
         "space.py": {"search"},
         "stages/export.py": {"test"},  # a split
         "stages/test.py": {"train", "test"},
         "stages/train.py": {"train"},
+        "tables/layout.py": {"test"},  # a split
         "testing/data.py": {"test"},
         "testing/networks.py": {"search"},
         "testing/parts.py": {"search", "test"},

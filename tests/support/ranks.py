@@ -6,8 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Container, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -34,25 +33,33 @@ class Ranks(NamedTuple):
     folder: Path
     store: TCPStore
 
-    def wait(self) -> list[int]:
-        """Return the exit codes; those of killed processes are negative."""
-        deadline, codes = time.monotonic() + LONGEST, dict[int, int]()
+    def wait(self, patience: float = LONGEST) -> list[int]:
+        """Return the exit codes; those of killed processes are negative.
+
+        Args:
+            patience: Seconds after which the others are killed when one has failed, as launchers do.
+        """
+        limit, codes = time.monotonic() + LONGEST, dict[int, int]()
+        failed = 0.0
         while len(codes) < len(self.pids):
             for rank, pid in enumerate(self.pids):
                 if rank not in codes:
                     ended, status = os.waitpid(pid, os.WNOHANG)
                     if ended:
                         codes[rank] = os.waitstatus_to_exitcode(status)
-            if time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(f"ranks hang: {self.words()}")
+            now = time.monotonic()
+            if any(codes.values()):
+                failed = failed or now
+            if (failed and now > failed + patience) or now > limit:
+                self.kill(codes)
+            assert now < limit + 10, f"ranks hang: {self.words()}"
             time.sleep(0.02)
         return [codes[rank] for rank in range(len(self.pids))]
 
-    def kill(self) -> None:
-        """Kill all that are left."""
-        for pid in self.pids:
-            with suppress(ProcessLookupError):
+    def kill(self, ended: Container[int] = ()) -> None:
+        """Kill all but those that have ended."""
+        for rank, pid in enumerate(self.pids):
+            if rank not in ended:
                 os.kill(pid, 9)
 
     def words(self) -> list[str]:

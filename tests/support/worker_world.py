@@ -1,6 +1,7 @@
 """A search whose worker processes leave notes, and can be told to kill themselves."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +99,11 @@ def found(name: str) -> list[tuple]:
 
 def pids(name: str) -> set[int]:
     return {int(note.suffix[1:]) for note in Path(f"notes-{name}").glob("*.*.*")}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)

@@ -20,7 +20,7 @@ class Column:
     Attributes:
         word: Its name.
         values: Per instance.
-        text: What is written: a literal, or the name of an argument of the class around it.
+        text: Source text: a literal, or the name of an argument of the class around it.
     """
 
     word: str

@@ -64,7 +64,7 @@ def write_model(program: ExportedProgram, module: nn.Module, about: str) -> tupl
 
     Args:
         program: The recording; any batch size.
-        module: What was recorded.
+        module: The recorded module.
         about: The docstring of the file.
 
     Returns:

@@ -23,7 +23,7 @@ class Text:
         code: As Python reads it.
         binds: How tightly: 2 for a name, a call or an index, 1 for a product, 0 for a sum.
         first: Whether it is the first of the results that the operator was recorded with.
-        base: What is indexed, if it is an index.
+        base: The indexed object, if it is an index.
         ranges: The index of every dimension.
     """
 

@@ -100,7 +100,7 @@ def write_images(preprocessing: Preprocessing) -> str:
     The code is copied, so that both read the same bytes.
 
     Args:
-        preprocessing: What the network was trained with.
+        preprocessing: Preprocessing that the network was trained with.
     """
     values = {
         "SIZE": preprocessing.size,

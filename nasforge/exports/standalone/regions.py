@@ -16,7 +16,7 @@ NO_STACK = "_empty_nn_module_stack"
 
 @dataclass
 class Region:
-    """What one call of a module computes.
+    """The computation of one call of a module.
 
     Attributes:
         path: Dotted path of the module; empty for the root.

@@ -23,7 +23,7 @@ WIDTH = 84
 """Longest statement that other expressions are written into."""
 
 RESULTS = {"add": "total", "cat": "joined", "mean": "pooled", "mul": "scaled", "relu": "positive"}
-"""What the result of an operator is called."""
+"""Names for the results of operators."""
 
 
 class Body:

@@ -1,1 +1,1 @@
-"""What `nasforge new plugin` copies: small plugins that work, one per kind."""
+"""Templates of `nasforge new plugin`: small plugins that work, one per kind."""

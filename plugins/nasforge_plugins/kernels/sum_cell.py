@@ -2,7 +2,8 @@
 
 Fallback: fused. Per source node, the ReLU and the pooling run once, all convolutions of one kernel size run
 as one with stacked output channels, and the weight of an operation is folded into scale and shift of its
-norm.
+norm. Weights, option weights and running statistics are gathered once per cell: a GPU waits for every small
+operator.
 
 Shapes: nodes are ``(B, C, H, W)``, and operations keep the shape. The kernels in C compute float32 and
 float64 on the CPU without autocast. Gradients: of the input, of all parameters and of the option weights,
@@ -13,7 +14,7 @@ running ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,16 @@ from torch.nn import functional as F
 
 from nasforge_plugins.kernels.door import find_kernel
 from nasforge_plugins.ops.basics import average_pool
+from nasforge_plugins.ops.stacking import NormStack, pays_per_operator
+from nasforge_plugins.ops.statistics import RunningStatistics
 
 __all__ = ["NODES", "CellOperation", "OperationKind", "sum_cell"]
 
 NODES = 4
 OperationKind = Literal["conv_3x3", "conv_1x1", "skip", "pool"]
+KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
+CONVOLUTIONS: tuple[OperationKind, ...] = ("conv_1x1", "conv_3x3")
+COPIES: tuple[OperationKind, ...] = ("skip", "pool")
 
 
 class CellOperation(NamedTuple):
@@ -68,71 +74,120 @@ def sum_cell(operations: Sequence[CellOperation], x: Tensor, training: bool) -> 
 
 
 def _sum_by_source(operations: Sequence[CellOperation], x: Tensor, training: bool) -> Tensor:
+    factors, statistics = _Factors(operations), RunningStatistics()
+    groups = {kind: [o for o in operations if o.kind == kind] for kind in KINDS}
+    convolutions = [
+        _Convolutions(groups[kind], factors, training, statistics) for kind in CONVOLUTIONS if groups[kind]
+    ]
+    copies = {kind: factors.split(groups[kind]) for kind in COPIES if groups[kind]}
     nodes: list[Tensor | None] = [x, *[None] * (NODES - 1)]
-
-    def add(node: int, value: Tensor, factor: Tensor | None) -> None:
-        total = nodes[node]
-        if factor is not None and total is not None:
-            nodes[node] = torch.addcmul(total, value, factor.to(value.dtype))
-        else:
-            scaled = value if factor is None else factor.to(value.dtype) * value
-            nodes[node] = scaled if total is None else total + scaled
-
     for source in range(NODES - 1):
-        leaving = [operation for operation in operations if operation.source == source]
-        ones, threes, skips, pools = (
-            [operation for operation in leaving if operation.kind == kind]
-            for kind in ("conv_1x1", "conv_3x3", "skip", "pool")
-        )
         state = nodes[source]
         if state is None:
             state = torch.zeros_like(x)
-        if ones or threes:
-            rectified = state.relu()
-            for group in filter(None, (ones, threes)):
-                for node, value in _convolve(rectified, group, training):
-                    add(node, value, None)
-        for operation in skips:
-            add(operation.node, state, operation.factor)
-        if pools:
-            pooled = average_pool(state)
-            for operation in pools:
-                add(operation.node, pooled, operation.factor)
+        # Operations with the same targets are added up for all of these at once.
+        sums: dict[tuple[int, ...], Tensor] = {}
+        running = [group for group in convolutions if group.targets[source]]
+        rectified = state.relu() if running else state
+        for group in running:
+            _add(sums, group.targets[source], group.run(source, rectified))
+        for kind, split in copies.items():
+            targets = _targets(groups[kind])[source]
+            if targets:
+                value = average_pool(state) if kind == "pool" else state
+                _add(sums, targets, value.permute(0, 2, 3, 1).unsqueeze(3), split[source])
+        for targets, total in sums.items():
+            for node, part in zip(targets, _parts(total, len(targets)), strict=True):
+                before, map_ = nodes[node], part.permute(0, 3, 1, 2)
+                nodes[node] = map_ if before is None else before + map_
+    statistics.write()
     return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
 
 
-def _convolve(rectified: Tensor, group: Sequence[CellOperation], training: bool) -> list[tuple[int, Tensor]]:
-    """Run convolutions and norms of one kernel size together; return one map per operation, with its node."""
-    weights = [cast("Tensor", operation.weight) for operation in group]
-    stacked = weights[0] if len(weights) == 1 else torch.cat(weights)
-    maps = F.conv2d(rectified, stacked, padding=stacked.shape[-1] // 2)
-    scales, shifts = zip(*map(_scale_and_shift, group), strict=True)
-    norms = [cast("nn.BatchNorm2d", operation.norm) for operation in group]
-    mean = torch.cat([cast("Tensor", norm.running_mean) for norm in norms])
-    variance = torch.cat([cast("Tensor", norm.running_var) for norm in norms])
-    momentum = cast("float", norms[0].momentum)
-    maps = F.batch_norm(
-        maps, mean, variance, torch.cat(scales), torch.cat(shifts), training, momentum, norms[0].eps
-    )
-    channels = weights[0].shape[0]
-    if training:
-        with torch.no_grad():
-            for norm, new_mean, new_variance in zip(
-                norms, mean.split(channels), variance.split(channels), strict=True
-            ):
-                cast("Tensor", norm.running_mean).copy_(new_mean)
-                cast("Tensor", norm.running_var).copy_(new_variance)
-                cast("Tensor", norm.num_batches_tracked).add_(1)
-    parts = maps.split(channels, 1)
-    return [(operation.node, part) for operation, part in zip(group, parts, strict=True)]
+def _add(
+    sums: dict[tuple[int, ...], Tensor], targets: tuple[int, ...], value: Tensor, factor: Tensor | None = None
+) -> None:
+    """Add maps ``(B, H, W, targets or 1, C)``, times a factor for each target."""
+    if len(targets) > 1 and not pays_per_operator(value):
+        factors = [None] * len(targets) if factor is None else factor.split(1)
+        for target, part, scale in zip(targets, _parts(value, len(targets)), factors, strict=True):
+            _add(sums, (target,), part.unsqueeze(3), scale)
+        return
+    before = sums.get(targets)
+    if factor is not None:
+        scale = factor.to(value.dtype)
+        scale = scale.unsqueeze(1) if len(scale) > 1 else scale.squeeze(0)
+        sums[targets] = value * scale if before is None else torch.addcmul(before, value, scale)
+    else:
+        sums[targets] = value if before is None else before + value
 
 
-def _scale_and_shift(operation: CellOperation) -> tuple[Tensor, Tensor]:
-    norm, factor = cast("nn.BatchNorm2d", operation.norm), operation.factor
-    like = cast("Tensor", norm.running_mean)
-    scale = torch.ones_like(like) if norm.weight is None else norm.weight
-    shift = torch.zeros_like(like) if norm.bias is None else norm.bias
-    if factor is None:
-        return scale, shift
-    factor = factor.to(like.dtype)
-    return factor * scale, factor * shift
+def _parts(total: Tensor, count: int) -> Sequence[Tensor]:
+    """Return a map ``(B, H, W, C)`` per target of a sum ``(B, H, W, targets or 1, C)``."""
+    if total.shape[3] == 1:
+        return [total.squeeze(3)] * count
+    # Channels are split: backward, torch joins them in their layout.
+    return total.flatten(3).chunk(count, 3)
+
+
+def _targets(group: Sequence[CellOperation]) -> list[tuple[int, ...]]:
+    """Return the nodes that the operations of a group lead to, by source."""
+    return [tuple(o.node for o in group if o.source == source) for source in range(NODES - 1)]
+
+
+class _Factors:
+    """The option weights of a cell, gathered once: reading each by itself costs an operator or two."""
+
+    def __init__(self, operations: Sequence[CellOperation]) -> None:
+        vectors = {id(o.factors): o.factors for o in operations if o.place is not None}
+        given = [cast("Tensor", vector) for vector in vectors.values()]
+        alike = len({vector.shape for vector in given}) == 1
+        self._rows = list(vectors) if alike else []
+        self._columns = torch.stack(given).unbind(1) if alike else ()
+
+    def of(self, group: Sequence[CellOperation]) -> Tensor | None:
+        """Return one weight per operation; None if all are 1."""
+        if all(o.factors is None for o in group):
+            return None
+        places = {o.place for o in group}
+        if len(places) == 1 and [id(o.factors) for o in group] == self._rows:
+            return self._columns[cast("int", places.pop())]
+        one = next(o.factors for o in group if o.factors is not None).new_ones(())
+        return torch.stack([one if o.factor is None else o.factor for o in group])
+
+    def split(self, group: Sequence[CellOperation]) -> Sequence[Tensor | None]:
+        """Return the weights of a group by source."""
+        found, sizes = self.of(group), [len(targets) for targets in _targets(group)]
+        return [None] * len(sizes) if found is None else found.split(sizes)
+
+
+class _Convolutions:
+    """All convolutions of one kernel size, each closed by its norm.
+
+    Args:
+        group: The operations, sorted by source.
+        factors: Option weights of the cell.
+        training: Whether norms use and record the statistics of the batch.
+        statistics: Receives these.
+
+    Attributes:
+        targets: Nodes that they lead to, by source.
+    """
+
+    def __init__(
+        self, group: Sequence[CellOperation], factors: _Factors, training: bool, statistics: RunningStatistics
+    ) -> None:
+        self.targets = _targets(group)
+        counts = [len(targets) for targets in self.targets]
+        weight = torch.cat([cast("Tensor", o.weight) for o in group])
+        self._padding = weight.shape[-1] // 2
+        self._weights = weight.split([weight.shape[1] * count for count in counts])
+        norms = [cast("nn.BatchNorm2d", o.norm) for o in group]
+        factor = factors.of(group)
+        factor = None if factor is None else factor.to(weight.dtype)
+        self._norms = NormStack(norms, counts, factor, training, statistics)
+
+    def run(self, source: int, rectified: Tensor) -> Tensor:
+        """Return the maps of the convolutions that read a node, ``(B, H, W, targets, C)``."""
+        maps = self._norms.run(source, F.conv2d(rectified, self._weights[source], padding=self._padding))
+        return maps.permute(0, 2, 3, 1).unflatten(3, (len(self.targets[source]), -1))

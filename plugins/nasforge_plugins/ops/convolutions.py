@@ -66,10 +66,14 @@ class FactorizedReduce(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """Return the input of the batch norm, for an input that is rectified already."""
+        return torch.cat([self.even(x), self.odd(self.shift(x))], 1)
+
+    @staticmethod
+    def shift(x: Tensor) -> Tensor:
+        """Return the input of the second convolution."""
         height, width = x.shape[2:]
         shifted = x if (height | width) % 2 == 0 else F.pad(x, (0, width % 2, 0, height % 2))
-        shifted = shifted[:, :, 1:, 1:]
-        return torch.cat([self.even(x), self.odd(shifted)], 1)
+        return shifted[:, :, 1:, 1:]
 
 
 class SeparableConv(nn.Module):

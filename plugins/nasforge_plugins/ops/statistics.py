@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 __all__ = ["RunningStatistics", "uses_batch"]
 
@@ -34,8 +36,18 @@ class RunningStatistics:
             variance: ``(G, C)``, biased.
             count: Pixels per channel.
         """
-        unbiased = variance * (count / max(count - 1, 1))
-        for norm, m, v in zip(norms, mean.unbind(), unbiased.unbind(), strict=True):
+        self.note(norms, mean, variance * (count / max(count - 1, 1)))
+
+    @torch.no_grad()
+    def note(self, norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor) -> None:
+        """Record statistics, read when they are written: they may be computed in between.
+
+        Args:
+            norms: G batch norms.
+            mean: ``(G, C)``.
+            variance: ``(G, C)``, unbiased.
+        """
+        for norm, m, v in zip(norms, mean.unbind(), variance.unbind(), strict=True):
             if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
                 continue
             self.counts.append(norm.num_batches_tracked)
@@ -45,6 +57,21 @@ class RunningStatistics:
             self.running += [norm.running_mean, norm.running_var]
             self.seen += [m, v]
             self.shares += [share, share]
+
+    def normalize(self, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """Return ``norm(x)``; only the count of batches waits to be written.
+
+        Args:
+            norm: A batch norm.
+            x: ``(B, C, H, W)``.
+        """
+        batch, share = uses_batch(norm), norm.momentum
+        if share is None:
+            return cast("Tensor", norm(x))
+        if norm.training and norm.num_batches_tracked is not None:
+            self.counts.append(norm.num_batches_tracked)
+        mean, variance = norm.running_mean, norm.running_var
+        return F.batch_norm(x, mean, variance, norm.weight, norm.bias, batch, share, norm.eps)
 
     @torch.no_grad()
     def write(self) -> None:

@@ -62,7 +62,7 @@ class Encoding:
     def __init__(self, space: SearchSpace[Any], name: EncodingName) -> None:
         if name == "path" and not isinstance(space, PathSpace):
             raise RunError(
-                f"encoding: 'path', but {type(space).__name__} is no space of cells: it has no paths. "
+                f"encoding: 'path', but {type(space).__name__} is not a space of cells: it has no paths. "
                 "Set encoding = 'one-hot'."
             )
         if name == "truncated-path" and not isinstance(space, IndexedPathSpace):

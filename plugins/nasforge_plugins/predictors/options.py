@@ -15,7 +15,7 @@ EncodingName = Literal["one-hot", "path", "truncated-path"]
 
 
 class PredictorOptions(PluginConfig):
-    """What predicts scores, and what it sees of an architecture."""
+    """Options of the score predictor and of its encoding of architectures."""
 
     predictor: PredictorName = "forest"
     """The model of scores: "forest" (trees that split at random, fast), "random-forest" (trees on drawn

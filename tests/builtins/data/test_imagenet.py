@@ -1,4 +1,5 @@
 import os
+import warnings
 
 import pytest
 import torch
@@ -197,3 +198,18 @@ def test_a_published_subset_has_its_share_of_each_class(loaded, photos):
     assert not used & set(held.split_indices("holdout").tolist())
     with pytest.raises(ValidationError, match="has no split select"):
         ImagenetConfig(root=photos, subset="pc-darts", select_share=0.1)
+
+
+def test_training_images_that_are_test_images_are_reported(loaded, photos, monkeypatch):
+    val = sorted((photos / "val").rglob("*.JPEG"))
+    (photos / "train/n01/copy.JPEG").write_bytes(val[0].read_bytes())
+    (photos / "train/n01/soft.JPEG").symlink_to(val[1])
+    (photos / "train/n02/hard.JPEG").hardlink_to(val[2])
+    with pytest.warns(UserWarning, match=r"data\.root: 3 training images are test images as well"):
+        loaded("imagenet", root=photos, **SMALL)
+    monkeypatch.setattr("nasforge_plugins.data.imagenet.data.FEW", 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = loaded("imagenet", root=photos, **SMALL).data
+    with pytest.warns(UserWarning, match="3 training images are test images"):
+        made.verify()

@@ -112,12 +112,12 @@ def change(rows, row, column, text):
     [
         (3, "arch", "|nor_conv_9x9~0|+", "line 5: '|nor_conv_9x9~0|+', character 2: no operation"),
         (3, "arch", "64:64:64:64:64", "line 5: '64:64:64:64:64', character 1: expected '|'"),
-        (0, "index", "15625", "line 2: column 'index': '15625' is no number from 0 to 15624"),
+        (0, "index", "15625", "line 2: column 'index': '15625' is not a number from 0 to 15624"),
         (0, "index", "-1", "line 2: column 'index': '-1'"),
         (0, "index", "1", "has index 0 in the benchmark, not 1"),
         (9, "code", "000000", "line 11: column 'code': '000000' is not the code of its cell"),
-        (9, "c10_valid_12", "high", "line 11: column 'c10_valid_12': 'high' is no number"),
-        (9, "c10_valid_12", "", "line 11: column 'c10_valid_12': '' is no number"),
+        (9, "c10_valid_12", "high", "line 11: column 'c10_valid_12': 'high' is not a number"),
+        (9, "c10_valid_12", "", "line 11: column 'c10_valid_12': '' is not a number"),
         (9, "c10_valid_12", "100.5", "line 11: column 'c10_valid_12': 100.5 is not in range (from 0 to 100)"),
         (9, "c10_valid_12", "nan", "line 11: column 'c10_valid_12': nan is not in range"),
         (9, "c10_test_200", "-3", "line 11: column 'c10_test_200': -3 is not in range"),
@@ -169,7 +169,7 @@ def test_all_problems_at_once_but_not_thousands(tmp_path, rows):
     [
         (
             ["hash", "acc"],
-            "is no table of NAS-Bench-201: it has no column 'index' and 'arch'. It starts with 'hash,acc'",
+            "is not a table of NAS-Bench-201: it has no column 'index' and 'arch'. It starts with 'hash,acc'",
         ),
         (
             ["index", "arch", "c10_valid_300"],
@@ -178,7 +178,7 @@ def test_all_problems_at_once_but_not_thousands(tmp_path, rows):
         (["index", "arch", "code"], "holds no measurement"),
         (["index", "arch", "c10_test_200", "c10_test_200"], "column 'c10_test_200' is there twice"),
         (["index", "arch", "c10_test_200", "c10_test_200_s777"], "or its single runs (_s<seed>), not both"),
-        ([], "is no table of NAS-Bench-201"),
+        ([], "is not a table of NAS-Bench-201"),
     ],
 )
 def test_other_headers(tmp_path, header, words):
@@ -243,5 +243,5 @@ def test_reference_tables_import(shared_data):
     assert missing.sum() == 4699
     assert "edgetpu_latency_ms" not in load("hardware").facts("cifar10", int(missing.argmax()))
 
-    with pytest.raises(TableError, match="is no table of NAS-Bench-201"):
+    with pytest.raises(TableError, match="is not a table of NAS-Bench-201"):
         import_table(shared_data / "nb201" / "published_methods.csv")

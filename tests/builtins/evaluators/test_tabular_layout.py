@@ -216,7 +216,7 @@ def test_everything_wrong_with_the_rows_is_told_at_once(tmp_path):
     for words in (
         "line 2: 'nscp': a cell has 6 letters, not 4.",
         "line 3: architecture does not fit Cells: choice 'edge0' has no option 'z'. Known: c, n, p, s.",
-        "line 4: column 'acc': 'high' is no number. If it stands for a missing value, add --missing high.",
+        "line 4: column 'acc': 'high' is not a number. If it stands for a missing value, add --missing high.",
         "line 5: column 'ms' is empty. If values may be missing, add --missing ''.",
         "line 6: column 'acc': 61 disagrees with 60 in line 5, for the same architecture.",
         "line 7: 2 cells, but the header has 3 columns.",

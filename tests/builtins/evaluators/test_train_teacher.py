@@ -35,7 +35,7 @@ class Match(Distiller[PluginConfig]):
 def load_network(path: str) -> nn.Module:
     """Stands in for finished runs: folder ``runs/3`` holds a network of three classes."""
     if "/" not in path:
-        raise RunError(f"{path}: is no run folder.")
+        raise RunError(f"{path}: is not a run folder.")
     torch.manual_seed(9)
     return TinySpace(PluginConfig()).build(Task(3, 8, int(path[-1])), ARCH)
 
@@ -62,7 +62,7 @@ def test_a_teacher_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     match = Match(PluginConfig())
     with pytest.raises(RunError, match="knows 4 classes, the data has 3"):
         trainer(tmp_path, options={"teacher": "runs/4"}, distiller=match)
-    with pytest.raises(RunError, match="teacher: nowhere: is no run folder"):
+    with pytest.raises(RunError, match="teacher: nowhere: is not a run folder"):
         trainer(tmp_path, options={"teacher": "nowhere"}, distiller=match)
     with pytest.raises(RecipeError, match="no distiller to compare"):
         trainer(tmp_path, options={"teacher": "runs/3"})

@@ -46,7 +46,7 @@ def test_steps_of_an_earlier_process_do_not_count_for_the_pace(capsys, clock):
     clock.now = 10
     lines.step("search", 91, {}, None)
     assert capsys.readouterr().out.splitlines() == [
-        "search: goes on after step 90 of 100",
+        "search: resumes after step 90 of 100",
         "search 91/100  90 s left",
     ]
 

@@ -8,17 +8,20 @@ from torch import nn
 
 from nasforge.nn import set_drop_path
 from nasforge.space import Task
+from nasforge_plugins.spaces.darts import network
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
 from support.kernels import HAS_KERNELS
 from support.tiny_darts import TINY
 
 
-@pytest.fixture(autouse=True, params=["native", "torch"])
+@pytest.fixture(autouse=True, params=["native", "torch", "few operators"])
 def kernels(request, monkeypatch):
-    """With the kernels in C and without."""
+    """With the kernels in C, without, and as on a GPU."""
     if request.param == "torch":
         monkeypatch.setenv("NASFORGE_NATIVE", "0")
+    elif request.param == "few operators":
+        monkeypatch.setattr(network, "pays_per_operator", lambda x: True)
     elif not HAS_KERNELS:
         pytest.skip("there are no kernels in C here")
 

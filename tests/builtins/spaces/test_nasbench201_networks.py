@@ -8,6 +8,7 @@ import torch
 from nasforge import Task
 from nasforge.cost import count_parameters, measure
 from nasforge.nn import copy_shared, one_hot
+from nasforge_plugins.kernels import sum_cell
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
 
@@ -166,15 +167,17 @@ def run(network, images, weights, training):
     return output
 
 
-@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("way", ["kernels", "torch", "few operators"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("scale", ["search", "eval"])
 @pytest.mark.parametrize(
     "mode", ["weights", "some weights", "int", "none given", "network", "cut network", "empty network"]
 )
-def test_fast_equals_reference(mode, scale, training, kernels, monkeypatch):
-    if not kernels:
+def test_fast_equals_reference(mode, scale, training, way, monkeypatch):
+    if way != "kernels":
         monkeypatch.setenv("NASFORGE_NATIVE", "0")
+    if way == "few operators":  # as on a GPU
+        monkeypatch.setattr(sum_cell, "pays_per_operator", lambda x: True)
     fast, reference = tiny(search_cells=2), tiny(search_cells=2, execution="reference")
     codes = {"network": "resnet", "cut network": "010203", "empty network": "000000"}
     arch = fast.parse(codes[mode]) if mode in codes else None

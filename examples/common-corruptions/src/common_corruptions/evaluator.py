@@ -43,7 +43,7 @@ class CommonCorruptionsEvaluator(ParallelEvaluator[CommonCorruptionsEvaluatorCon
     """
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Train one architecture, or go on where a killed process stopped, and score it.
+        """Train one architecture, or resume where a killed process stopped, and score it.
 
         Args:
             arch: The architecture.

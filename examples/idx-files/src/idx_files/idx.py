@@ -17,7 +17,7 @@ BYTES = 0x08
 
 
 class IdxError(ValueError):
-    """What is wrong with a file; the message goes on after its name."""
+    """Fault of a file; the message continues after its name."""
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:

@@ -20,7 +20,7 @@ class ReinforceSearcher(AskTellSearcher[ReinforceSearcherConfig]):
 
     There is no recurrent controller as in Zoph and Le (ICLR 2017): every choice has logits of its own.
 
-    Nothing is saved: a search that goes on tells `tell` all evaluations again, which makes the same policy.
+    Nothing is saved: a resumed search tells `tell` all evaluations again, which makes the same policy.
     """
 
     def setup(self, ctx: Context) -> None:

@@ -46,7 +46,7 @@ class ResnetWidthsSpace(NetworkSpace[ResnetWidthsSpaceConfig]):
         """Read percentages, the name ``resnet``, or JSON.
 
         Raises:
-            ArchError: The text cannot be read, or is no architecture of this space.
+            ArchError: The text cannot be read, or is not an architecture of this space.
         """
         text = text.strip()
         if text.startswith("{"):

@@ -8,7 +8,7 @@ __all__ = ["TemplateDataConfig"]
 
 
 class TemplateDataConfig(ImageConfig):
-    """What is drawn; batch size, splits and augmentation come with `ImageConfig`."""
+    """Options of the drawn images; batch size, splits and augmentation come with `ImageConfig`."""
 
     image_size: int | None = Field(32, ge=8)
     """Side of the images in pixels."""

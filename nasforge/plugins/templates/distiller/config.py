@@ -8,7 +8,7 @@ __all__ = ["TemplateDistillerConfig"]
 
 
 class TemplateDistillerConfig(PluginConfig):
-    """What is compared."""
+    """The compared outputs."""
 
     attention_weight: NonNegativeFloat = 1.0
     """Weight of the feature maps, next to the logits; 0 leaves them out."""

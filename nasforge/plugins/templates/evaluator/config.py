@@ -8,7 +8,7 @@ __all__ = ["TemplateEvaluatorConfig"]
 
 
 class TemplateEvaluatorConfig(EvaluatorConfig):
-    """What the score is measured on."""
+    """Images that the score is measured on."""
 
     batches: PositiveInt = 1
     """Batches of training images to look at; a searcher's budget replaces it."""

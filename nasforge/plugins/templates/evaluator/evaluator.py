@@ -36,7 +36,7 @@ class TemplateEvaluator(Evaluator[TemplateEvaluatorConfig]):
             self.ctx.runtime,
             time.perf_counter(),
         )
-        # The score is a function of seed and architecture, whatever was evaluated before.
+        # The score is a function of seed and architecture alone, not of earlier evaluations.
         with isolated_random(runtime.device, derive_seed(self.ctx.seed, "gradients", arch.key)):
             network = runtime.prepare(space.build(data.task, arch))
             batches = data.batches("weights", batch_size=self.config.batch_size)

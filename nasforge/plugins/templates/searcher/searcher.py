@@ -11,7 +11,7 @@ __all__ = ["TemplateSearcher"]
 class TemplateSearcher(AskTellSearcher[TemplateSearcherConfig]):
     """Hill climbing: evaluates a neighbour of the best architecture so far.
 
-    `AskTellSearcher` evaluates what `ask` proposes and keeps it in ``self.history``; a stopped search goes on
+    `AskTellSearcher` evaluates what `ask` proposes and keeps it in ``self.history``; a stopped search resumes
     from there exactly, as long as all randomness comes from ``self.rng``.
     """
 

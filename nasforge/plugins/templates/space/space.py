@@ -10,7 +10,7 @@ from nasforge.space import NetworkSpace, Scale, Task
 __all__ = ["TemplateSpace"]
 
 OPTIONS = ("conv3", "conv5", "separable3", "skip")
-"""What every layer is chosen from."""
+"""Options of every layer."""
 
 
 class TemplateSpace(NetworkSpace[TemplateSpaceConfig]):

@@ -118,7 +118,7 @@ def read(archive: Archive, path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor, 
         images; the names of the classes.
 
     Raises:
-        DataError: The file is no such archive.
+        DataError: The file is not that archive.
     """
     with _explained(path), tarfile.open(path, "r:gz") as tar:
         wanted = {*archive.train, archive.test, archive.names}

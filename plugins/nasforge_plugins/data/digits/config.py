@@ -12,4 +12,4 @@ class DigitsConfig(ImageConfig):
     """Side of the images in pixels; they are stored at 8 x 8 and scaled up."""
 
     flip: bool = False
-    """Mirror every second training image, at random. Off: a mirrored digit is no digit."""
+    """Mirror every second training image, at random. Off: a mirrored digit is not a digit."""

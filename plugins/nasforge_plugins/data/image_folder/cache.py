@@ -48,7 +48,7 @@ def load(path: Path, count: int) -> tuple[Tensor, dict[str, str]] | None:
     """Return cached images and the files that could not be read, or None if nothing can be used.
 
     Args:
-        path: What `cache_path` returned.
+        path: The result of `cache_path`.
         count: How many files there are.
     """
     if not path.exists():
@@ -63,10 +63,10 @@ def load(path: Path, count: int) -> tuple[Tensor, dict[str, str]] | None:
 
 
 def store(path: Path, images: Tensor, broken: Mapping[str, str]) -> None:
-    """Write images to the cache; where that is impossible, say so and go on without.
+    """Write images to the cache; where that is impossible, warn and continue without.
 
     Args:
-        path: What `cache_path` returned.
+        path: The result of `cache_path`.
         images: uint8 ``(N, S, S, C)``.
         broken: Why other files cannot be read.
     """

@@ -19,7 +19,7 @@ class ImagenetConfig(FolderConfig):
     `val` are the test split."""
 
     batch_size: int = Field(128, ge=1)
-    """Images per batch, unless whoever reads the batches asks for another number."""
+    """Images per batch, unless the reader of the batches asks for another number."""
 
     image_size: int = Field(224, ge=8)
     """Side of the images in pixels."""

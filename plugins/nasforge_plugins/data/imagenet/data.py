@@ -15,6 +15,7 @@ from nasforge.data import DataModule, Split
 from nasforge.errors import DataError
 from nasforge.images import Preprocessing
 from nasforge.images.broken import LEAVE_OUT, LEFT_OUT, find_broken, leave_out, list_broken
+from nasforge.images.duplicates import warn_of_shared
 from nasforge.images.files import Folder, compare_classes, list_folder
 from nasforge.images.splits import Splits, limited
 from nasforge.runtime.distributed import find_world
@@ -30,6 +31,10 @@ from nasforge_plugins.data.imagenet.resized import ResizedPhotos
 from nasforge_plugins.data.imagenet.subsets import draw_subset
 
 __all__ = ["Imagenet"]
+
+FEW = 50_000
+"""Up to this number of training images, every run looks for test images among them, which opens all files of
+equal size: too many for the whole of ImageNet. `nasforge check --deep` always looks."""
 
 
 class Imagenet(DataModule[ImagenetConfig]):
@@ -52,6 +57,8 @@ class Imagenet(DataModule[ImagenetConfig]):
         compare_classes(self._train, self._test, "data.root")
         if config.skip_broken:
             self._train, self._test = map(self._without_broken, (self._train, self._test))
+        if len(self._train.files) <= FEW:
+            self._warn_of_shared()
         labels = torch.tensor(self._train.labels)
         self._kept_train = limited(labels, config.limit_train)
         self._kept_test = limited(torch.tensor(self._test.labels), config.limit_test)
@@ -67,12 +74,20 @@ class Imagenet(DataModule[ImagenetConfig]):
     def verify(self) -> None:
         """Decode every image; those that ``skip_broken`` left out are not among them.
 
+        Training images that are test images too are found for sets of any size.
+
         Raises:
             DataError: Images cannot be read. All are listed.
         """
         files = [folder.path / file for folder in (self._train, self._test) for file in folder.files]
         if broken := find_broken(files, self._threads):
             raise DataError(list_broken("data.root", broken, len(files), LEAVE_OUT))
+        if len(self._train.files) > FEW:
+            self._warn_of_shared()
+
+    def _warn_of_shared(self) -> None:
+        train, test = ([folder.path / file for file in folder.files] for folder in (self._train, self._test))
+        warn_of_shared(train, test, "data.root")
 
     @property
     def _threads(self) -> int:

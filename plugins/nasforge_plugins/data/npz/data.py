@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,6 +16,9 @@ __all__ = ["Npz"]
 
 FEW_CLASSES = 10
 """Up to this number of classes, each may have a single image."""
+
+UNREADABLE = (OSError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+"""What reading a damaged archive raises; the last two for unknown compression, and encryption."""
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
@@ -70,8 +74,11 @@ class Npz(InMemoryImages[NpzConfig]):
             if isinstance(loaded, np.ndarray):
                 raise ValueError("one array, not an archive of named arrays")
             with loaded as archive:
-                return dict(archive)
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
+                arrays = dict(archive)
+            if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise ValueError(f"{others[0]!r} is not an array")
+            return arrays
+        except UNREADABLE as error:
             raise DataError(
                 f"{where}: cannot be read ({error}). Write it with numpy.savez; arrays of Python objects are "
                 "not read."

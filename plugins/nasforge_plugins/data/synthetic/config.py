@@ -33,5 +33,5 @@ class SyntheticConfig(ImageConfig):
     """Mirror every second training image, at random. Off: the patterns are not symmetric."""
 
     data_seed: int = 0
-    """What the images are drawn from: another number is another data set. The seed of the run is not used,
-    so that runs can be compared."""
+    """Seed that the images are drawn from: another number is another dataset. The seed of the run is not
+    used, so that runs can be compared."""

@@ -15,7 +15,7 @@ class StagesConfig(PluginConfig):
     """How two networks are compared; the defaults are those of the published CIFAR searches of CDARTS."""
 
     loss: Literal["smooth_l1", "kl", "mse", "cosine"] = "smooth_l1"
-    """What is minimised: "smooth_l1" and "mse" compare raw logits, "kl" softened predictions, "cosine"
+    """Minimised loss: "smooth_l1" and "mse" compare raw logits, "kl" softened predictions, "cosine"
     directions. CDARTS searches CIFAR with "smooth_l1", ImageNet with "kl"."""
 
     temperature: PositiveFloat = 2.0
@@ -38,7 +38,7 @@ class StagesConfig(PluginConfig):
     """Teach the student only; in CDARTS both networks move towards each other."""
 
     taps: tuple[NonNegativeInt, ...] | None = None
-    """Which features get a head, counted from 0, the shallowest; unset: all but the last, whose place the
+    """Features that get a head, counted from 0, the shallowest; unset: all but the last, whose place the
     logits take."""
 
     pool_sizes: tuple[PositiveInt, ...] | None = Field(None, min_length=1)

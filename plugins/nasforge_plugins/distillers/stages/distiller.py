@@ -71,7 +71,7 @@ class StagesDistiller(Distiller[StagesConfig]):
         """Return the weighted logits of all depths in float32.
 
         Args:
-            output: What one of the networks returned.
+            output: Output of one of the networks.
             heads: ``student_heads`` or ``teacher_heads``.
 
         Returns:

@@ -130,6 +130,6 @@ class Predictor(Evaluator[PredictorConfig]):
         """Return those metrics of the base that the space knows of an architecture without evaluating it."""
         try:
             costs = self.ctx.constraints.cost(arch)
-        except RunError:  # nobody can tell, so nobody will ask
+        except RunError:  # unknown, and a searcher would have been refused
             return {}
         return {name: float(value) for name, value in costs.items() if name in record.told[-1].metrics}

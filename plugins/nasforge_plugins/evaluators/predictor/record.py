@@ -1,4 +1,4 @@
-"""What was evaluated with one budget, and the model that is fitted to it."""
+"""Evaluations with one budget, and the model that is fitted to them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Record:
 
     Attributes:
         told: Evaluations, in order.
-        predicted: What was predicted of each before; None for the first ones.
+        predicted: Prediction for each before it was evaluated; None for the first ones.
         estimates: How many predictions were not evaluated.
     """
 
@@ -63,7 +63,7 @@ class Record:
 
         Args:
             result: The evaluation.
-            predicted: What was predicted before.
+            predicted: The prediction before it was evaluated.
         """
         self.told.append(result)
         self.predicted.append(predicted)

@@ -23,6 +23,7 @@ from nasforge.runtime import checkpoint
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import RunningScores, Scores, isolated_random
+from nasforge.training.stopping import Stopped
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.mixing import mixed
 from nasforge_plugins.evaluators.supernet.norms import recalibrate
@@ -37,7 +38,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
     """Scores architectures by their accuracy with inherited weights (Guo et al., ECCV 2020).
 
     Before the first evaluation it trains a supernet of the space, one random architecture per batch, or takes
-    one that another run has trained. Training is saved after every epoch and goes on from there. Then an
+    one that another run has trained. Training is saved after every epoch and resumes from there. Then an
     evaluation costs a pass over the scored images: any black-box searcher can look at thousands.
 
     Weights learn on split ``weights``; the score is the accuracy on split ``arch``, or on ``select`` where
@@ -82,7 +83,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         return [Work("evaluations by the supernet", 1, run)]
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
-        """Score one architecture; the first call trains the supernet, or goes on with it.
+        """Score one architecture; the first call trains the supernet, or resumes its training.
 
         Args:
             arch: The architecture.
@@ -135,9 +136,15 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         first = 0
         if state is not None and state["options"] == options:
             training.load_state_dict(state)
+            training.go_on(state.get("position"))
             first = state["epoch"]
         for epoch in range(first, config.epochs):
-            scores = training.run_epoch(epoch, self.ctx.report)
+            try:
+                scores = training.run_epoch(epoch, self.ctx.report)
+            except Stopped:
+                position = {"epoch": epoch, "position": training.position()}
+                slot.save({"options": options, **position, **training.state_dict()})
+                raise
             self.ctx.report({"prepared": (epoch + 1) / config.epochs, "epoch": epoch + 1, **scores._asdict()})
             slot.save({"options": options, "epoch": epoch + 1, **training.state_dict()})
 
@@ -155,7 +162,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         if state["epoch"] < state["options"]["epochs"]:
             raise RunError(
                 f"evaluator.weights: the supernet of {run!r} has {state['epoch']} of "
-                f"{state['options']['epochs']} epochs. Let that run go on first."
+                f"{state['options']['epochs']} epochs. Resume that run first."
             )
         try:
             network.load_state_dict(state["network"])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from nasforge.arch import Arch
 from nasforge.component import Context
 from nasforge.nn import Network, OptionWeights, one_hot
-from nasforge.seeding import derive_seed
+from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
 from nasforge.training.epochs import EpochTraining
 from nasforge.training.loops import RunningScores, Scores, cosine_lr, set_lr
@@ -86,6 +86,15 @@ class SupernetTraining(EpochTraining):
             report=report,
         )
 
+    def draws(self) -> dict[str, Any]:
+        """Return the state of what draws architectures, and the number of the next batch."""
+        return {"paths": random_to_json(self._paths), "batch": self._batch}
+
+    def load_draws(self, state: Mapping[str, Any]) -> None:
+        """Restore what `draws` returned."""
+        random_from_json(self._paths, state["paths"])
+        self._batch = state["batch"]
+
     def rate(self, batch: int) -> float:
         """Return the learning rate of a batch.
 
@@ -132,9 +141,11 @@ class SupernetTraining(EpochTraining):
 
     def path(self, arch: Arch) -> OptionWeights:
         """Return option weights under which only ``arch`` runs."""
-        vectors = one_hot(self.space.choices, arch, device=self.ctx.runtime.device)
+        single = {c.name for c in self.space.choices if c.k == 1 and arch[c.name]}
+        mixing = [c for c in self.space.choices if c.name not in single]
+        vectors = one_hot(mixing, arch, device=self.ctx.runtime.device)
         return {
-            c.name: c.options.index(arch[c.name][0]) if c.k == 1 and arch[c.name] else vectors[c.name]
+            c.name: c.options.index(arch[c.name][0]) if c.name in single else vectors[c.name]
             for c in self.space.choices
         }
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasforge.files import fresh_partial, open_own
+from nasforge.files import open_own, replacing
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
 __all__ = ["read_archive", "write_archive"]
@@ -26,10 +26,8 @@ def write_archive(path: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
     """Write one ``.npz`` file, without pickle and in one piece: it appears when it is complete."""
     stored = {"format": FORMAT, **about, "sha256": _checksum(arrays, about)}
     meta = json.dumps(stored, sort_keys=True).encode()
-    temporary = fresh_partial(path)
-    with open_own(temporary, "xb") as file:
+    with replacing(path) as temporary, open_own(temporary, "xb") as file:
         np.savez_compressed(file, meta=np.frombuffer(meta, np.uint8), **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)
 
 
 def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -67,7 +65,7 @@ def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         zlib.error,
     ) as error:
         raise TableError(
-            f"{path}: is no nasforge table, or is damaged ({error}). "
+            f"{path}: is not a nasforge table, or is damaged ({error}). "
             "Import it again with 'nasforge tables import'."
         ) from None
     return arrays, about

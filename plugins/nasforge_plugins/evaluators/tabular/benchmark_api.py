@@ -33,7 +33,7 @@ FIELDS = {
 
 
 class BenchmarkApi(Protocol):
-    """What ``NATStopology`` of nats_bench and ``NASBench201API`` of nas_201_api have in common."""
+    """The common interface of ``NATStopology`` of nats_bench and ``NASBench201API`` of nas_201_api."""
 
     def __len__(self) -> int: ...
 
@@ -69,7 +69,7 @@ def open_api(path: Path) -> BenchmarkApi:
         ) from None
     try:
         api: BenchmarkApi = package.create(str(path), "tss", fast_mode=path.is_dir(), verbose=False)
-    except Exception as error:  # whatever a foreign unpickler raises
+    except Exception as error:  # a foreign unpickler may raise anything
         raise TableError(f"{path}: nats_bench cannot read it ({type(error).__name__}: {error}).") from None
     return api
 
@@ -102,7 +102,7 @@ def read_api(api: BenchmarkApi, report: Callable[[float], None] = lambda share: 
             found = read_row(api, index)
         except TableError:
             raise
-        except Exception as error:  # whatever a foreign unpickler raises
+        except Exception as error:  # a foreign unpickler may raise anything
             raise TableError(
                 f"benchmark: architecture {index} cannot be read ({type(error).__name__}: {error}). Nothing "
                 "was imported."

@@ -20,7 +20,7 @@ MAX_PROBLEMS = 10
 
 
 class Problems:
-    """What is wrong with a file, all at once.
+    """Collect the problems of a file, to report them at once.
 
     Args:
         path: The file, for messages.
@@ -125,7 +125,7 @@ def read_number(
         missing: Texts that mean that there is no value. Numbers among them are compared as numbers.
         low: The smallest number allowed.
         high: The largest number allowed.
-        advice: What to do about something else, for messages.
+        advice: Advice about other numbers, for messages.
 
     Raises:
         ValueError: It is not a number, or out of range.
@@ -135,7 +135,7 @@ def read_number(
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"column {name!r}: {text!r} is no number.{advice}") from None
+        raise ValueError(f"column {name!r}: {text!r} is not a number.{advice}") from None
     if missing and value in _numbers(frozenset(missing)):
         return math.nan
     if not low <= value <= high or not math.isfinite(value):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class TabularConfig(EvaluatorConfig):
-    """Which numbers of which table score an architecture."""
+    """Options of the table and of the numbers that score an architecture."""
 
     table: str = "nasbench201"
     """Name of the table, as `nasforge tables list` prints it, or the path of a table file."""
@@ -33,7 +33,7 @@ class TabularConfig(EvaluatorConfig):
     largest one of the table."""
 
     seed: Literal["mean", "random"] | NonNegativeInt = "mean"
-    """Which training run scores: "mean" averages all runs of an architecture, a number takes the run of that
+    """Training run that scores: "mean" averages all runs of an architecture, a number takes the run of that
     seed, "random" draws one run per architecture from the seed of the search."""
 
     require: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def import_table(
 
     Args:
         path: A CSV file, plain or gzipped, or a Parquet file; or a NATS-Bench archive (file or folder).
-        name: What to call the table; None takes the file's name.
+        name: Name for the table; None takes the file's name.
         layout: Which columns hold what; None for NAS-Bench-201, whose columns are known.
         trust: Allow archives whose reader executes code that the archive brings along (pickle).
         replace: Allow to overwrite a table that was imported before.
@@ -43,7 +43,7 @@ def import_table(
         What `describe_table` returns.
 
     Raises:
-        TableError: What is wrong, and where.
+        TableError: The file has mistakes; names each with its place.
     """
     name = name or path.name.split(".")[0]
     store.check_name(name)
@@ -52,6 +52,8 @@ def import_table(
         raise TableError(
             f"table name {name!r}: was imported before. Choose another --name, or add --replace."
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TableError(f"{path}: is a device or a pipe. Name a file.")
     table = _read(path, trust, report) if layout is None else read_layout(path, layout)
     table.save(target)
     return describe_table(name)

@@ -145,7 +145,7 @@ class _Rows:
         row = dict(zip(self.header, cells, strict=True))
         if not row["index"].isdecimal() or int(row["index"]) >= len(self.official):
             raise ValueError(
-                f"column 'index': {row['index']!r} is no number from 0 to {len(self.official) - 1}."
+                f"column 'index': {row['index']!r} is not a number from 0 to {len(self.official) - 1}."
             )
         index = int(row["index"])
         code = "".join(str(OPERATIONS.index(name)) for name in parse_cell(row["arch"]))
@@ -187,8 +187,8 @@ class _Rows:
 def _columns(path: Path, header: Sequence[str]) -> dict[str, _Column]:
     if absent := [repr(name) for name in ("index", "arch") if name not in header]:
         raise TableError(
-            f"{path}: is no table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts with "
-            f"{','.join(header)[:60]!r}. For another table name --space, --arch-column and --metric."
+            f"{path}: is not a table of NAS-Bench-201: it has no column {' and '.join(absent)}. It starts "
+            f"with {','.join(header)[:60]!r}. For another table name --space, --arch-column and --metric."
         )
     check_header(path, header)
     columns: dict[str, _Column] = {}

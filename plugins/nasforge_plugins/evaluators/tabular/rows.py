@@ -52,9 +52,9 @@ def open_rows(path: Path) -> Iterator[tuple[list[str], Iterator[Row]]]:
             f"{path}: the file is cut short or damaged ({error}). Nothing was imported; fetch it again."
         ) from None
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: is no text: byte {error.start} is not UTF-8. Write CSV.") from None
+        raise TableError(f"{path}: is not text: byte {error.start} is not UTF-8. Write CSV.") from None
     except csv.Error as error:
-        raise TableError(f"{path}: is no CSV: {error}.") from None
+        raise TableError(f"{path}: is not CSV: {error}.") from None
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error.strerror or error}).") from None
 

@@ -42,7 +42,7 @@ def check_name(name: str) -> None:
     """Check that a table may be imported under ``name``.
 
     Raises:
-        TableError: The name is no plain file name, or belongs to a table inside nasforge.
+        TableError: The name is not a plain file name, or belongs to a table inside nasforge.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise TableError(f"table name {name!r}: use letters, digits, '-', '_' and '.'.")

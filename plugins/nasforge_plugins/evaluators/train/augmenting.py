@@ -35,9 +35,9 @@ class Augmentation:
         """Begin an epoch.
 
         Args:
-            seed: What all draws of the epoch depend on.
+            seed: Seed of all draws of the epoch.
         """
-        self._generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def change(self, images: Tensor) -> Tensor:
         """Apply the policy and erase rectangles, image by image.
@@ -45,7 +45,7 @@ class Augmentation:
         Args:
             images: Normalised ``(B, C, H, W)``, float32.
         """
-        options, generator = self._options, shard_generator(self._generator)
+        options, generator = self._options, shard_generator(self.generator)
         if options.policy != "none":
             assert self._preprocessing is not None, "the evaluator has checked that images come from bytes"
             pixels = to_bytes(images, self._preprocessing)
@@ -58,7 +58,7 @@ class Augmentation:
         """Mix the images of a batch; see `nasforge.images.mixing.Mixing`."""
         if self._mixing is None:
             return images, labels
-        return self._mixing(images, labels, shard_generator(self._generator))
+        return self._mixing(images, labels, shard_generator(self.generator))
 
 
 def to_bytes(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -26,8 +26,8 @@ class TrainConfig(EvaluatorConfig):
     (for instance `eval_channels` and `eval_cells`). The train stage always builds the final one."""
 
     score: Literal["accuracy", "loss"] = "accuracy"
-    """What a search compares: the held-out accuracy in percent, or minus the held-out cross-entropy, which
-    tells short trainings apart better."""
+    """Score that a search compares: the held-out accuracy in percent, or minus the held-out cross-entropy,
+    which tells short trainings apart better."""
 
     score_norms: Literal["running", "batch"] = "running"
     """Statistics of batch norms while a search scores: the running ones, or those of each scored batch:
@@ -38,9 +38,9 @@ class TrainConfig(EvaluatorConfig):
     augmented as there, and the same for all architectures. None: all images, as they are."""
 
     budgets: Literal["restart", "continue"] = "restart"
-    """What a searcher's budget of b epochs means in a search. "restart": a training of b epochs, from the
-    beginning. "continue": the first b epochs of the training of `epochs`; a larger budget goes on from there,
-    so the weights of every candidate are kept."""
+    """Meaning of a searcher's budget of b epochs in a search. "restart": a training of b epochs, from the
+    beginning. "continue": the first b epochs of the training of `epochs`; a larger budget continues from
+    there, so the weights of every candidate are kept."""
 
     batch_size: PositiveInt = 64
     """Images per batch."""
@@ -50,7 +50,7 @@ class TrainConfig(EvaluatorConfig):
     into memory. Batch norms see single batches; a group of fewer batches ends the epoch."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """What updates the weights."""
+    """Optimiser of the weights."""
 
     lr: PositiveFloat = 0.025
     """Learning rate the schedule starts from. AdamW wants about 0.001."""

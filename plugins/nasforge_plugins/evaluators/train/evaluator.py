@@ -16,11 +16,12 @@ from nasforge.nn import Network
 from nasforge.seeding import derive_seed
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import Scores, isolated_random
+from nasforge.training.stopping import Stopped
 from nasforge_plugins.evaluators.train.checks import option_problems
 from nasforge_plugins.evaluators.train.config import TrainConfig
 from nasforge_plugins.evaluators.train.scoring import score_held_out, score_split
 from nasforge_plugins.evaluators.train.stopping import EarlyStopping
-from nasforge_plugins.evaluators.train.stored import is_complete, kept_epochs, on_curve
+from nasforge_plugins.evaluators.train.stored import is_complete, kept_epochs, on_curve, stopped_state
 from nasforge_plugins.evaluators.train.training import Training, load_teacher
 from nasforge_plugins.evaluators.train.weighting import class_weights
 from nasforge_plugins.evaluators.train.workload import test_work, training_work
@@ -36,8 +37,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     ``select``, or on ``arch`` where ``select`` is empty: the accuracy, or what the option ``score`` says. A
     budget replaces ``epochs``, or is a point on the learning curve of that training: see ``budgets``.
 
-    Progress is saved after every epoch: a restart goes on from there and ends, on the CPU, in the same bits.
-    The initial weights are a function of seed and architecture, whatever was evaluated before.
+    Progress is saved after every epoch: a restart resumes from there and ends, on the CPU, in the same bits.
+    The initial weights are a function of seed and architecture, not of earlier evaluations.
 
     Papers in this field report the best test epoch, which chooses on the test images. Here nothing is: the
     result is the last epoch, or the best on held-out training images with ``stop``. For comparison the
@@ -111,7 +112,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
             See the class for the score. Metrics: ``params``, ``macs``, ``epochs``, ``train_loss`` (what was
             minimised) and ``train_accuracy`` of the last epoch, in a search also ``select_loss`` and
             ``select_accuracy`` (or ``arch_…``). The cost is the seconds of all processes together; of a
-            training that goes on, those since the budget before.
+            training that is resumed, those since the budget before.
 
         Raises:
             RunError: The loss is infinite or not a number.
@@ -166,50 +167,56 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         stopping = EarlyStopping(self.config.stop) if self.config.stop.patience else None
         if state is not None:
             training.load_state_dict(state["training"])
+            training.go_on(state.get("position"))
             if stopping is not None:
                 stopping.load_state_dict(state["stop"])
             first, seconds = state["epoch"], state["seconds"]
             curve, asked = list(state.get("curve", ())), asked.union(state.get("asked", ()))
         started = time.perf_counter() - seconds
-        for epoch in range(first, until):
-            scores = training.run_epoch(epoch, split, self.ctx.report)
-            metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
-            done = epoch + 1
-            held = None if stopping is None else self._score_stop(training)
-            self._announce(training, epoch, scores, held)
-            state = {
-                "settings": settings,
-                "epoch": done,
-                "score": scores.accuracy,
-                "seconds": time.perf_counter() - started,
-                "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
-            }
-            if self._continues or (searching and done == epochs):
-                with training.scored():
-                    by, scored = score_held_out(self.config, self.ctx, training.network)
-                state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
-                state["metrics"] |= {f"{by}_{name}": v for name, v in scored._asdict().items()}
-            if self._continues:
-                state["seconds"] = time.perf_counter() - started
-                curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
-                state |= {"curve": curve, "asked": sorted(asked)}
-            if searching and done == epochs:
-                # A candidate's weights are of no further use, and a search has thousands of candidates.
-                slot.delete()
+        try:
+            for epoch in range(first, until):
+                before = state
+                scores = training.run_epoch(epoch, split, self.ctx.report)
+                metrics = {f"train_{name}": value for name, value in scores._asdict().items()}
+                done = epoch + 1
+                held = None if stopping is None else self._score_stop(training)
+                self._announce(training, epoch, scores, held)
+                state = {
+                    "settings": settings,
+                    "epoch": done,
+                    "score": scores.accuracy,
+                    "seconds": time.perf_counter() - started,
+                    "metrics": {"params": cost.params, "macs": cost.macs, "epochs": done, **metrics},
+                }
+                if self._continues or (searching and done == epochs):
+                    with training.scored():
+                        by, scored = score_held_out(self.config, self.ctx, training.network)
+                    state["score"] = scored.accuracy if self.config.score == "accuracy" else -scored.loss
+                    state["metrics"] |= {f"{by}_{name}": v for name, v in scored._asdict().items()}
+                if self._continues:
+                    state["seconds"] = time.perf_counter() - started
+                    curve.append({name: state[name] for name in ("score", "seconds", "metrics")})
+                    state |= {"curve": curve, "asked": sorted(asked)}
+                if searching and done == epochs:
+                    # A candidate's weights are of no further use, and a search has thousands of candidates.
+                    slot.delete()
+                    slot.save(state)
+                    break
+                if stopping is not None and held is not None:
+                    if stopping.improves(done, held):
+                        self._kept(arch, "best").save({"network": training.result()})
+                    best = {f"holdout_{name}": value for name, value in stopping.best._asdict().items()}
+                    state["metrics"] |= {"best_epoch": stopping.epoch, **best}
+                    state |= {"stop": stopping.state_dict(), "stopped": stopping.over(done)}
+                elif not searching and epochs - self.config.keep_epochs < done < epochs:
+                    self._kept(arch, f"epoch{done}").save({"network": training.result()})
+                state["training"] = training.state_dict()
                 slot.save(state)
-                break
-            if stopping is not None and held is not None:
-                if stopping.improves(done, held):
-                    self._best(arch).save({"network": training.result()})
-                best = {f"holdout_{name}": value for name, value in stopping.best._asdict().items()}
-                state["metrics"] |= {"best_epoch": stopping.epoch, **best}
-                state |= {"stop": stopping.state_dict(), "stopped": stopping.over(done)}
-            elif not searching and epochs - self.config.keep_epochs < done < epochs:
-                self._kept(arch, done).save({"network": training.result()})
-            state["training"] = training.state_dict()
-            slot.save(state)
-            if is_complete(state, until):
-                break
+                if is_complete(state, until):
+                    break
+        except Stopped:
+            slot.save(stopped_state(before, settings, training, time.perf_counter() - started, stopping))
+            raise
         assert state is not None
         return dict(state)
 
@@ -228,18 +235,14 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     def _slot(self, arch: Arch, index: int = 0) -> Slot:
         return self.ctx.slot(f"{arch.key}-repeat{index}" if index else arch.key)
 
-    def _kept(self, arch: Arch, epoch: int) -> Slot:
-        return self.ctx.slot(f"{arch.key}-epoch{epoch}")
-
-    def _best(self, arch: Arch) -> Slot:
-        return self.ctx.slot(f"{arch.key}-best")
+    def _kept(self, arch: Arch, which: str) -> Slot:
+        return self.ctx.slot(f"{arch.key}-{which}")
 
     def _forget(self, arch: Arch, state: Mapping[str, Any], slot: Slot) -> None:
         """Remove the weights of a training with other options."""
-        for epoch in kept_epochs(state["settings"]):
-            self._kept(arch, epoch).delete()
-        if "stop" in state:
-            self._best(arch).delete()
+        kept = [f"epoch{epoch}" for epoch in kept_epochs(state["settings"])]
+        for which in [*kept, "best"] if "stop" in state else kept:
+            self._kept(arch, which).delete()
         slot.delete()
 
     def _finished(self, arch: Arch) -> dict[str, Any]:
@@ -253,11 +256,11 @@ class Trainer(ParallelEvaluator[TrainConfig]):
     def _result(self, arch: Arch, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the weights that are tested and stored: of the best epoch, the average, or the last ones."""
         if "stop" in state:
-            best = self._best(arch).load()
+            best = self._kept(arch, "best").load()
             assert best is not None, "it was saved before the training's own slot"
             return dict(best["network"])
-        training = state["training"]
-        return dict(training["average"]["weights"] if "average" in training else training["network"])
+        last = state["training"]
+        return dict(last["average"]["weights"] if "average" in last else last["network"])
 
     def _load(self, arch: Arch, weights: Mapping[str, Any]) -> Network:
         space = cast("NetworkSpace[Any]", self.ctx.space)
@@ -267,9 +270,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         return self.ctx.runtime.prepare(network).eval()
 
     def network(self, arch: Arch) -> Network:
-        """Return the trained network of the last epoch, on the run's device, in `eval` mode.
-
-        With early stopping it is that of the best epoch.
+        """Return the trained network of the last epoch (with early stopping, the best), in `eval` mode.
 
         Args:
             arch: An architecture that `evaluate` has trained in the train stage.
@@ -303,7 +304,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         results = {}
         for epoch in epochs:
             if epoch < final:
-                kept = self._kept(arch, epoch).load()
+                kept = self._kept(arch, f"epoch{epoch}").load()
                 if kept is None:
                     continue
                 network.load_state_dict(kept["network"])

@@ -46,7 +46,7 @@ class AugmentOptions(PluginConfig):
 
 
 class StopOptions(PluginConfig):
-    """Early stopping of the final training by split ``holdout``, which is no part of it (Prechelt, 1998).
+    """Early stopping of the final training by split ``holdout``, which is not part of it (Prechelt, 1998).
 
     The weights of the best epoch are tested and stored. Test images are never read.
     """
@@ -56,7 +56,7 @@ class StopOptions(PluginConfig):
     `data.holdout_share`."""
 
     metric: Literal["loss", "accuracy"] = "loss"
-    """What is compared: cross-entropy of the held-out images, or their accuracy."""
+    """Compared number: cross-entropy of the held-out images, or their accuracy."""
 
     min_gain: NonNegativeFloat = 0.0
     """By how much an epoch must be better than the best one: in nats, or in percent."""

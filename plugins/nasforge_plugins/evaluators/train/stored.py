@@ -7,8 +7,10 @@ from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.evaluator import Evaluation
+from nasforge.training.epochs import EpochTraining
+from nasforge_plugins.evaluators.train.stopping import EarlyStopping
 
-__all__ = ["is_complete", "kept_epochs", "on_curve"]
+__all__ = ["is_complete", "kept_epochs", "on_curve", "stopped_state"]
 
 
 def on_curve(arch: Arch, state: Mapping[str, Any], until: int) -> Evaluation:
@@ -29,3 +31,25 @@ def kept_epochs(settings: Mapping[str, Any]) -> range:
     """Return the epochs, from 1, whose weights are kept."""
     epochs = settings["epochs"]
     return range(max(1, epochs - settings["options"]["keep_epochs"] + 1), epochs + 1)
+
+
+def stopped_state(
+    before: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    training: EpochTraining,
+    seconds: float,
+    stopping: EarlyStopping | None,
+) -> dict[str, Any]:
+    """Return the state of a training that stops inside an epoch.
+
+    Args:
+        before: The state after the epoch before; None in the first epoch.
+        settings: Options that the training belongs to.
+        training: The training.
+        seconds: Wall-clock time so far.
+        stopping: Early stopping, if there is any.
+    """
+    state = {"settings": settings, "epoch": 0} if before is None else before
+    now = {"training": training.state_dict(), "position": training.position()}
+    stop = {} if stopping is None else {"stop": stopping.state_dict()}
+    return {**state, "seconds": seconds, **now, **stop}

@@ -63,7 +63,7 @@ def load_teacher(path: str, ctx: Context, task: Task) -> Network:
         path: Folder of the run, or `BASELINE`: the network of the space's baseline, with the weights that it
             comes with.
         ctx: Loads the network, and where it computes.
-        task: What the student learns; the teacher must accept and predict the same.
+        task: Task of the student; the teacher must accept and predict the same.
 
     Raises:
         RunError: There is no such folder, or its network does not fit the task.
@@ -228,6 +228,18 @@ class Training(EpochTraining):
             where=self.ctx.stage,
             report=report,
         )
+
+    def draws(self) -> dict[str, Any]:
+        """Return the state of the generators of cutout and augmentation."""
+        generators = (self._cutout, self.augmentation.generator)
+        return {"generators": [generator.get_state() for generator in generators]}
+
+    def load_draws(self, state: Mapping[str, Any]) -> None:
+        """Restore what `draws` returned."""
+        for generator, values in zip(
+            (self._cutout, self.augmentation.generator), state["generators"], strict=True
+        ):
+            generator.set_state(values)
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch, with augmentation, auxiliary head and teacher as configured.

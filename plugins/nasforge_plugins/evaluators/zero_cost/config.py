@@ -29,10 +29,10 @@ ProxyName = Literal[
 
 
 class ZeroCostConfig(EvaluatorConfig):
-    """Which proxies score a network, and on how many images."""
+    """Options of the proxies and of their images."""
 
     proxies: tuple[ProxyName, ...] = Field(("naswot",), min_length=1)
-    """What to compute; all of them are in the metrics. The first one is the score, unless `aggregate` says
+    """Proxies to compute; all of them are in the metrics. The first one is the score, unless `aggregate` says
     otherwise."""
 
     aggregate: Literal["first", "rank"] = "first"
@@ -53,7 +53,7 @@ class ZeroCostConfig(EvaluatorConfig):
     """Over how many draws of weights and images `zen` averages. Published: 32."""
 
     scale: Literal["final", "eval", "search"] = "final"
-    """Which of the space's networks to look at: "final" is the one that would be trained from scratch."""
+    """Network of the space to look at: "final" is the one that would be trained from scratch."""
 
     @field_validator("proxies", mode="before")
     @classmethod

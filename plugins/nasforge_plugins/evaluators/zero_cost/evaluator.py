@@ -63,7 +63,7 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
             See the option ``aggregate`` for the score. Metrics: every proxy by name, ``params``, ``macs``.
 
         Raises:
-            RunError: A proxy is no finite number.
+            RunError: A proxy is not finite.
             DataError: The images cannot be read.
         """
         started = time.perf_counter()

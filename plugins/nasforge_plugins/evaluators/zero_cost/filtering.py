@@ -17,7 +17,7 @@ __all__ = ["Filtered"]
 class Filtered(TorchFunctionMode):
     """Computes 3x3 convolutions of stride 1 by minimal filtering, where there are kernels for that.
 
-    See `nasforge_plugins.kernels.convolution.convolve`. What is computed in such a block can be
+    See `nasforge_plugins.kernels.convolution.convolve`. Results of such a block can be
     differentiated once, not twice.
     """
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.nn import Network
+from nasforge.runtime import exact_device
 from nasforge_plugins.evaluators.zero_cost.network import Norm, fresh, gradients, layers
 
 __all__ = ["synflow"]
@@ -26,7 +27,8 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
         images: ``(B, C, S, S)``; only its shape counts.
         labels: Not read.
     """
-    copied = fresh(network).double()
+    device = exact_device(images.device)
+    copied = fresh(network).to(device).double()
     for name, module in list(copied.named_modules()):
         if isinstance(module, Norm):
             parent, _, leaf = name.rpartition(".")
@@ -34,7 +36,7 @@ def synflow(network: Network, images: Tensor, labels: Tensor) -> float:
     with torch.no_grad():
         for parameter in copied.parameters():
             parameter.abs_()
-    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=images.device)
+    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
     weights: list[Tensor] = [layer.weight for layer in layers(copied)]
     found = gradients(copied(ones).logits.sum(), weights)
     return math.log1p(sum((w * g).abs().sum().item() for w, g in zip(weights, found, strict=True)))

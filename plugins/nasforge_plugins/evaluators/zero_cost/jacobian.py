@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nasforge.nn import Network
+from nasforge.runtime import exact_device
 from nasforge_plugins.evaluators.zero_cost.network import fresh, gradients
 
 __all__ = ["epe_nas", "jacov"]
@@ -43,6 +44,7 @@ def epe_nas(network: Network, images: Tensor, labels: Tensor) -> float:
     jacobian, classes = _jacobian(network, images)
     many = classes > 100
     scores = []
+    labels = labels.to(jacobian.device)
     for label in labels.unique():
         logs = (_correlation(jacobian[labels == label]).abs() + SMALL).log()
         scores.append(logs.sum() / (len(logs) if many else 1))
@@ -57,7 +59,7 @@ def _jacobian(network: Network, images: Tensor) -> tuple[Tensor, int]:
     pixels = images.detach().clone().requires_grad_()
     logits = fresh(network).requires_grad_(False)(pixels).logits
     (found,) = gradients(logits.sum(), [pixels])
-    return found.reshape(len(images), -1).double(), logits.shape[1]
+    return found.reshape(len(images), -1).to(exact_device(images.device)).double(), logits.shape[1]
 
 
 def _correlation(rows: Tensor) -> Tensor:

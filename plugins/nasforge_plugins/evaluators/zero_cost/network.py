@@ -1,4 +1,4 @@
-"""What proxies look at: a copy of a network, its layers, and what enters its activation functions."""
+"""Inputs of proxies: a copy of a network, its layers, and the inputs of its activation functions."""
 
 from __future__ import annotations
 

@@ -31,4 +31,4 @@ PROXIES: Mapping[ProxyName, Proxy] = {
     "naswot": naswot,
     "zen": zen,
 }
-"""What computes each of them."""
+"""The function of each proxy."""

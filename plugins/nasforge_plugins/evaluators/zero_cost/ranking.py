@@ -11,8 +11,8 @@ __all__ = ["mean_place", "place"]
 def place(value: float, others: Sequence[float]) -> float:
     """Return the share of ``others`` below a value; equal ones count half.
 
-    Beyond the highest and lowest it goes on in proportion to the range of ``others``, so that a search still
-    tells apart architectures that beat them all.
+    Beyond the highest and lowest it continues in proportion to the range of ``others``, so that a search
+    still tells apart architectures that beat them all.
 
     Args:
         value: A proxy's value.

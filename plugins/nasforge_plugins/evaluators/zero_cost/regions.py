@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nasforge.nn import Network
+from nasforge.runtime import exact_device
 from nasforge_plugins.evaluators.zero_cost.network import Activations, fresh
 
 __all__ = ["naswot"]
@@ -26,11 +27,11 @@ def naswot(network: Network, images: Tensor, labels: Tensor) -> float:
         labels: Not read.
     """
     count = len(images)
-    kernel = torch.zeros(count, count, dtype=torch.float64, device=images.device)
+    kernel = torch.zeros(count, count, dtype=torch.float64, device=exact_device(images.device))
 
     def see(x: Tensor) -> None:
         code = (x > 0).reshape(count, -1).to(torch.float32)
-        kernel.add_(code @ code.T + (1.0 - code) @ (1.0 - code).T)
+        kernel.add_((code @ code.T + (1.0 - code) @ (1.0 - code).T).to(kernel.device))
 
     copied = fresh(network)
     with torch.no_grad(), Activations(see):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.nn import Network
+from nasforge.runtime import exact_device
 from nasforge_plugins.evaluators.zero_cost.filtering import Filtered
 from nasforge_plugins.evaluators.zero_cost.network import Sides, Twice, fresh, gradients, layers
 
@@ -110,7 +111,8 @@ def grasp_fast(network: Network, images: Tensor, labels: Tensor) -> float:
         with sides:
             loss = _loss(copied, images, labels)
         found = gradients(loss, weights)
-        return sum(gradient.double().square().sum().item() for gradient in found)
+        exact = exact_device(images.device)
+        return sum(gradient.to(exact).double().square().sum().item() for gradient in found)
 
     below = squared(1.0 - STEP)
     sides.again()

@@ -50,7 +50,7 @@ def find_library(folder: Path, name: str) -> Path | None:
 
     Args:
         folder: The result of `open_cache`.
-        name: What it was stored as.
+        name: Its name, as given to `store_library`.
     """
     for path in sorted(folder.glob(f"{name}-*.so")):
         content = _read_own(path)
@@ -101,7 +101,7 @@ def _is_private(group: int) -> bool:
 
 
 def _read_own(path: Path) -> bytes | None:
-    """Return the content of a file that nobody else can change, else None."""
+    """Return the content of a file that no other user can change, else None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:

@@ -48,7 +48,7 @@ class ProgressDisplay(Observer[PluginConfig]):
         """Begin to measure the stage."""
         self._since = self._clock()
         self._steps, self._total, self._share, self._prepared = done, total, 0.0, None
-        # A stage of unknown length may go on in the middle of its only step.
+        # A stage of unknown length may resume in the middle of its only step.
         self._first = self._over if total is not None else None
         self._stage, self._begun, self._heard, self._at_begin = stage, self._since, self._since, self._over
 
@@ -147,10 +147,10 @@ class Lines(ProgressDisplay):
             self._say(line)
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
-        """Say that a stage begins or goes on."""
+        """Report that a stage begins or resumes."""
         super().stage_start(stage, done, total)
         of = f" of {total}" if total is not None else ""
-        self._say(f"{stage}: goes on after step {done}{of}" if done else f"{stage}: begins")
+        self._say(f"{stage}: resumes after step {done}{of}" if done else f"{stage}: begins")
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Say how far a long step is, if nothing was said for a while."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt
 
 from nasforge.config import BudgetedConfig
@@ -24,8 +26,14 @@ class BananasConfig(BudgetedConfig, PredictorOptions):
     initial: int = Field(10, ge=2)
     """How many random architectures are evaluated before predictors are fitted."""
 
-    batch: PositiveInt = 10
-    """After how many evaluations predictors are fitted anew."""
+    batch: PositiveInt | Literal["workers"] = 10
+    """After how many evaluations predictors are fitted anew; with `asynchronous`, how many are under way at
+    the same time. "workers" takes two for each of `run.workers` when the search begins, and keeps the
+    number."""
+
+    asynchronous: bool = False
+    """Whether predictors are fitted anew for every proposal, and one is made whenever fewer than `batch` are
+    pending. Published is to wait until a whole batch has been evaluated, for which workers wait too."""
 
     parents: PositiveInt = 10
     """How many of the best architectures candidates descend from."""

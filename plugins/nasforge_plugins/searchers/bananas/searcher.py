@@ -61,6 +61,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
         super().setup(ctx)
         self._encoding = Encoding(ctx.space, self.config.encoding)
         self.evaluations = self.config.evaluations
+        self.batch = self.choose_batch(self.config.batch)
         self._queue: list[Arch] = []
 
     def ask(self) -> Arch:
@@ -72,17 +73,30 @@ class Bananas(AskTellSearcher[BananasConfig]):
         return self._queue.pop(0) if self._queue else self.sample()
 
     def asks_ahead(self) -> bool:
-        """Propose the random ones, and later the rest of the batch."""
-        return self.proposed < self.config.initial or bool(self._queue)
+        """Propose the random ones, and later the rest of the batch.
+
+        If asynchronous, continue as soon as the random ones have been evaluated and fewer than a batch are
+        pending.
+        """
+        initial = self.config.initial
+        if self.proposed < initial or self._queue:
+            return True
+        return self.config.asynchronous and len(self.history) >= initial and len(self.pending) < self.batch
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return the size of a batch, if the workers decided."""
+        return {"batch": self.batch} if self.config.batch == "workers" else {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return generator, history, and the rest of the batch."""
-        return {**super().state_dict(), "queue": [arch.to_json() for arch in self._queue]}
+        queue = [arch.to_json() for arch in self._queue]
+        return {**super().state_dict(), "batch": self.batch, "queue": queue}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         super().load_state_dict(state)
         self._queue = [Arch(arch) for arch in state["queue"]]
+        self.batch = state.get("batch", self.batch)
 
     def _choose(self) -> list[Arch]:
         """Fit the ensemble to the history and return the batch it samples as best."""
@@ -96,8 +110,9 @@ class Bananas(AskTellSearcher[BananasConfig]):
         # What failed is to be avoided, but minus infinity cannot be fitted.
         scores = np.array([max(e.score, min(worked)) for e in told])
         ensemble.fit(self._encoding.fit([e.arch for e in told]), scores)
+        count = 1 if config.asynchronous else self.batch
         mean, deviation = ensemble.predict(self._encoding.encode(candidates))
-        return [candidates[i] for i in thompson_order(mean, deviation, self.rng)[: config.batch]]
+        return [candidates[i] for i in thompson_order(mean, deviation, self.rng)[:count]]
 
     def _candidates(self) -> list[Arch]:
         """Return new mutants of the best."""

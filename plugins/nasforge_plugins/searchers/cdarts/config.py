@@ -53,7 +53,7 @@ class QuirkOptions(PluginConfig):
     """Clear only the gradients of the optimiser that steps; what others left counts as well (official)."""
 
     zero_gradients: bool = False
-    """Clear gradients to zeros, as torch 1.2 did: weight decay and momentum go on moving what a step does not
+    """Clear gradients to zeros, as torch 1.2 did: weight decay and momentum keep moving what a step does not
     use (official)."""
 
     copy_bug: bool = False
@@ -95,8 +95,8 @@ class PretrainOptions(PluginConfig):
     """Epochs over the images of both splits, one step each; 0 for none (default as published: 600)."""
 
     architectures: Literal["uniform", "sampled"] = "uniform"
-    """What runs: all operations with equal weights ("uniform"), or architectures drawn for every batch
-    ("sampled")."""
+    """Operations that run: all operations with equal weights ("uniform"), or architectures drawn for every
+    batch ("sampled")."""
 
     samples: PositiveInt = 1
     """Architectures drawn for every batch, whose losses are added."""

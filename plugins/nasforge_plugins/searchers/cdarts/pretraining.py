@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from itertools import chain, count, zip_longest
+from itertools import chain, count, islice, zip_longest
 from random import Random
 from typing import Any
 
@@ -17,11 +17,12 @@ from nasforge.component import Context, Work
 from nasforge.data import Split
 from nasforge.nn import Network, OptionWeights, Output, tie, uniform_weights
 from nasforge.runtime import Runtime
-from nasforge.seeding import derive_seed
+from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
 from nasforge.training.optim import frozen
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
@@ -31,7 +32,7 @@ from nasforge_plugins.searchers.gradient.progress import StepProgress, accuracy_
 __all__ = ["BankPretraining"]
 
 SPLITS: tuple[Split, ...] = ("weights", "arch")
-"""What a search may train on; the published pretraining reads these images too, as one set."""
+"""Splits that a search may train on; the published pretraining reads them as one set."""
 
 
 class BankPretraining:
@@ -60,6 +61,8 @@ class BankPretraining:
         self._twin, self._search_net = twin, search_net
         self.epoch = 0
         self._own: dict[str, nn.Module] = {}
+        self._under_way: tuple[StepProgress, Random] | None = None
+        self._position: Mapping[str, Any] | None = None
         if config.pretrain.epochs:
             self._begin()
 
@@ -69,7 +72,11 @@ class BankPretraining:
         return self.epoch >= self._config.pretrain.epochs
 
     def step(self) -> dict[str, float]:
-        """Make an epoch; return ``pretrain_loss`` and ``pretrain_accuracy``."""
+        """Make an epoch, or the rest of one; return ``pretrain_loss`` and ``pretrain_accuracy``.
+
+        Raises:
+            Stopped: A stop was requested; the state describes the moment.
+        """
         options, epoch = self._config.pretrain, self.epoch
         set_lr(
             self._optimizer,
@@ -80,10 +87,16 @@ class BankPretraining:
         where = f"pretraining, epoch {epoch + 1}"
         batches = sum(map(self._data.num_batches, SPLITS))
         progress = StepProgress(self._ctx.report, where, batches)
+        resumed, self._position = self._position, None
+        if resumed is not None:
+            progress.load_state_dict(resumed["progress"])
+            random_from_json(rng, resumed["rng"])
+        self._under_way = progress, rng
         self._twin.bank.train()
-        for images, labels in self._read(epoch):
+        for images, labels in until_stopped(islice(self._read(epoch), progress.done, None)):
             values = self._train_batch(images, labels, rng, update)
             progress.add("bank", len(labels) * self._runtime.shards.world, values)
+        self._under_way = None
         self.epoch += 1
         if self.done:
             self._end()
@@ -109,15 +122,21 @@ class BankPretraining:
         if self.done:
             return {"epoch": self.epoch}
         own = {name: module.state_dict() for name, module in self._own.items()}
-        return {"epoch": self.epoch, "optimizer": self._optimizer.state_dict(), "own": own}
+        state = {"epoch": self.epoch, "optimizer": self._optimizer.state_dict(), "own": own}
+        if self._under_way is not None:
+            progress, rng = self._under_way
+            state["within_step"] = {"progress": progress.state_dict(), "rng": random_to_json(rng)}
+        elif self._position is not None:
+            state["within_step"] = dict(self._position)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned.
 
         Args:
-            state: What `state_dict` returned.
+            state: The result of `state_dict`.
         """
-        self.epoch = state["epoch"]
+        self.epoch, self._position = state["epoch"], state.get("within_step")
         if "optimizer" in state:
             load_optimizer(self._optimizer, state["optimizer"])
             for name, module in self._own.items():

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from nasforge.arch import Arch
 from nasforge.component import Context, Work
 from nasforge.space import SeparateStages
+from nasforge.training.stopping import within_step
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
@@ -114,8 +115,9 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         Before the first cycle, make the epochs of the bank's pretraining, and return its metrics.
         """
         if not self.pretraining.done:
-            return self.pretraining.step()
-        if self.config.renew_optimizers and self.learning and self.epoch > 0:
+            with within_step():
+                return self.pretraining.step()
+        if self.config.renew_optimizers and self.learning and self.epoch > 0 and not self.resumes_step:
             self.make_optimizers()
         metrics = self.train(f"search, cycle {self.epoch + 1}")
         return {**metrics, **self.observe()}
@@ -166,7 +168,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         self.pretraining.load_state_dict(state["pretraining"])
         super().load_state_dict(state)

@@ -1,4 +1,4 @@
-"""What the published weight transfer does not reach, kept as options because it changes numbers."""
+"""Gaps of the published weight transfer, kept as options because they change numbers."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from nasforge.component import Context, Work
 from nasforge.nn import OptionWeights
 from nasforge.seeding import derive_seed
 from nasforge.training.loops import RunningScores
+from nasforge.training.stopping import Stopped, until_stopped
 from nasforge_plugins.searchers.darts_pt.config import DartsPtConfig
 from nasforge_plugins.searchers.darts_pt.selection import (
     Score,
@@ -61,10 +62,20 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
             As every gradient searcher; after decisions also ``removal_cost``, the share of right answers, in
             percent, that the supernet loses without what was kept (for edges: without those removed), in the
             mean over the decisions.
+
+        Raises:
+            Stopped: A stop was requested. A step that decides begins anew when the search resumes.
         """
-        cfg = self.config
         if self.searching:
             return super().step()
+        try:
+            return self._select()
+        except Stopped as stop:
+            stop.within_step = False  # the decisions of this step are made again
+            raise
+
+    def _select(self) -> dict[str, float]:
+        cfg = self.config
         if not self.decided:
             self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.selection.lr, cfg)
         made = self._decisions()
@@ -72,7 +83,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
             self._decide_edges(choice) if choice.kind == "edge" else self._decide_operation(choice)
             for choice in self.order[made]
         ]
-        metrics: Mapping[str, float] = {
+        metrics = {
             "arch_entropy": self.alpha.entropy(),
             "arch_confidence": self.alpha.confidence(),
         }
@@ -113,7 +124,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         super().load_state_dict(state)
         self.decided = {name: list(values) for name, values, _ in state["decided"]}
@@ -197,7 +208,7 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         self.search_net.train()
         buffers = [(buffer, buffer.clone()) for buffer in self.search_net.buffers()]
         scores = RunningScores("search, selection")
-        for images, labels in self.batches.read("arch", self.epoch):
+        for images, labels in until_stopped(self.batches.read("arch", self.epoch)):
             logits = self.run(images, weights).logits.float()
             scores.add(torch.nn.functional.cross_entropy(logits, labels), logits, labels)
         for buffer, before in buffers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt, model_validator
 
 from nasforge.config import BudgetedConfig
@@ -23,9 +25,11 @@ class EvolutionConfig(BudgetedConfig):
     """How many of them are drawn, with replacement, to choose a parent from (published: 25). More is
     greedier."""
 
-    batch: PositiveInt = 1
+    batch: PositiveInt | Literal["workers"] = 1
     """How many children may be evaluated at the same time: each is bred before the scores of up to
-    `batch` - 1 older ones are known. For `run.workers`; it changes what is found."""
+    `batch` - 1 older ones are known. It changes what is found; the number of workers does not. "workers"
+    takes two for each of `run.workers` when the search begins (at most `population`), and keeps the
+    number."""
 
     @model_validator(mode="after")
     def _fits(self) -> EvolutionConfig:
@@ -33,6 +37,6 @@ class EvolutionConfig(BudgetedConfig):
             raise ValueError(
                 f"population ({self.population}) must not be above evaluations ({self.evaluations})"
             )
-        if self.batch > self.population:
+        if self.batch != "workers" and self.batch > self.population:
             raise ValueError(f"batch ({self.batch}) must not be above population ({self.population})")
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nasforge.arch import Arch
 from nasforge.component import Context
@@ -25,6 +26,7 @@ class Evolution(AskTellSearcher[EvolutionConfig]):
         """Start without a population."""
         super().setup(ctx)
         self.evaluations = self.config.evaluations
+        self.batch = min(self.choose_batch(self.config.batch), self.config.population)
 
     @property
     def population(self) -> Sequence[Evaluation]:
@@ -41,7 +43,20 @@ class Evolution(AskTellSearcher[EvolutionConfig]):
         return self.ctx.space.mutate(parent.arch, self.rng)
 
     def asks_ahead(self) -> bool:
-        """Propose the whole first population, and then ``batch`` children."""
+        """Propose the whole first population, and then a child whenever fewer than ``batch`` are pending."""
         if self.proposed < self.config.population:
             return True
-        return len(self.history) >= self.config.population and len(self.pending) < self.config.batch
+        return len(self.history) >= self.config.population and len(self.pending) < self.batch
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return how many children were evaluated at the same time, if the workers decided."""
+        return {"batch": self.batch} if self.config.batch == "workers" else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the search, and how many children are evaluated at the same time."""
+        return {**super().state_dict(), "batch": self.batch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.batch = state.get("batch", self.batch)

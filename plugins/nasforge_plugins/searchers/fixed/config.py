@@ -10,7 +10,7 @@ __all__ = ["FixedConfig"]
 
 
 class FixedConfig(SearcherConfig):
-    """Which architecture to take."""
+    """Options of the architecture to take."""
 
     arch: str = Field("random", min_length=1)
     """A name or notation that the space knows ("DARTS_V2"), "@" and a file that holds one, or "random": one

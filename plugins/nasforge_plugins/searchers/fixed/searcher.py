@@ -24,7 +24,7 @@ class Fixed(Searcher[FixedConfig]):
         """Read the architecture.
 
         Raises:
-            ArchError: Its file or text cannot be read, or it is no architecture of the space.
+            ArchError: Its file or text cannot be read, or it is not an architecture of the space.
         """
         super().setup(ctx)
         if self.config.arch == "random":

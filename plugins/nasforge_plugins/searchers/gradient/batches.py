@@ -22,7 +22,7 @@ class Batches:
     """Reads the first part of every pass over a split; passes differ in their order.
 
     Args:
-        data: What is read.
+        data: The data module.
         runtime: Prepares the images.
         ratio: Share of a pass's batches that is used.
         extra: Use one batch more where that share is a whole number, and there is one more.
@@ -41,7 +41,7 @@ class Batches:
         """Return the batches of a pass, one by one.
 
         Args:
-            split: What is read.
+            split: The split that is read.
             passes: Number of the pass, which decides its order.
             augment: False reads in stored order, without augmentation.
         """

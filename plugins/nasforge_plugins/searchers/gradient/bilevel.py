@@ -25,7 +25,7 @@ def gradients_of(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tenso
 
     Args:
         loss: A scalar.
-        parameters: What to differentiate by.
+        parameters: Parameters to differentiate by.
     """
     if not loss.requires_grad:
         return [torch.zeros_like(p) for p in parameters]

@@ -28,8 +28,8 @@ class Collapse:
     Attributes:
         step: The step of the search after which it did.
         criterion: ``"curvature"`` or ``"parameter_free"``.
-        value: What was measured: growth of the eigenvalue, or share of parameter-free options.
-        limit: What it exceeds.
+        value: Measured value: growth of the eigenvalue, or share of parameter-free options.
+        limit: The limit that it exceeds.
         returned: The step whose architecture is the result; None if nothing was rolled back.
     """
 
@@ -43,7 +43,7 @@ class Collapse:
         """Return the verdict as a sentence without its full stop.
 
         Args:
-            policy: What the guard does about it.
+            policy: The reaction of the guard.
         """
         what = {
             "curvature": f"the dominant eigenvalue grew {self.value:.2f}-fold, limit {self.limit:g}",
@@ -51,7 +51,7 @@ class Collapse:
             f"{self.limit:.0%}",
         }[self.criterion]
         then = {
-            "warn": "the search went on",
+            "warn": "the search continued",
             "stop": "the search was stopped",
             "rollback": f"the search was stopped and went back to step {self.returned}",
         }[policy]
@@ -77,7 +77,7 @@ class CollapseGuard:
         options: When to measure and what to do.
         space: The space that is searched; it names its parameter-free options.
         alpha: The architecture parameters; `observe` sets them back if it rolls back.
-        landscape: What is measured.
+        landscape: The measured loss landscape.
 
     Attributes:
         verdict: Why it stepped in; None as long as all is well.
@@ -104,7 +104,7 @@ class CollapseGuard:
         """Measure another network from now on: that of the next stage of a search.
 
         Args:
-            landscape: What is measured.
+            landscape: The measured loss landscape.
         """
         self._landscape = landscape
 
@@ -159,7 +159,7 @@ class CollapseGuard:
         """Restore what `state_dict` returned.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         self._rows = [_Row(*row) for row in state.get("rows", [])]
         self._past = [row.to(self._flat()) for row in state.get("past", [])]
@@ -231,7 +231,7 @@ def growth(values: Sequence[float], window: int) -> float | None:
 def parameter_free_share(space: NetworkSpace[Any], arch: Arch) -> float:
     """Return the share of an architecture's operations that have no parameters, from 0 to 1.
 
-    What counts is in `NetworkSpace.parameter_free`. Operations that mean nothing are left out: those of
+    They are listed in `NetworkSpace.parameter_free`. Operations that mean nothing are left out: those of
     edges that no node takes, and those without an alternative.
 
     Args:

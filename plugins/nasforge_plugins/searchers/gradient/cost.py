@@ -1,4 +1,4 @@
-"""What the networks that option weights stand for cost on average, as a penalty with gradients."""
+"""Expected cost of the networks under the option weights, as a penalty with gradients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExpectedCost:
     architectures by rules of its own.
 
     Args:
-        cost: What every option costs.
+        cost: Cost of every option.
         name: Which of its costs.
         device: Where the weights live.
     """

@@ -24,7 +24,7 @@ def hessian_product(parameters: Sequence[nn.Parameter], loss: Callable[[], Tenso
     that fails for want of a derivative or of memory, `difference_product` does it.
 
     Args:
-        parameters: What to differentiate by, ``n`` numbers in all.
+        parameters: Parameters to differentiate by, ``n`` numbers in all.
         loss: Returns the loss at the parameters as they are, a scalar; it must draw the same every time.
 
     Returns:
@@ -51,7 +51,7 @@ def hessian_product(parameters: Sequence[nn.Parameter], loss: Callable[[], Tenso
 
 
 def has_own_functions(value: Tensor) -> bool:
-    """Return whether a tensor was computed by some `torch.autograd.Function` of somebody's own.
+    """Return whether a tensor was computed by a custom `torch.autograd.Function`.
 
     Autograd differentiates what their backward pass leaves behind. If that has first derivatives only, as
     with ``once_differentiable``, second ones lack a term, and nothing says so when they are asked for by
@@ -106,7 +106,7 @@ def difference_product(
     whereas the exact Hessian knows nothing of kinks.
 
     Args:
-        parameters: What to differentiate by, ``n`` numbers in all.
+        parameters: Parameters to differentiate by, ``n`` numbers in all.
         loss: Returns the loss at the parameters as they are, a scalar; it must draw the same every time.
         scale: Length of the step.
 
@@ -136,7 +136,7 @@ def difference_product(
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([t.detach().reshape(-1).double().cpu() for t in tensors])
+    return torch.cat([t.detach().reshape(-1).cpu().double() for t in tensors])
 
 
 def dominant_eigenvalue(

@@ -1,4 +1,4 @@
-"""What the loss looks like around the current architecture parameters, seen without leaving a trace."""
+"""Measurements of the loss around the current architecture parameters, without side effects."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ class SupernetOptions(SearcherConfig):
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of every label that is spread over all classes, in the losses that train the architecture and the
-    weights of both networks (Szegedy et al., 2016, section 7). What only measures is not smoothed."""
+    weights of both networks (Szegedy et al., 2016, section 7). Measurements are not smoothed."""
 
     clip: NonNegativeFloat = 5.0
     """Largest norm of a network's gradients; 0 does not clip."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -64,12 +65,13 @@ class L1Penalty:
                 "[searcher]",
                 [f"penalty.options: no choice has {option!r}.{suggest(option, known)}" for option in unknown],
             )
-        self._indices = {
-            c.name: [i for i, option in enumerate(c.options) if option in options] for c in choices
-        }
+        self._names = [c.name for c in choices]
+        penalised = [option in options for c in choices for option in c.options]
+        found = [i for i, chosen in enumerate(penalised) if chosen]
+        self._positions = torch.tensor(found, dtype=torch.long)
         self._factor = multiplier
         if mean:
-            self._factor /= max(1, sum(map(len, self._indices.values())))
+            self._factor /= max(1, len(self._positions))
 
     def __call__(self, logits: Mapping[str, Tensor]) -> Tensor:
         """Return the penalty at strength 1, a scalar.
@@ -77,10 +79,12 @@ class L1Penalty:
         Args:
             logits: Raw architecture parameters by choice name.
         """
-        entries = [logits[name][indices] for name, indices in self._indices.items() if indices]
-        if not entries:
+        if not self._names:
             return torch.zeros(())
-        return self._factor * torch.cat(entries).float().abs().sum()
+        every = torch.cat([logits[name] for name in self._names])
+        # Brought to the device once: a copy in every step would make a GPU wait.
+        self._positions = self._positions.to(every.device)
+        return self._factor * every.index_select(0, self._positions).float().abs().sum()
 
 
 def make_l1(space: NetworkSpace[Any], options: PenaltyOptions) -> L1Penalty:
@@ -164,11 +168,10 @@ def divergence_from_uniform(logits: Mapping[str, Tensor]) -> Tensor:
     Args:
         logits: Per choice, shape ``(options,)``; see `nasforge.nn.Dirichlet`. Pruned ones count too.
     """
-    learned = (torch.distributions.Dirichlet(Dirichlet.concentration(values)) for values in logits.values())
-    parts = [
-        torch.distributions.kl_divergence(q, torch.distributions.Dirichlet(torch.ones_like(q.concentration)))
-        for q in learned
-    ]
+    # Checking the arguments would make a GPU wait for them.
+    make = partial(torch.distributions.Dirichlet, validate_args=False)
+    learned = (make(Dirichlet.concentration(values)) for values in logits.values())
+    parts = [torch.distributions.kl_divergence(q, make(torch.ones_like(q.concentration))) for q in learned]
     return torch.stack(parts).sum()
 
 
@@ -179,7 +182,7 @@ def mean_entropy(weights: Mapping[str, Tensor]) -> Tensor:
         weights: Per choice, shape ``(options,)``, adding up to 1.
     """
     open_choices = [w for w in weights.values() if w.numel() > 1]
-    shares = [-torch.special.xlogy(w, w.clamp_min(1e-12)).sum() / _log(w) for w in open_choices]
+    shares = [-torch.special.xlogy(w, w.clamp_min(1e-12)).sum() / _log(w.numel()) for w in open_choices]
     return torch.stack(shares).mean() if shares else torch.zeros(())
 
 
@@ -192,5 +195,7 @@ def zero_one_loss(weights: Mapping[str, Tensor]) -> Tensor:
     return -(torch.cat(list(weights.values())) - 0.5).square().mean()
 
 
-def _log(weights: Tensor) -> Tensor:
-    return torch.tensor(float(weights.numel()), device=weights.device).log()
+@cache
+def _log(options: int) -> float:
+    """Return a logarithm in float32, as a number: a tensor would have to be brought to the device."""
+    return float(torch.tensor(float(options)).log())

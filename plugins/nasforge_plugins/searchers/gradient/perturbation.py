@@ -44,7 +44,7 @@ def adversarial(
     Args:
         weights: Option weights by choice name.
         radius: Largest change of a weight, before the weights of a choice are made to add up to 1.
-        loss: What to raise; called ``steps + 2`` times.
+        loss: The loss to raise; called ``steps + 2`` times.
         steps: Number of steps.
         simplex: Whether the weights of a choice add up to 1, before and after.
     """
@@ -62,8 +62,9 @@ def adversarial(
                 change = w + 2.0 * radius / steps * slope.sign() - start[name]
                 current[name] = _valid(start[name] + change.clamp(-radius, radius), simplex)
     with torch.no_grad():
-        raised = bool(loss(current) >= before)
-    return current if raised else start
+        raised = loss(current) >= before
+    # Chosen where the numbers are: looking at them would make a GPU wait.
+    return {name: torch.where(raised, w, start[name]) for name, w in current.items()}
 
 
 def _valid(weights: Tensor, simplex: bool) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class StepProgress:
 
     Args:
         report: Tells the observers; see `nasforge.component.Context.report`.
-        where: What happens, for messages: ``"search, cycle 3"``.
+        where: The current phase, for messages: ``"search, cycle 3"``.
         batches: How many batches the step has in all.
         reports: How many reports to make.
     """
@@ -33,11 +34,16 @@ class StepProgress:
         self._pending: list[tuple[str, int, dict[str, Tensor]]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
+    @property
+    def done(self) -> int:
+        """Number of batches so far."""
+        return self._done
+
     def add(self, phase: str, images: int, values: Mapping[str, Tensor]) -> None:
         """Count one batch.
 
         Args:
-            phase: What was trained, for messages.
+            phase: The trained part, for messages.
             images: Size of the batch.
             values: Scalars by metric name, means over the batch; ``"…_loss"`` must be finite.
 
@@ -60,6 +66,17 @@ class StepProgress:
         self._fetch()
         return {name: total / images for name, (total, images) in self._sums.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums and numbers of batches so far."""
+        self._fetch()
+        sums = {name: list(pair) for name, pair in self._sums.items()}
+        return {"done": self._done, "phase": self._phase, "in_phase": self._in_phase, "sums": sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._done, self._phase, self._in_phase = state["done"], state["phase"], state["in_phase"]
+        self._sums = {name: (total, count) for name, (total, count) in state["sums"].items()}
+
     def _fetch(self) -> None:
         for where, images, values in self._pending:
             for name, value in zip(values, torch.stack([*map(_on_cpu, values.values())]), strict=True):
@@ -75,7 +92,7 @@ def accuracy_of(output: Output, labels: Tensor) -> Tensor:
     """Return the share of right predictions in percent, as a scalar on the device.
 
     Args:
-        output: What a network returned.
+        output: Output of a network.
         labels: ``(B,)``.
     """
     return 100.0 * (output.logits.argmax(1) == labels).float().mean()

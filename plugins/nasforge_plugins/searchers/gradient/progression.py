@@ -88,7 +88,7 @@ class Progression:
     def build(self, alpha: ArchParameters) -> Network:
         """Build the search network of the stage, without the options that have been pruned.
 
-        The global generators go on as if nothing had been built.
+        The global generators continue as if nothing had been built.
 
         Args:
             alpha: Knows the options that are kept.

@@ -158,7 +158,7 @@ class GradientSearcher(SupernetSearcher[G]):
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         if state.get("stage", 0) > 0:
             self.progression.stage = state["stage"]
@@ -168,7 +168,7 @@ class GradientSearcher(SupernetSearcher[G]):
         super().load_state_dict(state)
 
     def _begin_stage(self) -> None:
-        """Prune the architecture, and go on with a wider search network that has the weights so far."""
+        """Prune the architecture, and continue with a wider search network that has the weights so far."""
         self.progression.stage += 1
         if (count := self.progression.count_kept()) is not None:
             self.alpha.prune(count)

@@ -145,7 +145,7 @@ class SupernetSteps(Searcher[S]):
         """Return the loss of a batch with smoothed labels, a scalar in float32.
 
         Args:
-            output: What a network returned for the batch.
+            output: Output of a network for the batch.
             labels: ``(B,)``.
         """
         return cross_entropy(output.logits.float(), labels, label_smoothing=self.config.label_smoothing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from nasforge.space import NetworkSpace
 from nasforge.training.loops import load_optimizer
 from nasforge.training.optim import gradients, load_gradients
 from nasforge.training.shards import step_in_shards
+from nasforge.training.stopping import until_stopped, within_step
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
@@ -57,6 +59,8 @@ class SupernetSearcher(SupernetSteps[S]):
         landscape = Landscape(ctx, self.search_net, self.alpha, self.compute_mean_weights)
         self.guard = CollapseGuard(cfg.guard, self.space, self.alpha, landscape)
         self.epoch = self.repeat = 0
+        self._progress: StepProgress | None = None
+        self._position: Mapping[str, Any] | None = None
         self.arch = self.derive()
 
     def prepare_space(self, space: NetworkSpace[Any]) -> NetworkSpace[Any]:
@@ -122,6 +126,11 @@ class SupernetSearcher(SupernetSteps[S]):
         return self.epoch < self.search_steps and not self.guard.stopped
 
     @property
+    def resumes_step(self) -> bool:
+        """Whether the next step continues one that was stopped in the middle."""
+        return self._position is not None
+
+    @property
     def learning(self) -> bool:
         """Whether the architecture learns in the next step."""
         return self.epoch >= self.config.warmup_epochs
@@ -150,7 +159,7 @@ class SupernetSearcher(SupernetSteps[S]):
         """Train the search network; once it is time also the architecture and the evaluation network.
 
         Args:
-            where: What happens, for messages: ``"search, epoch 3"``.
+            where: The current phase, for messages: ``"search, epoch 3"``.
 
         Returns:
             Means over the step: ``search_loss`` and ``search_accuracy`` on the ``weights`` split; once the
@@ -159,6 +168,9 @@ class SupernetSearcher(SupernetSteps[S]):
             architecture parameters at its end ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean
             weight of the heaviest option), with a penalty on the expected cost also that, as
             ``expected_macs`` or the like.
+
+        Raises:
+            Stopped: A stop was requested; the state describes the moment.
         """
         cfg, learning = self.config, self.learning
         self.alpha.relaxation.progress = min(1.0, self.epoch / max(1, self.search_steps - 1))
@@ -167,17 +179,27 @@ class SupernetSearcher(SupernetSteps[S]):
         count = self.batches.count
         pairs = min(count("weights"), count("arch")) if learning else count("weights")
         alone = cfg.twin.warmup_epochs * count("arch") if fresh else 0
-        progress = StepProgress(self.ctx.report, where, alone + repeats * pairs)
-        if fresh:
-            self._renew_twin(progress)
+        self._progress = progress = StepProgress(self.ctx.report, where, alone + repeats * pairs)
+        resumed, self._position = self._position, None
+        if resumed is not None:
+            progress.load_state_dict(resumed)
+        elif fresh:
+            self._renew_twin()
         phase = "search warm-up" if not learning else "training" if self.twin is None else "joint training"
         world = self.runtime.shards.world
-        for self.repeat in range(repeats):
-            for batch, arch_batch in self._read_pairs(learning):
-                values = {} if arch_batch is None else self._sharded(self.step_arch, *arch_batch, batch)
-                values |= self._sharded(self.step_search, *batch)
-                progress.add(phase, len(batch[1]) * world, values)
-        self.repeat = 0
+        with within_step():
+            made = progress.done
+            if made < alone:
+                self._train_twin(progress)
+            made = max(0, made - alone)
+            for self.repeat in range(made // pairs, repeats):
+                left = islice(self._read_pairs(learning), made % pairs, None)
+                for batch, arch_batch in until_stopped(left):
+                    values = {} if arch_batch is None else self._sharded(self.step_arch, *arch_batch, batch)
+                    values |= self._sharded(self.step_search, *batch)
+                    progress.add(phase, len(batch[1]) * world, values)
+                made = 0
+        self.repeat, self._progress = 0, None
         if learning and self.twin is not None:
             self.twin.remember()
         self.epoch += 1
@@ -208,13 +230,17 @@ class SupernetSearcher(SupernetSteps[S]):
             state["twin"] = self.twin.state_dict()
         if left := gradients(self.collect_parts()):
             state["gradients"] = left
+        if self._progress is not None:
+            state["within_step"] = self._progress.state_dict()
+        elif self._position is not None:
+            state["within_step"] = dict(self._position)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, after `setup`.
 
         Args:
-            state: What `state_dict` returned in an earlier process.
+            state: The result of `state_dict` in an earlier process.
         """
         if self.twin is not None:
             self.twin.load_state_dict(state["twin"])
@@ -225,6 +251,7 @@ class SupernetSearcher(SupernetSteps[S]):
         load_gradients(self.collect_parts(), state.get("gradients", {}))
         self.guard.load_state_dict(state["guard"])
         self.epoch, self.arch = state["epoch"], Arch(state["arch"])
+        self._position = state.get("within_step")
 
     def count_arch_epochs(self) -> int:
         """Return the number of earlier steps with passes over the ``arch`` split: it decides the order."""
@@ -235,15 +262,21 @@ class SupernetSearcher(SupernetSteps[S]):
             twin.network is None or (self.epoch - self.config.warmup_epochs) % self.config.twin.interval == 0
         )
 
-    def _renew_twin(self, progress: StepProgress) -> None:
+    def _renew_twin(self) -> None:
         assert self.twin is not None
         self.twin.rebuild(self.choose_twin_arch())
         # Gradients that other steps left belong to the network before: none outlives it, as in the published
-        # code, which goes on with a copy of everything.
+        # code, which continues with a copy of everything.
         for parameter in self.collect_parts().parameters():
             parameter.grad = None
-        for epoch in range(self.config.twin.warmup_epochs):
-            for images, labels in self._read_arch(epoch):
+
+    def _train_twin(self, progress: StepProgress) -> None:
+        """Make the epochs of a new evaluation network that trains alone, or the rest of them."""
+        length = self.batches.count("arch")
+        first, made = divmod(progress.done, length)
+        for epoch in range(first, self.config.twin.warmup_epochs):
+            batches = self._read_arch(epoch)
+            for images, labels in until_stopped(islice(batches, made if epoch == first else 0, None)):
                 values = self._sharded(self.step_eval, images, labels)
                 progress.add("evaluation warm-up", len(labels) * self.runtime.shards.world, values)
 

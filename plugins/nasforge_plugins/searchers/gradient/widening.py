@@ -76,7 +76,7 @@ def copy_widened(new: nn.Module, old: nn.Module, sources: Sources) -> None:
     Args:
         new: Receives the values.
         old: Gives them.
-        sources: What `find_sources` returned.
+        sources: The result of `find_sources`.
     """
     before = old.state_dict()
     new.load_state_dict({name: widened(before[name], sources.get(name, ())) for name in new.state_dict()})
@@ -92,7 +92,7 @@ def widen_momentum(
         new: The wide network.
         source: Of the parameters of ``old``.
         old: The narrow network.
-        sources: What `find_sources` returned.
+        sources: The result of `find_sources`.
     """
     narrow = dict(old.named_parameters())
     for name, parameter in new.named_parameters():

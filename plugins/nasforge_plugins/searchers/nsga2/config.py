@@ -20,7 +20,7 @@ class Nsga2Config(BudgetedConfig, ObjectivesConfig):
     """How many architectures to propose, the first population included."""
 
     objectives: tuple[Objective, ...] = Field(("score", "-params"), min_length=2)
-    """What to make large: "score" or a metric of the evaluator; with "-" before it, what to make small."""
+    """Objectives to maximise: "score" or metrics of the evaluator; minimised with "-" before the name."""
 
     population: int = Field(20, ge=2)
     """How many architectures live at a time, and how many children a generation has."""

@@ -15,18 +15,18 @@ SamplerName = Literal["tpe", "gp", "cma-es", "nsga2", "random"]
 
 
 class OptunaConfig(BudgetedConfig, ObjectivesConfig):
-    """Which sampler of Optuna proposes, and for how long. Needs ``pip install 'nasforge[optuna]'``."""
+    """Options of Optuna's sampler and of the search's length. Needs ``pip install 'nasforge[optuna]'``."""
 
     sampler: SamplerName = "tpe"
-    """What proposes: "tpe" (a density of the good and one of the bad), "gp" (a Gaussian process), "cma-es"
-    (a normal distribution over the weight of every option, of which the heaviest counts), "nsga2" (evolution
-    for several objectives), or "random"."""
+    """Sampler of proposals: "tpe" (a density of the good and one of the bad), "gp" (a Gaussian process),
+    "cma-es" (a normal distribution over the weight of every option, of which the heaviest counts), "nsga2"
+    (evolution for several objectives), or "random"."""
 
     evaluations: PositiveInt = 150
     """How many architectures to propose. One that was proposed before keeps its score and costs nothing."""
 
     objectives: tuple[Objective, ...] = Field(("score",), min_length=1)
-    """What to make large: "score" or a metric of the evaluator; with "-" before it, what to make small. With
+    """Objectives to maximise: "score" or metrics of the evaluator; minimised with "-" before the name. With
     several, the result has a Pareto set; "cma-es" takes one only."""
 
     initial: PositiveInt = 10

@@ -113,7 +113,7 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
         """Make the study anew; see the class."""
         self._replayed = [(dict(params), bool(told)) for params, told in state["trials"]]
         super().load_state_dict(state)
-        for params, _ in self._replayed:  # proposals that nobody was told of
+        for params, _ in self._replayed:  # proposals without a result
             self._repeat(params)
         self._replayed = []
 
@@ -121,7 +121,7 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
         return make_sampler(self.config, derive_seed(self.ctx.seed, "optuna", number))
 
     def _rejected(self) -> int:
-        """Return how many proposals nobody was told of since the last evaluation."""
+        """Return the number of proposals without a result since the last evaluation."""
         return sum(1 for _ in takewhile(lambda trial: not trial[1], reversed(self._trials)))
 
     def _asked(self) -> optuna.Trial:
@@ -142,7 +142,7 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
         if dict(trial.params) != params:
             raise CheckpointError(
                 f"searcher 'optuna': sampler {self.config.sampler!r} proposes something else than before the "
-                "restart. Go on with the version of Optuna that the search began with, or start anew."
+                "restart. Resume with the version of Optuna that the search began with, or start anew."
             )
         self._open = trial
 

@@ -15,7 +15,7 @@ class RungsConfig(BudgetedConfig):
     """Budgets and length of a search that gives more of it to the better."""
 
     evaluations: PositiveInt = 200
-    """How many evaluations to make, whatever their budget; rounds follow each other until then."""
+    """Number of evaluations, of any budget; rounds follow each other until then."""
 
     budgets: tuple[PositiveInt, ...] = Field((4, 12, 36), min_length=2)
     """The budget of every rung, smallest first, in the unit of the evaluator (epochs)."""
@@ -29,10 +29,10 @@ class RungsConfig(BudgetedConfig):
 
 
 class SuccessiveHalvingConfig(RungsConfig):
-    """How many start and how many go on."""
+    """Number of starts and of promotions."""
 
     first: PositiveInt = 27
     """How many architectures start a round, on the first rung."""
 
     eta: float = Field(3.0, gt=1)
-    """One in so many of a rung goes on to the next."""
+    """One in so many of a rung is promoted to the next."""

@@ -25,7 +25,7 @@ Rung = tuple[int, int]
 class RungSearcher(AskTellSearcher[R]):
     """Plays rounds: random architectures on the first rung, the best of a rung on the next.
 
-    What is known of an architecture at one budget says nothing at another: each is evaluated anew.
+    A result at one budget says nothing at another: each is evaluated anew.
     """
 
     def setup(self, ctx: Context) -> None:

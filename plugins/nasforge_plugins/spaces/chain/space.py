@@ -99,7 +99,7 @@ class ChainSpace(NetworkSpace[ChainConfig]):
         """Read ``CDARTS-a``, ``CDARTS-b``, index lists ``[[0],[3],…,[0]]``, or JSON.
 
         Raises:
-            ArchError: The text cannot be read, or is no architecture of this space.
+            ArchError: The text cannot be read, or is not an architecture of this space.
         """
         text = text.strip()
         if text.startswith("{"):

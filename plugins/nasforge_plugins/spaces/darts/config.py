@@ -52,11 +52,11 @@ class DartsConfig(CellSpaceConfig):
     search network (DARTS: true, DrNAS: false); unset: as in the published code of the searcher, or true."""
 
     node_inputs: Literal["two", "pairs", "threshold", "threshold-edges"] | None = None
-    """What a node adds, and how that is read from option weights: "two" different inputs with one operation
-    each (DARTS); the two heaviest "pairs" of operation and input, perhaps of one input (GDAS); those of
-    "two" whose operation weighs at least `threshold` (FairDARTS); "threshold-edges": of every input the two
-    heaviest operations that do (FairDARTS's other rule). Unset: as in the published code of the searcher, or
-    "two"."""
+    """Inputs that a node adds, and how they are read from option weights: "two" different inputs with one
+    operation each (DARTS); the two heaviest "pairs" of operation and input, perhaps of one input (GDAS);
+    those of "two" whose operation weighs at least `threshold` (FairDARTS); "threshold-edges": of every input
+    the two heaviest operations that do (FairDARTS's other rule). Unset: as in the published code of the
+    searcher, or "two"."""
 
     threshold: float = Field(0.85, ge=0, le=1)
     """Smallest weight of an operation that `node_inputs = "threshold"` and "threshold-edges" keep."""

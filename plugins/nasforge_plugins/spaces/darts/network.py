@@ -13,13 +13,17 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
 from nasforge.space import Scale, Task
+from nasforge_plugins.ops.stacking import pays_per_operator
 from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import EDGES, NODES
 from nasforge_plugins.spaces.darts.network_cells import SingleCells
 from nasforge_plugins.spaces.darts.operation_sets import edge_operations
+from nasforge_plugins.spaces.darts.stacked_cells import StackedCells
 from nasforge_plugins.spaces.darts.supernet_cells import MixedCells, can_mix
 
+EXACT = frozenset({torch.float32, torch.float64})
+"""Types of images that the fast ways compute."""
 __all__ = ["CifarStem", "DartsNetwork", "ImageNetStem", "Layout", "plan"]
 
 
@@ -174,17 +178,13 @@ class DartsNetwork(Network):
     def _executor(
         self, x: Tensor, weights: OptionWeights | None
     ) -> tuple[Callable[[DartsCell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Return a function that computes a cell, and one for its inputs, as two cells read each output.
-
-        The fast ways are for real numbers in one precision only.
-        """
-        # Folded norms need sums of squares in full precision. On the meta device costs are attributed to
-        # modules, which only the reference calls one by one.
-        exact = x.dtype in {torch.float32, torch.float64} and (
-            x.is_meta or not torch.is_autocast_enabled(x.device.type)  # autocast does not know "meta"
-        )
-        if self.execution == "reference" or self.runs_plainly or x.is_meta or not exact:
+        """Return a function that computes a cell, and one for its inputs, as two cells read each output."""
+        reference = self.execution == "reference" or self.runs_plainly or x.dtype not in EXACT
+        few = pays_per_operator(x)
+        # Folded norms, on a CPU, need sums of squares in full precision.
+        if reference or (not few and torch.is_autocast_enabled(x.device.type)):
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output
         if self.mixes and not any(isinstance(w, int) for w in (weights or {}).values()):
-            return MixedCells(self.operations[EDGES[0]], weights), F.relu
-        return SingleCells(weights), F.relu
+            mixed = StackedCells if few else MixedCells
+            return mixed(self.operations[EDGES[0]], weights), F.relu
+        return SingleCells(weights, apart=few), F.relu

@@ -27,10 +27,11 @@ class SingleCells:
 
     Args:
         weights: Option weights by choice name.
+        apart: Run convolutions and norms one by one, by torch's own operators: on a GPU, that is fewer.
     """
 
-    def __init__(self, weights: OptionWeights | None) -> None:
-        self.weights = weights
+    def __init__(self, weights: OptionWeights | None, apart: bool = False) -> None:
+        self.weights, self.apart = weights, apart
         self.statistics = RunningStatistics()
 
     def __call__(self, cell: DartsCell, before: Tensor, previous: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class SingleCells:
 
     def make_state(self, x: Tensor) -> _State:
         """Wrap a node's map ``(B, C, H, W)``, so that its readers share their intermediate results."""
-        return _State(x, self.statistics)
+        return _State(x, self.statistics, self.apart)
 
     def run_edge(self, edge: Edge, state: _State) -> Tensor:
         """Return the weighted sum of an edge's operations."""
@@ -62,9 +63,9 @@ class SingleCells:
 class _State:
     """A map that several operations read."""
 
-    def __init__(self, x: Tensor, statistics: RunningStatistics) -> None:
+    def __init__(self, x: Tensor, statistics: RunningStatistics, apart: bool) -> None:
         self.x = x.contiguous(memory_format=torch.channels_last)
-        self.statistics = statistics
+        self.statistics, self.apart = statistics, apart
 
     @cached_property
     def relu(self) -> Tensor:
@@ -94,7 +95,13 @@ class _State:
         return self.pools[key]
 
     def run_separable(self, convs: Sequence[SeparableConv]) -> Tensor:
-        """Run one or two separable convolutions as a bundle of a single edge."""
+        """Run one or two separable convolutions, on a CPU as a bundle of a single edge."""
+        if self.apart:
+            y = self.relu
+            for conv in convs:
+                rectified = y if conv is convs[0] else F.relu(y)
+                y = self.statistics.normalize(conv.norm, conv.pointwise(conv.depthwise(rectified)))
+            return y
         first, norms = convs[0].depthwise, [conv.norm for conv in convs]
         stride, dilation = first.stride[0], first.dilation[0]
         running = scale = shift = None

@@ -47,7 +47,7 @@ class NodeRule(ABC):
     """The largest number of operations on one edge."""
 
     rule: str
-    """What a node takes, in words."""
+    """Inputs of a node, in words."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold

@@ -1,4 +1,4 @@
-"""Which operations an edge may have: one set for all edges, or a set for each of them."""
+"""Operations of an edge: one set for all edges, or a set for each of them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,19 @@ from nasforge_plugins.spaces.darts.names import (
     sources,
 )
 
-__all__ = ["MixedCells", "can_mix"]
+__all__ = [
+    "SOURCES",
+    "TARGETS",
+    "THIN",
+    "TWICE",
+    "MixedCells",
+    "Scales",
+    "can_mix",
+    "norm_apart",
+    "norm_together",
+    "scales_by_source",
+    "sum_parts",
+]
 
 SOURCES = sources(NODES - 1)
 TARGETS = {source: tuple(n for n in range(NODES) if source in sources(n)) for source in SOURCES}
@@ -57,7 +69,7 @@ class MixedCells:
     """
 
     def __init__(self, operations: Sequence[str], weights: OptionWeights | None) -> None:
-        self.scales = {kind: _by_source(kind, operations, weights or {}) for kind in CELLS}
+        self.scales = {kind: scales_by_source(kind, operations, weights or {}) for kind in CELLS}
         self.statistics = RunningStatistics()
 
     def __call__(self, cell: DartsCell, before: Tensor, previous: Tensor) -> Tensor:
@@ -70,7 +82,7 @@ class MixedCells:
         for source in SOURCES:
             if source not in states:
                 node = int(source[-1])
-                states[source] = _sum(parts[node])
+                states[source] = sum_parts(parts[node])
             reduces = cell.plan.kind == "reduce" and source.startswith("in")
             scales = self.scales[cell.plan.kind]
             outgoing = _Outgoing(
@@ -82,7 +94,7 @@ class MixedCells:
             )
             for target, part in zip(TARGETS[source], outgoing.run(), strict=True):
                 parts[target].append(part)
-        states[f"node{NODES - 1}"] = _sum(parts[-1])
+        states[f"node{NODES - 1}"] = sum_parts(parts[-1])
         self.statistics.write()
         return concatenate([states[f"node{n}"] for n in range(NODES)])
 
@@ -189,9 +201,9 @@ class _Outgoing:
             if isinstance(pools[0], nn.Sequential):
                 norms = [cast("nn.BatchNorm2d", cast("nn.Sequential", pool)[1]) for pool in pools]
                 if uses_batch(norms[0]):
-                    plain[name] = _normed_together(plain[name], norms, self.statistics)
+                    plain[name] = norm_together(plain[name], norms, self.statistics)
                 else:
-                    total.add_(_normed_apart(plain.pop(name), norms, self.scale.get(name)))
+                    total.add_(norm_apart(plain.pop(name), norms, self.scale.get(name)))
         if not plain:
             return
         images = torch.stack([image.permute(0, 2, 3, 1).flatten() for image in plain.values()])
@@ -200,24 +212,26 @@ class _Outgoing:
         total.view(count, -1).addmm_(scale, images)
 
 
-def _sum(parts: Sequence[Tensor]) -> Tensor:
+def sum_parts(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of maps."""
     total = parts[0]
     for part in parts[1:]:
         total = torch.add(total, part)
     return total
 
 
-def _normed_together(image: Tensor, norms: Sequence[nn.BatchNorm2d], statistics: RunningStatistics) -> Tensor:
+def norm_together(image: Tensor, norms: Sequence[nn.BatchNorm2d], statistics: RunningStatistics) -> Tensor:
     """Return the normalised map, which is the same for all norms while they train."""
     channels, count = image.shape[1], image.numel() // image.shape[1]
-    mean, variance = image.new_zeros(channels), image.new_ones(channels)
+    like = image if norms[0].running_mean is None else norms[0].running_mean
+    mean, variance = like.new_zeros(channels), like.new_ones(channels)
     image = F.batch_norm(image, mean, variance, None, None, True, 1.0, norms[0].eps)
     biased = variance * ((count - 1) / count)
     statistics.add(norms, mean.expand(len(norms), -1), biased.expand(len(norms), -1), count)
     return image
 
 
-def _normed_apart(image: Tensor, norms: Sequence[nn.BatchNorm2d], scale: Tensor | None) -> Tensor:
+def norm_apart(image: Tensor, norms: Sequence[nn.BatchNorm2d], scale: Tensor | None) -> Tensor:
     """Return the weighted map of each norm under its own running statistics, ``(G, B H W, C)``."""
     mean = torch.stack([cast("Tensor", norm.running_mean) for norm in norms])
     variance = torch.stack([cast("Tensor", norm.running_var) for norm in norms])
@@ -228,7 +242,9 @@ def _normed_apart(image: Tensor, norms: Sequence[nn.BatchNorm2d], scale: Tensor 
     return (rows.unsqueeze(0) - mean.unsqueeze(1)) * factor.unsqueeze(1)
 
 
-def _by_source(kind: str, operations: Sequence[str], weights: OptionWeights) -> dict[str, Scales] | None:
+def scales_by_source(
+    kind: str, operations: Sequence[str], weights: OptionWeights
+) -> dict[str, Scales] | None:
     """Return, by source and operation, edge weight times option weight for each outgoing edge."""
     rows = [(node, source) for source in SOURCES for node in TARGETS[source]]
     given = [cast("Tensor | None", weights.get(edge_name(kind, *row))) for row in rows]
@@ -239,10 +255,10 @@ def _by_source(kind: str, operations: Sequence[str], weights: OptionWeights) -> 
     ones, inputs = known[0].new_ones(len(operations)), known[0].new_ones(NODES + 1)
     table = torch.stack([ones if w is None else w for w in given])
     if any(w is not None for w in sums):
-        edges = torch.cat([inputs[: n + 2] if w is None else w for n, w in enumerate(sums)])
-        starts = [sum(m + 2 for m in range(node)) for node in range(NODES)]
-        order = [starts[node] + sources(node).index(source) for node, source in rows]
-        table = table * edges[torch.tensor(order, device=edges.device)].unsqueeze(1)
+        # Picked one by one: an index would have to be brought to the device.
+        edges = [(inputs[: n + 2] if w is None else w).unbind() for n, w in enumerate(sums)]
+        order = [edges[node][sources(node).index(source)] for node, source in rows]
+        table = table * torch.stack(order).unsqueeze(1)
     parts = table.split([len(TARGETS[source]) for source in SOURCES])
     return {
         source: dict(zip(operations, part.unbind(1), strict=True))

@@ -1,4 +1,4 @@
-"""Which channels of a block belong together: what makes, passes and reads them.
+"""Groups of channels in a block: the layers that make, pass and read them.
 
 Every value of the recorded block has a set of channels. A convolution begins a new set and reads one; norms,
 activations, pools and depthwise convolutions keep theirs; sums and products join two sets. A set may become

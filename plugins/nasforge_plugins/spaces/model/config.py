@@ -51,8 +51,8 @@ class ModelConfig(PluginConfig):
     "my_net.py:build", "package.module:Net". A file is found from the folder a command is started in, and is
     run: name only files that you trust."""
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """What the function or class is called with, such as {num_classes = 10} or {weights = "DEFAULT"}."""
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+    """Arguments of the function or class, such as {num_classes = 10} or {weights = "DEFAULT"}."""
 
     weights: str = ""
     """Weights of the network: a safetensors file in the names of its own state_dict, or the folder of a
@@ -65,7 +65,7 @@ class ModelConfig(PluginConfig):
     """Side of the images, for commands that know no data."""
 
     options: tuple[Kind, ...] = Field(("drop", "width", "kernel"), min_length=1)
-    """What may change: "drop" leaves a residual block out, "width" keeps a share of the channels inside a
+    """Allowed changes: "drop" leaves a residual block out, "width" keeps a share of the channels inside a
     block, "kernel" changes the side of a convolution inside a block, "activation" exchanges the activations
     of a block, "gate" adds a squeeze-and-excitation gate to its branch."""
 
@@ -92,7 +92,7 @@ class ModelConfig(PluginConfig):
     """How blocks of some classes may change, for classes that torch.fx cannot trace."""
 
     checksum: str = ""
-    """SHA-256 of the model's file. A run notes it by itself, and refuses to go on with another file."""
+    """SHA-256 of the model's file. A run notes it by itself, and refuses to resume with another file."""
 
     @field_validator("model")
     @classmethod

@@ -1,4 +1,4 @@
-"""What stands in a model at the places that vary."""
+"""Modules at the places of a model that vary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AddsNothing", "BlockOption", "BlockPlace", "PlacedChoice", "Route", 
 
 
 class Route:
-    """What the places of one network share while it runs, because the model's own code cannot pass it on.
+    """State that the places of a network share while it runs, as the model's own code cannot pass it on.
 
     Attributes:
         weights: Option weights by choice name.
@@ -58,7 +58,7 @@ class PlacedChoice(ChoiceBlock):
 
 
 class AddsNothing(nn.Module):
-    """What is left of a branch whose shortcut lies outside it."""
+    """The rest of a branch whose shortcut lies outside it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return zeros of the shape of ``x``."""

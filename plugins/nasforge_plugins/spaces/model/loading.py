@@ -26,7 +26,7 @@ def make_model(model: str, arguments: Mapping[str, Any], seed: int) -> nn.Module
 
     Args:
         model: See the option of this name.
-        arguments: What it is made with.
+        arguments: Its arguments.
         seed: For random weights.
 
     Raises:

@@ -63,7 +63,7 @@ class ModelNetwork(Network):
 
     Args:
         model: Is changed: its blocks are replaced.
-        blocks: What varies.
+        blocks: The blocks that vary.
         arch: The architecture; None makes every option.
         taps: Paths of the blocks whose outputs are features.
         info: Their shapes.

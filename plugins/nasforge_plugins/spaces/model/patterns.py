@@ -11,7 +11,7 @@ __all__ = ["Patterns"]
 
 
 class Patterns:
-    """What a recipe includes and excludes.
+    """Patterns that a recipe includes and excludes.
 
     Args:
         include: Patterns of what may change.

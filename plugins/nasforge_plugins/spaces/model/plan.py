@@ -1,4 +1,4 @@
-"""What may change in one block, however that was found out."""
+"""Possible changes of one block, however they were found out."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ __all__ = ["ModelSpace"]
 class ModelSpace(NetworkSpace[ModelConfig]):
     """Variants of one network: blocks left out or narrower inside, other kernels, activations and gates.
 
-    What may change is read from the network: see `find_blocks`. The first option of every choice is what the
-    network has, so the original is an architecture of its own space, and computes the same, bit for bit.
+    Possible changes are read from the network: see `find_blocks`. The first option of every choice is that
+    of the network, so the original is an architecture of its own space, and computes the same, bit for bit.
     Networks have the weights of the original wherever its modules are left, with fewer channels or another
     kernel where these change; the supernet has a copy for every option. All scales are alike.
 
@@ -108,7 +108,7 @@ class ModelSpace(NetworkSpace[ModelConfig]):
         """Read ``original``, what differs from it (``layer1/0=w50 layer2/1=drop``), or JSON.
 
         Raises:
-            ArchError: The text cannot be read, or is no architecture of this space.
+            ArchError: The text cannot be read, or is not an architecture of this space.
         """
         text = text.strip()
         if text.startswith("{"):

@@ -1,7 +1,7 @@
 """Record the operations of a block with torch.fx, one block at a time.
 
-The recording is read and thrown away: networks run the model's own code. So a model whose forward pass cannot
-be recorded as a whole is no obstacle, as long as its blocks can.
+The recording is read and thrown away: networks run the model's own code. So a model whose forward pass
+cannot be recorded as a whole is accepted, as long as its blocks can.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 
 
 class _BlockTracer(fx.Tracer):
-    """Looks into modules down to convolutions, norms, and whatever holds no other module.
+    """Looks into modules down to convolutions, norms, and other modules without children.
 
     Args:
         shallow: Look into no module at all.

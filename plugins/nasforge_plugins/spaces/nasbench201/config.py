@@ -31,7 +31,7 @@ class NasBench201Config(PluginConfig):
     """Cells per stage of the evaluation network inside a search."""
 
     skeleton: Literal["benchmark", "official"] = "benchmark"
-    """What ends the two networks of a search before the pooling: "benchmark" normalises and rectifies, as the
+    """End of the two networks of a search before the pooling: "benchmark" normalises and rectifies, as the
     benchmark's own networks do; "official" does neither, as the published CDARTS code. The network that is
     trained at the end always follows the benchmark."""
 

@@ -1,4 +1,4 @@
-"""Which cells compute the same function. Torch-free."""
+"""Classes of cells that compute the same function. Torch-free."""
 
 from __future__ import annotations
 

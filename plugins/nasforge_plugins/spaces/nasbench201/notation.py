@@ -45,7 +45,7 @@ def parse_code(text: str) -> tuple[str, ...]:
     for position, digit in enumerate(text, 1):
         if digit not in "01234":
             raise ArchError(
-                f"{text!r}, character {position}: {digit!r} is no operation. Write a digit from 0 to 4 "
+                f"{text!r}, character {position}: {digit!r} is not an operation. Write a digit from 0 to 4 "
                 f"({', '.join(f'{i} {name}' for i, name in enumerate(OPERATIONS))})."
             )
     return tuple(OPERATIONS[int(digit)] for digit in text)

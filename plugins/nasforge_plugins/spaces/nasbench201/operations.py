@@ -38,7 +38,7 @@ class NoOperation(nn.Module):
         cut: Whether the input is cut off; otherwise its gradient is zero.
 
     Attributes:
-        zero: What the input is multiplied by, on the device of the network.
+        zero: The factor 0 on the device of the network.
     """
 
     zero: Tensor

@@ -1,0 +1,1 @@
+"""ASHA: successive halving that waits for no rung to be complete."""
