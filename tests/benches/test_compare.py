@@ -15,7 +15,7 @@ def table(searcher, evaluations=12, **options):
         "run": {"threads": 1},
         "space": {"use": "nasbench201"},
         "searcher": {"use": searcher, "evaluations": evaluations, **options},
-        "evaluator": {"use": "tabular"},
+        "evaluator": {"use": "tabular", "dataset": "cifar10"},
     }
 
 

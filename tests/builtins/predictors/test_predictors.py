@@ -64,7 +64,7 @@ def test_path_columns_are_those_of_the_fitted_architectures() -> None:
 
 
 def test_a_space_without_paths_is_told() -> None:
-    with pytest.raises(RunError, match=r"ToySpace is no space of cells.*Set encoding = 'one-hot'"):
+    with pytest.raises(RunError, match=r"ToySpace is not a space of cells.*Set encoding = 'one-hot'"):
         Encoding(ToySpace(), "path")
 
 
