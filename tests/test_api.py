@@ -81,7 +81,7 @@ def test_a_trained_network_comes_back_with_its_weights(finished):
 
 
 def test_loading_says_what_is_missing(finished, tmp_path):
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         nasforge.load_network(tmp_path)
     search_only = nasforge.run(tiny(train=None), out=tmp_path)
     with pytest.raises(RunError, match="no trained network yet"):

@@ -73,7 +73,7 @@ def test_where_a_run_computes_may_change(tmp_path):
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path):
     (tmp_path / "photo.jpg").write_text("")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         RunFolder(tmp_path).claim(RESOLVED, "")
 
 

@@ -80,7 +80,7 @@ def test_a_lock_without_a_run_leaves_no_folder(folder):
 def test_a_folder_of_something_else_is_left_as_it_was(folder):
     folder.path.mkdir()
     (folder.path / "photo.jpg").touch()
-    with pytest.raises(RunError, match="no run folder"), folder.locked():
+    with pytest.raises(RunError, match="not a run folder"), folder.locked():
         folder.claim(RESOLVED, "")
     assert names(folder.path) == ["photo.jpg"]
 

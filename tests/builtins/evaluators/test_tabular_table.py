@@ -185,10 +185,10 @@ def test_damaged_files(tmp_path):
     for name, content in bad.items():
         path = tmp_path / f"{name}.npz"
         path.write_bytes(content)
-        with pytest.raises(TableError, match=r"no nasforge table, or is damaged"):
+        with pytest.raises(TableError, match=r"not a nasforge table, or is damaged"):
             Table.load(path)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(TableError, match="no nasforge table"):
+    with pytest.raises(TableError, match="not a nasforge table"):
         Table.load(tmp_path / "other.npz")
     with pytest.raises(TableError, match="no such file"):
         Table.load(tmp_path / "absent.npz")

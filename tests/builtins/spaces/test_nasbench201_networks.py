@@ -8,6 +8,8 @@ import torch
 from nasforge import Task
 from nasforge.cost import count_parameters, measure
 from nasforge.nn import copy_shared, one_hot
+from nasforge.runtime import Runtime
+from nasforge.training.loops import score
 from nasforge_plugins.kernels import sum_cell
 from nasforge_plugins.spaces.nasbench201.config import NasBench201Config
 from nasforge_plugins.spaces.nasbench201.space import NasBench201
@@ -268,3 +270,27 @@ def test_none_cuts_or_passes_gradients_of_zero(execution):
     alive = {n: g for n, g in found[True][1].items() if g is not None}
     for other, gradient in alive.items():
         torch.testing.assert_close(gradient, found[False][1][other], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize("batch", [True, False])
+def test_norms_decide_which_statistics_a_fast_cell_uses(native, batch, monkeypatch):
+    """`score(batch_statistics=True)` puts the norms of a network in `eval` mode into training."""
+    monkeypatch.setenv("NASFORGE_NATIVE", native)
+    images = 3 * torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    losses, buffers = [], []
+    for execution in ("fast", "reference"):
+        torch.manual_seed(0)
+        space = NasBench201(NasBench201Config(channels=8, cells=1, execution=execution))
+        network = space.build(Task(3, 16, 10), space.sample(Random(2)))
+        runtime = Runtime(torch.device("cpu"))
+        scores = score(network, [(images, torch.arange(8))], runtime, batch_statistics=batch)
+        losses.append(scores.loss)
+        buffers.append({name: b.clone() for name, b in network.named_buffers() if "running" in name})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    fresh = NasBench201(NasBench201Config(channels=8, cells=1)).build(
+        Task(3, 16, 10), space.sample(Random(2))
+    )
+    for name, value in fresh.named_buffers():
+        if "running" in name:
+            assert torch.equal(buffers[0][name], value)

@@ -92,7 +92,7 @@ def test_malformed_cells_name_the_character(text, position, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("303151", "character 5: '5' is no operation"),
+        ("303151", "character 5: '5' is not an operation"),
         ("6111", "write '#6111'"),
         ("#15625", "a number from 0 to 15624"),
         ("#-1", "a number from 0 to 15624"),

@@ -13,6 +13,7 @@ from nasforge.arch import Arch
 from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, Picked, part_of
 from nasforge.space import Task
 from nasforge_plugins.kernels.sum_cell import CellOperation, OperationKind, sum_cell
+from nasforge_plugins.ops.statistics import uses_batch
 from nasforge_plugins.spaces.nasbench201.notation import CHOICES, EDGES
 from nasforge_plugins.spaces.nasbench201.operations import (
     NoOperation,
@@ -65,7 +66,10 @@ class NasBench201Cell(nn.Module):
             plain: Run every operation with its own module.
         """
         if self.fast and not plain:
-            return sum_cell(self.list_operations(weights or {}), x, self.training)
+            operations = self.list_operations(weights or {})
+            norms = [operation.norm for operation in operations if operation.norm is not None]
+            # Of the norms, not of the cell: scoring lets them use the statistics of a batch in `eval` mode.
+            return sum_cell(operations, x, any(map(uses_batch, norms)))
         nodes: list[Tensor] = [x]
         for (node, source), edge in zip(EDGES, self.edges.values(), strict=True):
             value = edge(nodes[source], weights)
