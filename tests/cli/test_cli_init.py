@@ -137,7 +137,7 @@ def test_larger_limits_give_larger_networks(here):
     assert 0.85 * 300_000 < sizes[0] <= 300_000
     assert 0.85 * 600_000 < sizes[1] <= 600_000
     config = recipe.parts["space"].config
-    assert (config.channels, config.cells) == (48, 8), "a budget has a largest size"
+    assert (config.channels, config.cells) == (48, 5), "a budget has a largest size"
 
 
 def test_a_limit_on_latency_gets_a_searcher_that_keeps_it(here, monkeypatch):

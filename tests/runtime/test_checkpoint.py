@@ -92,7 +92,7 @@ def test_an_unreadable_file_falls_back_to_the_one_before(tmp_path, spoil):
         return
     whole = path.read_bytes()
     path.write_bytes({"truncate": whole[: len(whole) // 2], "garbage": b"x" * 99, "empty": b""}[spoil])
-    with pytest.warns(UserWarning, match="Going on from the one before"):
+    with pytest.warns(UserWarning, match="Resuming from the one before"):
         assert checkpoint.load(path)["step"] == 1
 
 
@@ -129,7 +129,7 @@ def test_a_damaged_file_does_not_replace_the_generation_that_is_good(tmp_path):
     for step in (1, 2):
         checkpoint.save(path, state(step))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="Going on from the one before"):
+    with pytest.warns(UserWarning, match="Resuming from the one before"):
         checkpoint.load(path)
     checkpoint.save(path, state(2))
     assert checkpoint.read(checkpoint.previous_path(path))["step"] == 1
@@ -145,7 +145,7 @@ def test_a_flipped_bit_of_a_checkpoint_means_the_generation_before(tmp_path, fli
     for step in (1, 2):
         checkpoint.save(path, state(step))
     for _ in range(flips):
-        with flip(path, draw), pytest.warns(UserWarning, match=r"s\.safetensors.*Going on from the one"):
+        with flip(path, draw), pytest.warns(UserWarning, match=r"s\.safetensors.*Resuming from the one"):
             assert_same(checkpoint.load(path), state(1))
     assert_same(checkpoint.load(path), state(2))
 

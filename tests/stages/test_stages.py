@@ -180,7 +180,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path):
     (result.folder / "search" / "result.json").unlink()
     path = result.folder / "search" / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="Going on from the one before"):
+    with pytest.warns(UserWarning, match="Resuming from the one before"):
         again = nasforge.run(recipe, out=tmp_path / "torn")
     assert again.results["search"]["architecture"] == expected.results["search"]["architecture"]
     rows = lines(result.folder / "metrics.jsonl")

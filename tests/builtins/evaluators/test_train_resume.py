@@ -85,7 +85,7 @@ def test_a_truncated_slot_falls_back_to_the_epoch_before(tmp_path: Path) -> None
     newest.write_bytes(newest.read_bytes()[:100])
     data = TinyData()
     resumed = trainer(tmp_path / "parts", data)
-    with pytest.warns(UserWarning, match="Going on from the one before"):
+    with pytest.warns(UserWarning, match="Resuming from the one before"):
         resumed.evaluate(ARCH)
     assert len(data.read) == 2
     assert_same(resumed.network(ARCH).state_dict(), undisturbed.network(ARCH).state_dict())

@@ -15,7 +15,7 @@ from nasforge.config import PluginConfig
 from nasforge.cost import plainly_computed
 from nasforge.errors import RunError
 from nasforge.plugins import Registry
-from nasforge.space import NetworkSpace
+from nasforge.space import NetworkSpace, PlainNetworks
 from nasforge.testing.parts import TinySpace
 from nasforge_plugins.evaluators.zero_cost import evaluator as module
 from nasforge_plugins.evaluators.zero_cost.config import ProxyName, ZeroCostConfig
@@ -64,7 +64,11 @@ def test_finite_on_every_space(plugin, tmp_path):
         assert result.metrics["flops"] == result.metrics["macs"] > 0
 
 
-@pytest.mark.parametrize("plugin", SPACES, ids=lambda plugin: plugin.name)
+@pytest.mark.parametrize(
+    "plugin",
+    [plugin for plugin in SPACES if PlainNetworks in plugin.provides],
+    ids=lambda plugin: plugin.name,
+)
 def test_the_fast_way_is_left(plugin):
     space = plugin.load()(plugin.config(**plugin.tiny))
     assert plainly_computed(space).config.execution == "reference"

@@ -45,7 +45,10 @@ class Augmentation:
         Args:
             images: Normalised ``(B, C, H, W)``, float32.
         """
-        options, generator = self._options, shard_generator(self.generator)
+        options = self._options
+        if options.policy == "none" and not options.erasing:
+            return images
+        generator = shard_generator(self.generator)
         if options.policy != "none":
             assert self._preprocessing is not None, "the evaluator has checked that images come from bytes"
             pixels = to_bytes(images, self._preprocessing)
