@@ -134,7 +134,7 @@ def test_a_space_without_a_width_cannot_be_made_narrower(here, monkeypatch, caps
     from nasforge.recipe import start
 
     shipped = start.read_start()
-    other = shipped.model_copy(update={"width": start.Width(option="depth")})
+    other = shipped.model_copy(update={"width": start.Size(option="depth")})
     monkeypatch.setattr(start, "read_start", lambda: other)
     assert run_command(["init", "--max-params", "100000"]) == 2
     assert "has no width 'depth' to choose. Leave --max-params out." in capsys.readouterr().err
