@@ -137,7 +137,7 @@ def test_a_space_without_a_width_cannot_be_made_narrower(here, monkeypatch, caps
     other = shipped.model_copy(update={"width": start.Size(option="depth")})
     monkeypatch.setattr(start, "read_start", lambda: other)
     assert run_command(["init", "--max-params", "100000"]) == 2
-    assert "has no width 'depth' to choose. Leave --max-params out." in capsys.readouterr().err
+    assert "has no 'depth' to choose. Leave --max-params out." in capsys.readouterr().err
 
 
 def test_a_fifth_is_held_out_where_there_are_no_test_images(tmp_path):
