@@ -92,7 +92,7 @@ class CountsOneChoice(TinySpace):
     ("target", "name", "words"),
     [
         (SamplesFromAnywhere, "randomness_is_its_generator", "rng that is passed in"),
-        (SamplesOne, "randomness_is_its_generator", "whatever the generator"),
+        (SamplesOne, "randomness_is_its_generator", "for every generator"),
         (StandsStill, "mutation_moves_and_stays_inside", "returned its argument"),
         (DerivesTheWeakest, "discretize_inverts_one_hot", "derive what it decided"),
         (NeedsEveryWeight, "discretize_takes_missing_names", "AssertionError"),
