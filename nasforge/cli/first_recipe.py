@@ -88,7 +88,7 @@ def recipe_text(
         tables.add(f"{trial}.data", *small)
         tables.set(_batch_settings(start, small), f"{trial}.")
     lines = [
-        "# Written by nasforge init, to be changed. Options are explained by: nasforge plugins show NAME.",
+        "# Written by nasforge init, to be changed. What options mean: nasforge plugins show NAME.",
         f"# Try it in small first: nasforge run FILE --profile {start.trial.profile}",
         "",
         f'extends = "{extended}"      # see it: nasforge recipes show {extended}',
