@@ -55,8 +55,10 @@ class Heartbeat:
     def _watch(self) -> None:
         last = time.monotonic()
         seen = dict.fromkeys(range(self._size), (0, last))
-        while not self._over.wait(EVERY):
-            now = time.monotonic()
+        # The first sign comes at once: from then on silence means more than a process that starts slowly.
+        wait = 0.0
+        while not self._over.wait(wait):
+            wait, now = EVERY, time.monotonic()
             try:
                 self._store.add(str(self._rank), 1)
                 for rank in range(self._size):

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from nasforge.runtime import heartbeat
 from support.ranks import run_ranks, start_ranks
 from support.sharded import result_of, sharded
 
@@ -79,7 +80,9 @@ def test_random_moments(kind, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_that_hangs_ends_the_others(tmp_path):
+def test_a_process_that_hangs_ends_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "SILENCE", 6.0)
+    monkeypatch.setattr(heartbeat, "EVERY", 0.5)
     ranks = start_ranks(longer("gdas"), tmp_path, 2)
     metrics = tmp_path / "out" / "sharded" / "metrics.jsonl"
     while not metrics.exists():

@@ -28,8 +28,8 @@ class Countdown:
     [
         ("gdas", 6, 1),
         pytest.param("train", 9, 4, marks=pytest.mark.slow),
-        pytest.param("cdarts", 9, 2, marks=pytest.mark.slow),
-        pytest.param("spos", 5, 1, marks=pytest.mark.slow),
+        pytest.param("cdarts", 5, 2, marks=pytest.mark.slow),
+        pytest.param("spos", 8, 1, marks=pytest.mark.slow),
     ],
 )
 def test_processes_stop_together_and_go_on_to_the_same_bits(kind, looks, then, tmp_path, monkeypatch):

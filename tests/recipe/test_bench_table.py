@@ -131,7 +131,7 @@ def test_all_mistakes_at_once():
     assert len(found) == 8
     assert "bench.searchers: no searcher named 'loca-search'. Did you mean 'local-search'?" in text
     assert "'darts' proposes no architectures to an evaluator (it needs data and space with Net" in text
-    assert 'Write a budget such as "30 cpu min". Without that, these can: bananas, evolution' in text
+    assert 'Write a budget such as "30 cpu min". Without that, these can: asha, bananas, evolution' in text
     assert "'fixed' proposes no architectures to an evaluator (it needs no evaluator)" in text
     assert "'grid' is there twice. Give one another name: \"grid-2 = grid\"." in text
     assert "'x =': write a searcher's name" in text
