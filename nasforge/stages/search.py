@@ -34,6 +34,8 @@ class SearchResult(StageResult):
     steps: int
     architecture: Picks
     front: list[Picks]
+    searcher: dict[str, Any] | None = None
+    evaluator: dict[str, Any] | None = None
 
 
 class Search(Stage):

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from os import environ
 from random import Random
 
 import pytest
@@ -24,7 +25,11 @@ def commands(folder):
         yield ["predict", str(folder), str(folder)]
 
 
-@pytest.mark.parametrize("cases", [15, pytest.param(200, marks=pytest.mark.slow)])
+# NASFORGE_FUZZ=3 damages 200 folders, as the long campaign of tests/fuzz does.
+CASES = 200 if float(environ.get("NASFORGE_FUZZ", "1")) > 1 else 15
+
+
+@pytest.mark.parametrize("cases", [CASES])
 def test_a_damaged_folder_is_worded_or_recovered(folders, tmp_path, capsys, cases):
     draw, unworded = Random(cases), []
     for case in range(cases):
