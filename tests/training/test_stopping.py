@@ -175,7 +175,7 @@ def test_a_search_stopped_at_any_batch_ends_in_the_same_bits(search, tmp_path, m
     ],
 )
 def test_a_training_stopped_at_any_batch_ends_in_the_same_bits(more, shards, tmp_path, monkeypatch):
-    images = IMAGES + ("holdout = 0.2\n" if "stop" in more else "")
+    images = IMAGES + ("holdout_share = 0.2\n" if "stop" in more else "")
     recipe = tmp_path / "tiny.toml"
     images = images.replace("threads = 1", f"threads = 1\nshards = {shards}")
     recipe.write_text(f'{images}{CELL}[searcher]\nuse = "fixed"\n{TRAIN}{more}')
