@@ -138,6 +138,10 @@ class Evaluator(Component[C], ABC):
             NasforgeError: An evaluation with this budget would fail for every architecture.
         """
 
+    def halt(self, reason: str) -> bool:
+        """Wait for evaluations under way because a search stops; return whether the state has changed."""
+        return False
+
     def expect(self, arch: Arch, *, budget: int | None = None, repeat: int = 0) -> None:
         """Hear of an evaluation that will be asked for, so that it can begin. Default: nothing.
 

@@ -81,6 +81,11 @@ class Pool(Tolerant):
             raise found
         return found
 
+    def halt(self, reason: str) -> bool:
+        """Wait until the workers have ended their evaluations or stopped at a batch, and end them."""
+        self._crew.stop(reason)
+        return bool(self._tasks)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the wrapped evaluator, and the evaluations that no step has asked for yet."""
         ahead = [

@@ -62,7 +62,7 @@ class Engine:
         self.observer.stage_start(self.stage, self.steps, self.searcher.total_steps)
         space = self.searcher.ctx.space
         while not self.searcher.done:
-            check_stop()
+            self._check_stop()
             metrics = self._step()
             self.steps += 1
             arch = space.notation(self.searcher.best())
@@ -75,19 +75,30 @@ class Engine:
             shards.wait()
             self.observer.step(self.stage, self.steps, metrics, arch)
 
+    def _check_stop(self) -> None:
+        """Stop between two steps if that was requested; evaluations of workers are waited for and saved."""
+        try:
+            check_stop()
+        except Stopped as stop:
+            if self.evaluator is not None and self.evaluator.halt(stop.reason):
+                self._save_stopped(self.state_dict())
+            raise
+
     def _step(self) -> dict[str, float]:
         """Make a step; if the search stops in the middle of it, save what has been done of it."""
         try:
             return dict(self.searcher.step())
         except Stopped as stop:
-            shards = self.searcher.ctx.runtime.shards
-            state = self.state_dict() if stop.within_step else None
-            if shards.is_main:
-                if state is not None:
-                    checkpoint.save(self.path, state)
-                self.clock.save()
-            shards.wait()
+            self._save_stopped(self.state_dict() if stop.within_step else None)
             raise
+
+    def _save_stopped(self, state: dict[str, Any] | None) -> None:
+        shards = self.searcher.ctx.runtime.shards
+        if shards.is_main:
+            if state is not None:
+                checkpoint.save(self.path, state)
+            self.clock.save()
+        shards.wait()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next step depends on."""
