@@ -13,7 +13,7 @@ network that has OPTION in every block and whose channels are all scaled by one 
 
 Every network is the final one of the recipe, trained by PROTOCOL and measured on all test images. All see
 the same batches in the same order; `--seeds` repeats all trainings with other orders and initial weights.
-Finished trainings are lines of FILE, so the same command goes on where it was stopped. `--show` trains
+Finished trainings are lines of FILE, so the same command resumes. `--show` trains
 nothing.
 """
 

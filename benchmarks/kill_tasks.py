@@ -1,4 +1,4 @@
-"""What the kill campaign kills: tiny recipes of every searcher, benches, tables, trainings, workers."""
+"""Targets of the kill campaign: tiny recipes of every searcher, benches, tables, trainings, workers."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def campaign(task: Task, times: int, place: Path, draw: Random) -> list[dict[str
         folder = _fresh(task, place / "killed")
         hits = []
         for _ in range(min(draw.randint(1, 3), times - len(rows))):
-            for _ in range(8):  # a kill that comes too late is no kill
+            for _ in range(8):  # a kill that comes too late does not count
                 if kill := _kill(task, folder, whole, draw):
                     hits.append(kill)
                     break

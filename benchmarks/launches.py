@@ -55,7 +55,7 @@ class Launches(TorchDispatchMode):
         launches: Operators that give the device something to do.
         idle: Views and memory that is taken.
         transfers: What copied, and the line of nasforge that asked for it.
-        mixed: Operators with tensors of both, likewise.
+        mixed: Operators with tensors on both devices, and their lines.
     """
 
     def __init__(self) -> None:

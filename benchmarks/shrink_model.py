@@ -3,7 +3,7 @@
 Run ``python -m benchmarks.shrink_model --images FOLDER`` with a folder of images by split and class. A model
 is trained, a latency table of exported options is measured with onnxruntime, evolution looks for the best
 network at a share of the original's latency, and all networks are fine-tuned alike under several seeds.
-Started again, it goes on where it was. Latencies count the processor seconds of one thread, so that a busy
+Started again, it resumes. Latencies count the processor seconds of one thread, so that a busy
 computer does no harm.
 """
 

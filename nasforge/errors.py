@@ -144,7 +144,7 @@ OUT_OF_MEMORY = (
     "out of memory",
     "bad_alloc",
 )
-"""What errors of torch's allocators contain; on a CPU they are plain RuntimeErrors."""
+"""Phrases in errors of torch's allocators; on a CPU they are plain RuntimeErrors."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

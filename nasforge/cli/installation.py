@@ -151,7 +151,7 @@ def _device() -> Diagnosis:
     if torch.version.cuda:
         return Diagnosis(
             "device",
-            f"{cpu}; torch is built for CUDA {torch.version.cuda}, and there is no GPU",
+            f"{cpu}; torch is built for CUDA {torch.version.cuda}, but no GPU was found",
             "note",
             "The build of torch for CPUs takes much less disk space; nasforge works with either.",
         )

@@ -120,7 +120,7 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
         hint = ", which the kernel sends when memory runs out" if name == "SIGKILL" else ""
         sys.stderr.write(
             f"nasforge: run: process {rank} of {len(started)} was killed by {name}{hint}. The others end "
-            "too; the same command goes on from the last checkpoint.\n"
+            "too; the same command resumes from the last checkpoint.\n"
         )
     _end(started, PATIENCE)
     codes = [process.returncode for process in started]

@@ -225,5 +225,5 @@ def _talking() -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LostProcessError(
             f"run: another process of this run is gone ({reason[:200].rstrip('.')}). The same command "
-            "goes on from the last checkpoint."
+            "resumes from the last checkpoint."
         ) from None

@@ -78,7 +78,7 @@ class Heartbeat:
         # The main thread may be inside a collective that never returns.
         sys.stderr.write(
             f"nasforge: run: {who} gives no sign of life, so process {self._rank} ends. The same command "
-            "goes on from the last checkpoint.\n"
+            "resumes from the last checkpoint.\n"
         )
         sys.stderr.flush()
         os._exit(1)

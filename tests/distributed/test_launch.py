@@ -87,7 +87,7 @@ def test_a_killed_process_is_named_and_ends_the_others(tmp_path):
     assert time.monotonic() - killed < 60
     assert started.returncode == 1
     assert "process 1 of 2 was killed by SIGKILL" in errors
-    assert "goes on from the last checkpoint" in errors
+    assert "resumes from the last checkpoint" in errors
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
 
 

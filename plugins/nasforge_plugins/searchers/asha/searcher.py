@@ -11,6 +11,7 @@ from nasforge.component import Context
 from nasforge.evaluator import Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.asha.config import AshaConfig
+from nasforge_plugins.searchers.successive_halving.rungs import check_budgets
 
 __all__ = ["Asha"]
 
@@ -35,9 +36,7 @@ class Asha(AskTellSearcher[AshaConfig]):
             NasforgeError: The evaluator cannot take one of the budgets.
         """
         super().setup(ctx)
-        if ctx.evaluator is not None:
-            for budget in self.config.budgets:  # the largest comes late, and would fail then
-                ctx.evaluator.check_budget(budget)
+        check_budgets(ctx, self.config.budgets)
         self.evaluations = self.config.evaluations
         self.batch = self.choose_batch(self.config.batch)
         self._rungs: dict[int, list[Evaluation]] = {budget: [] for budget in self.config.budgets}

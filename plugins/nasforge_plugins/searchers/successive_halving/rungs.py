@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import TypeVar
 
@@ -14,12 +14,27 @@ from nasforge.evaluator import Effort, Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge_plugins.searchers.successive_halving.config import RungsConfig
 
-__all__ = ["Rung", "RungSearcher"]
+__all__ = ["Rung", "RungSearcher", "check_budgets"]
 
 R = TypeVar("R", bound=RungsConfig)
 
 Rung = tuple[int, int]
 """How many architectures are evaluated, and with which budget."""
+
+
+def check_budgets(ctx: Context, budgets: Iterable[int]) -> None:
+    """Check all budgets before a search begins: the largest comes late, and would fail then.
+
+    Args:
+        ctx: Has the evaluator, if there is one.
+        budgets: The budgets of the rungs.
+
+    Raises:
+        NasforgeError: The evaluator cannot take one of them.
+    """
+    if ctx.evaluator is not None:
+        for budget in budgets:
+            ctx.evaluator.check_budget(budget)
 
 
 class RungSearcher(AskTellSearcher[R]):
@@ -35,9 +50,7 @@ class RungSearcher(AskTellSearcher[R]):
             NasforgeError: The evaluator cannot take one of the budgets.
         """
         super().setup(ctx)
-        if ctx.evaluator is not None:
-            for budget in self.config.budgets:  # the largest comes late, and would fail then
-                ctx.evaluator.check_budget(budget)
+        check_budgets(ctx, self.config.budgets)
         self.evaluations = self.config.evaluations
         self._round = 0
         self._rung = 0
