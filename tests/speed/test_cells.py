@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.stats import ttest_ind
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +16,7 @@ from nasforge.cost import measure_arch  # noqa: E402
 from nasforge.space import Task  # noqa: E402
 from nasforge_plugins.spaces.chain.config import ChainConfig  # noqa: E402
 from nasforge_plugins.spaces.chain.space import ChainSpace  # noqa: E402
+from support.random_images import write_images  # noqa: E402
 
 TINY = (
     "data.use=image-folder", "data.root=images", "data.image_size=8", "data.batch_size=4",
@@ -28,14 +28,7 @@ TINY = (
 @pytest.fixture
 def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 8), ("test", 2)):
-        for label in ("a", "b"):
-            folder = tmp_path / "images" / part / label
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number}.png")
+    write_images(tmp_path / "images", train=8, test=2)
 
 
 def rows_of(file):

@@ -2,27 +2,18 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
 
 from benchmarks import short_trainings  # noqa: E402
+from support.random_images import write_images  # noqa: E402
 
 CELL = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
 
 
 def test_cells_are_trained_once_and_ranked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 8), ("test", 1)):
-        for label in ("a", "b"):
-            folder = tmp_path / "images" / part / label
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number}.png")
+    write_images(tmp_path / "images", train=8, test=1)
     tiny = [
         "space.eval_channels=4", "space.eval_cells=1", "data.image_size=8", "data.batch_size=4",
         "evaluator.batch_size=4", "evaluator.epoch_batches=1", "evaluator.score_batches=1",
