@@ -16,6 +16,7 @@ search_channels = 4
 search_cells = 3
 eval_channels = 4
 eval_cells = 3
+operations = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"]
 [searcher]
 use = "cdarts"
 iterations = 3
