@@ -28,7 +28,11 @@ STAND_IN = [
 ]
 # A selection scores every operation of every edge on all of its images; and recipes of CDARTS differ in their options.
 FEW_IMAGES = {
-    "darts_pt_cifar10": ["data.train_images=32", "space.search_cells=3"],
+    "darts_pt_cifar10": [
+        "data.train_images=32",
+        "space.search_cells=3",
+        'space.operations=["max_pool_3x3", "skip_connect", "sep_conv_3x3"]',
+    ],
     "cdarts_cifar100": ["data.train_images=32"],
     "cdarts_darts_kl": ["data.train_images=32"],
     "cdarts_darts_mse": ["data.train_images=32"],
