@@ -97,18 +97,23 @@ class Registry:
 
     def _read(self, kind: str, name: str) -> list[Plugin]:
         """Return the claims to a name, whose modules are imported."""
-        unread = [one for one in self._claims.get((kind, name), ()) if isinstance(one, Unread)]
-        for point in {one.point for one in unread}:
+        for point in [one.point for one in self._claims.get((kind, name), ()) if isinstance(one, Unread)]:
+            places = {}
             for key, claims in list(self._claims.items()):
-                kept = [one for one in claims if not (isinstance(one, Unread) and one.point == point)]
-                self._claims[key] = kept
-                if not kept:
+                for place, one in enumerate(claims):
+                    if isinstance(one, Unread) and one.point == point:
+                        places[key] = place
+                        del claims[place]
+                        break
+                if not claims:
                     del self._claims[key]
-            for one in describe([point]):
-                for plugin in one.plugins:
-                    self._add(plugin)
-                self.broken += one.broken
-                self.notes += one.notes
+            for described in describe([point]):
+                for plugin in described.plugins:
+                    if self._add(plugin):  # conflicts name distributions in the order of their entry points
+                        claims = self._claims[plugin.kind, plugin.name]
+                        claims.insert(places.get((plugin.kind, plugin.name), len(claims)), claims.pop())
+                self.broken += described.broken
+                self.notes += described.notes
         return [one for one in self._claims.get((kind, name), ()) if isinstance(one, Plugin)]
 
     def extended(self, plugins: Iterable[Plugin]) -> Registry:
@@ -248,4 +253,4 @@ class Registry:
 
 
 def _origins(claims: Iterable[Plugin | Unread]) -> str:
-    return " and ".join(sorted(one.origin for one in claims))
+    return " and ".join(one.origin for one in claims)

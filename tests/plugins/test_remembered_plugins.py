@@ -101,8 +101,10 @@ def test_two_claims_to_a_name_are_a_conflict_before_they_are_imported(installed)
     first, second = installed.discover(), installed.discover()
     assert installed.imported() == set()
     assert first.conflicts == second.conflicts != []
-    with pytest.raises(PluginError, match=r"made_up_one 1\.0 and made_up_two 1\.0"):
-        second.get("space", "made-up")
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"made_up_one 1\.0 and made_up_two 1\.0"):
+            second.get("space", "made-up")
+    assert second.conflicts == first.conflicts
 
 
 def test_a_changed_module_is_described_anew(installed):

@@ -83,6 +83,13 @@ class TabularConfig(EvaluatorConfig):
         """Return what the table inside nasforge needs: a space whose architectures it lists."""
         return {"table": TabularSpace} if self.table == "nasbench201" else {}
 
+    def file_checksums(self) -> Mapping[str, str]:
+        """Return the checksum of an imported table; the one inside nasforge does not change."""
+        from nasforge_plugins.evaluators.tabular.archive import stored_checksum
+        from nasforge_plugins.evaluators.tabular.store import SHIPPED, path_of
+
+        return {} if self.table in SHIPPED else {"table": stored_checksum(path_of(self.table))}
+
     def reports(self) -> frozenset[str] | None:
         """Return what the table knows; None if it cannot be read, which the evaluator says better."""
         from nasforge_plugins.evaluators.tabular.store import described
