@@ -85,7 +85,7 @@ def tasks(registry: Registry) -> Iterator[Task]:
         if plugin.name == "fixed":
             tables |= {"data": DATA, "train": TRAIN, "searcher": {"use": "fixed", "arch": "resnet"}}
         elif plugin.name == "spos":
-            evaluator = {"use": "supernet", "epochs": 3, "recalibration_images": 24}
+            evaluator = {"use": "supernet", "epochs": 3, "recalibration_images": 24, "batch_size": 12}
             tables |= {"data": DATA, "evaluator": evaluator}
         elif "budgets" in plugin.config.model_fields:  # the tables have one budget alone
             tables |= {"data": DATA, "evaluator": CONTINUED}

@@ -45,10 +45,10 @@ class TabularConfig(EvaluatorConfig):
     def _exists(cls, table: str) -> str:
         if table != "nasbench201":  # that one is always there
             from nasforge_plugins.evaluators.tabular.errors import TableError
-            from nasforge_plugins.evaluators.tabular.store import path_of
+            from nasforge_plugins.evaluators.tabular.store import datasets
 
             try:
-                path_of(table)
+                datasets(table)
             except TableError as error:
                 raise ValueError(str(error)) from None
         return table
