@@ -97,4 +97,6 @@ class RunConfig(PluginConfig):
             )
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
+        if device.partition(":")[0] == "meta":
+            raise ValueError("'meta' computes no numbers. Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
         return device

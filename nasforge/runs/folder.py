@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -205,6 +206,7 @@ class RunFolder:
             while (aside := folder.with_name(f"{stage}.{number}")).exists():
                 number += 1
             folder.replace(aside)
+            warnings.warn(f"{folder}: made from other inputs, and set aside in {aside.name!r}.", stacklevel=2)
         begun = mark.exists()
         write_json(mark, {"fingerprint": fingerprint})
         steps = (row.get("step") for row in self.metrics.rows() if begun and row.get("stage") == stage)
