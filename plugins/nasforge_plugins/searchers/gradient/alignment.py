@@ -34,8 +34,8 @@ def agreement(gradients: Sequence[Tensor]) -> Tensor:
 def slopes(gradients: Sequence[Tensor]) -> list[Tensor]:
     """Return the derivative of `agreement` in each gradient, ``(n,)``.
 
-    As `get_perturbations` of dr-faustus/Lambda-DARTS: ``2 / (L (L - 1)) · (I - u uᵀ) Σ u / |g|`` with the unit
-    vectors ``u`` of the L cells.
+    As `get_perturbations` of dr-faustus/Lambda-DARTS: ``2 / (L (L - 1)) · (I - u uᵀ) Σ u / |g|`` with the
+    unit vectors ``u`` of the L cells.
 
     Args:
         gradients: One vector for each cell, ``(n,)``; at least two.

@@ -183,4 +183,4 @@ def _operations(space: NetworkSpace[Any], network: nn.Module) -> Iterator[tuple[
         for option, operation in module.options.items():
             parameters = [p for p in operation.parameters() if p.requires_grad]
             if parameters and option not in space.parameter_free:
-                yield f"{path}.{option}", parameters
+                yield f"{path}.options.{option}", parameters

@@ -22,7 +22,7 @@ class EdgeMutation:
 
     Every edge of every cell mutates for itself with the probability of the epoch. The weights of a mutated
     edge are 1 for an operation with parameters, uniformly drawn, and 0 for all others: as in the published
-    code, these still run, and get gradients of zero (`MixedOp.forward` of cnn/NAS.py and cnn/model_search.py).
+    code, these still run, and get gradients of zero (`MixedOp.forward` in its supplementary material).
 
     Args:
         options: The probabilities.

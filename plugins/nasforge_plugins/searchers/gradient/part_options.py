@@ -15,7 +15,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class MutationOptions(PluginConfig):
-    """Edges that run one operation with weights instead of the mixture, while the network learns (EM-DARTS)."""
+    """Edges that run one operation with weights alone, while the network learns (EM-DARTS)."""
 
     probability: tuple[Probability, Probability] = (0.0, 0.0)
     """Probability that an edge of a cell mutates in a batch, in the first epoch and behind the last one; a
