@@ -21,7 +21,7 @@ Loss = Callable[[], tuple[Output, Tensor]]
 
 
 def agreement(gradients: Sequence[Tensor]) -> Tensor:
-    """Return Λ, the mean cosine between the gradients of two cells, a scalar (Λ-DARTS, section 4).
+    """Return Λ, the mean cosine between the gradients of two cells, a scalar (Movahedi et al., ICLR 2023).
 
     Args:
         gradients: One vector for each cell, ``(n,)``; at least two.
@@ -52,7 +52,7 @@ class Alignment:
 
     The gradient of Λ in the weights is a mixed second derivative of the loss times `slopes`. It is taken as a
     difference of two gradients: one with the option weights of every cell moved along its slope, one with
-    them moved the other way (Λ-DARTS, section 4; `get_reg_grads` of the published code). Aligned are the
+    them moved the other way (`get_reg_grads` of dr-faustus/Lambda-DARTS). Aligned are the
     cells of the kind that a network has most of: as published, the normal cells of DARTS, not its reduction
     cells.
 
