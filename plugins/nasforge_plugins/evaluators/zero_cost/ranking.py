@@ -43,7 +43,7 @@ def log_rank(values: Mapping[str, float], others: Sequence[Mapping[str, float]])
 
     Ranks are from 1 for the lowest among the architecture and those to compare with; equal values share the
     mean of their ranks. One low rank costs more than several high ones bring in. The published search ranks
-    among all architectures that it has met, which changes scores as it goes on.
+    among all architectures that it has met, so its scores change during the search.
 
     Args:
         values: Of one architecture, by proxy.
