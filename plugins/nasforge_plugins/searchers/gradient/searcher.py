@@ -117,8 +117,12 @@ class GradientSearcher(SupernetSearcher[G]):
                 arch, self.search_net, lambda: self._task_loss(*train), valid_loss, self.search_optimizer
             )
         else:
-            with frozen(self.search_net.parameters()):
-                gradients = gradients_of(valid_loss(), arch)
+            stopping = self.parts.stopping
+            measured = stopping.measured()
+            with frozen(stopping.resting(self.search_net.parameters())):
+                found = gradients_of(valid_loss(), [*arch, *measured])
+            gradients = found[: len(arch)]
+            stopping.compare(found[len(arch) :])
         Update().apply(arch, gradients, self.arch_optimizer)
         return values
 
@@ -182,6 +186,8 @@ class GradientSearcher(SupernetSearcher[G]):
         """Search with another network, and an optimiser of its weights."""
         self.space, self.search_net = self.progression.space(), network
         self.search_optimizer = weights_sgd(network.parameters(), self.config.lr, self.config)
+        stopped, self.parts = self.parts.stopping.stopped, self.make_parts()
+        self.parts.stopping.stop(stopped)
         self.guard.watch(Landscape(self.ctx, network, self.alpha, self.compute_mean_weights))
 
     def _task_loss(self, images: Tensor, labels: Tensor, weights: OptionWeights | None = None) -> Tensor:

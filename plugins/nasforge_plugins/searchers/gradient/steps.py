@@ -19,7 +19,9 @@ from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch
+from nasforge_plugins.searchers.gradient.bilevel import gradients_of
 from nasforge_plugins.searchers.gradient.options import SupernetOptions
+from nasforge_plugins.searchers.gradient.parts import LearningParts
 from nasforge_plugins.searchers.gradient.penalties import L1Penalty, Regularizers, fading
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
 
@@ -38,6 +40,7 @@ class SupernetSteps(Searcher[S]):
         constant_weights: Option weights of edges that are averaged.
         twin: The evaluation network, if there is one.
         update: Makes every step of an optimiser.
+        parts: Mutation, alignment and early stopping of the search network.
         epoch: Steps of the search that were made.
         repeat: Passes over the ``weights`` split that were made in the current step.
         joint_epochs: Passes over the ``weights`` split in a step in which the architecture learns.
@@ -54,6 +57,7 @@ class SupernetSteps(Searcher[S]):
     arch_optimizer: Optimizer
     twin: Twin | None
     update: Update
+    parts: LearningParts
     epoch: int
     repeat: int
     joint_epochs: int = 1
@@ -90,14 +94,18 @@ class SupernetSteps(Searcher[S]):
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         options = self.config.twin
         self.search_net.train()
-        with frozen(self.select_unused(self.twin.resting())):
+        unused, stopping = list(self.select_unused(self.twin.resting())), self.parts.stopping
+        with frozen(stopping.resting(unused)):
             student = self.run(images)
             arch_loss = self.cross_entropy(student, labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
             penalty = self.compute_penalties()
             mutual = options.loss_alpha * options.distill_weight * distill_loss
             loss = (arch_loss + eval_loss) / options.loss_alpha + mutual + penalty
-        self.update.descend(loss, [self.twin.optimizer, self.arch_optimizer], self.twin.parameters())
+            if stopping.is_on:
+                stopping.compare(gradients_of(arch_loss, stopping.measured(), keep=True))
+        with self.parts.without_traces(unused):
+            self.update.descend(loss, [self.twin.optimizer, self.arch_optimizer], self.twin.parameters())
         return {
             "arch_loss": arch_loss,
             "arch_accuracy": accuracy_of(student, labels),
@@ -133,13 +141,24 @@ class SupernetSteps(Searcher[S]):
         Returns:
             Scalars by metric name.
         """
-        with frozen(self.select_unused(self.alpha.parameters())):
+        parts = self.parts
+        unused = list(self.select_unused(self.alpha.parameters()))
+        with frozen(unused):
             weights = self.draw_training_weights(images, labels)
-            self.search_net.train()
+        self.search_net.train()
+        weights = self.draw_weights() if weights is None else weights
+
+        def run() -> tuple[Output, Tensor]:
             output = self.run(images, weights)
-            loss = self.cross_entropy(output, labels)
-        self.update.descend(loss, [self.search_optimizer], self.search_net.parameters())
-        return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels)}
+            return output, self.cross_entropy(output, labels)
+
+        share = min(1.0, self.epoch / self.search_steps)
+        with parts.mutated(weights, share, self.get_fixed_weights().keys()) as given:
+            with frozen(unused):
+                output, loss, aim, values = parts.run(run, weights, given, self.alpha.relaxation.progress)
+            with parts.stopping.recorded(self.search_optimizer):
+                self.update.descend(aim, [self.search_optimizer], self.search_net.parameters())
+        return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels), **values}
 
     def cross_entropy(self, output: Output, labels: Tensor) -> Tensor:
         """Return the loss of a batch with smoothed labels, a scalar in float32.

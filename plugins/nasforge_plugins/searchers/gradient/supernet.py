@@ -23,6 +23,7 @@ from nasforge_plugins.searchers.gradient.collapse import CollapseGuard
 from nasforge_plugins.searchers.gradient.cost import make_cost_penalty
 from nasforge_plugins.searchers.gradient.landscape import Landscape
 from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
+from nasforge_plugins.searchers.gradient.parts import LearningParts
 from nasforge_plugins.searchers.gradient.penalties import Regularizers, make_l1
 from nasforge_plugins.searchers.gradient.progress import StepProgress
 from nasforge_plugins.searchers.gradient.relaxation import relax
@@ -55,6 +56,7 @@ class SupernetSearcher(SupernetSteps[S]):
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
         self.twin = self.make_twin(ctx)
         self.update: Update = self.make_update()
+        self.parts = self.make_parts()
         self.make_optimizers()
         landscape = Landscape(ctx, self.search_net, self.alpha, self.compute_mean_weights)
         self.guard = CollapseGuard(cfg.guard, self.space, self.alpha, landscape)
@@ -104,6 +106,11 @@ class SupernetSearcher(SupernetSteps[S]):
     def make_update(self) -> Update:
         """Return what makes the steps of the optimisers."""
         return Update(self.config.clip)
+
+    def make_parts(self) -> LearningParts:
+        """Return the parts that change how the search network learns."""
+        task = self.data.task
+        return LearningParts(self.config, self.space, task, self.runtime, self.search_net, self.alpha)
 
     def make_optimizers(self) -> None:
         """Make the optimisers of the search network and of the architecture."""
@@ -167,7 +174,8 @@ class SupernetSearcher(SupernetSteps[S]):
             ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``eval_warmup_loss``; and of the
             architecture parameters at its end ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean
             weight of the heaviest option), with a penalty on the expected cost also that, as
-            ``expected_macs`` or the like.
+            ``expected_macs`` or the like. Alignment adds ``cell_agreement``, early stopping
+            ``stopped_operations``; see `LearningParts.run` and `OperationStopping.metrics`.
 
         Raises:
             Stopped: A stop was requested; the state describes the moment.
@@ -204,7 +212,8 @@ class SupernetSearcher(SupernetSteps[S]):
             self.twin.remember()
         self.epoch += 1
         shape = {"arch_entropy": self.alpha.entropy(), "arch_confidence": self.alpha.confidence()}
-        return {**progress.means(), **shape, **self.regularizers.metrics(self.alpha)}
+        more = {**self.regularizers.metrics(self.alpha), **self.parts.stopping.metrics()}
+        return {**progress.means(), **shape, **more}
 
     def observe(self) -> dict[str, float]:
         """Derive the architecture and let the guard look at it; return what it measures."""
@@ -226,6 +235,8 @@ class SupernetSearcher(SupernetSteps[S]):
             "arch_optimizer": self.arch_optimizer.state_dict(),
             "guard": self.guard.state_dict(),
         }
+        if self.parts.stopping.is_on:
+            state["early_stopping"] = self.parts.stopping.state_dict()
         if self.twin is not None:
             state["twin"] = self.twin.state_dict()
         if left := gradients(self.collect_parts()):
@@ -246,6 +257,8 @@ class SupernetSearcher(SupernetSteps[S]):
             self.twin.load_state_dict(state["twin"])
         self.alpha.load_state_dict(state["alpha"])
         self.search_net.load_state_dict(state["search_net"])
+        if "early_stopping" in state:
+            self.parts.stopping.load_state_dict(state["early_stopping"])
         load_optimizer(self.search_optimizer, state["search_optimizer"])
         load_optimizer(self.arch_optimizer, state["arch_optimizer"])
         load_gradients(self.collect_parts(), state.get("gradients", {}))
