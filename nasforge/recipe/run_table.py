@@ -27,9 +27,10 @@ class RunConfig(PluginConfig):
     device: str = "auto"
     """Where networks compute: "auto" takes a GPU if there is one, else "cpu", "cuda", "cuda:1" and so on."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of activations: "bf16" is meant for recent GPUs, and was slower on a CPU without matrix
-    units wherever it was measured; weights stay in fp32."""
+    units wherever it was measured; "fp16" is meant for GPUs without bf16, and scales losses. Weights stay in
+    fp32."""
 
     channels_last: bool = True
     """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
@@ -41,6 +42,11 @@ class RunConfig(PluginConfig):
     compile: bool | Literal["auto"] = "auto"
     """Whether trainings compile the cells or blocks of their network with torch.compile; searches never do.
     "auto" does where it was measured to pay, which is nowhere yet: a CPU was too little faster."""
+
+    graphs: bool | Literal["auto"] = "auto"
+    """Whether steps of a search run as CUDA graphs: captured once, then replayed with one launch. Steps that
+    cannot be captured run as they are, and environment.json says why. "auto" does where it was measured to
+    pay, which is nowhere yet. On a CPU it changes nothing."""
 
     tf32: bool | Literal["auto"] = "auto"
     """Whether an NVIDIA GPU rounds the factors of fp32 products to TF32 (10 bits), which is faster; "auto" is

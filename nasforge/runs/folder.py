@@ -54,6 +54,7 @@ HOW_NOT_WHAT = frozenset(
 
 ADDED = {
     "shards": 1,
+    "graphs": "auto",
     "tf32": "auto",
     "cudnn_benchmark": False,
     "deterministic": False,

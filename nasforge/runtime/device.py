@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -13,6 +14,7 @@ from torch import nn
 from nasforge.errors import RunError
 from nasforge.nn import Network
 from nasforge.nn.depthwise import DepthwiseLayout, lay_out_depthwise
+from nasforge.runtime.graphs import Graphs
 from nasforge.runtime.layout import choose_layout
 from nasforge.runtime.settings import DeviceSettings
 from nasforge.runtime.shards import Shards
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Precision", "Runtime"]
 
 M = TypeVar("M", bound=nn.Module)
-Precision = Literal["fp32", "bf16"]
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 KINDS = 256
 """How many kinds of blocks of one class are compiled; in training and in test they are two."""
 
@@ -37,11 +43,13 @@ class Runtime:
 
     Attributes:
         device: Where networks and small image sets live.
-        precision: ``"bf16"`` runs networks under autocast; losses and option weights stay float32.
+        precision: ``"bf16"`` and ``"fp16"`` run networks under autocast; losses and option weights stay
+            float32. Gradients of ``"fp16"`` need a scaled loss, see `nasforge.training.loss_scale`.
         channels_last: Keep feature maps as NHWC, which CPU and GPU convolutions prefer.
         gradient_checkpointing: Networks keep the inputs of their blocks only, and compute blocks twice.
         compile: Trainings compile the blocks of their network.
         depthwise: Layout in which an accelerator computes depthwise convolutions.
+        graphs: Training steps that are captured as CUDA graphs.
         shards: Parts of every training batch, and the processes that compute them.
     """
 
@@ -51,6 +59,7 @@ class Runtime:
     gradient_checkpointing: bool = False
     compile: bool = False
     depthwise: DepthwiseLayout = "channels_last"
+    graphs: Graphs = field(default_factory=Graphs, compare=False)
     shards: Shards = field(default_factory=Shards, compare=False)
 
     @classmethod
@@ -111,7 +120,12 @@ class Runtime:
         )
         DeviceSettings.of(options).apply(runtime.device)
         shards = Shards(options.shards, group)
-        return replace(runtime, shards=shards, depthwise=runtime._find_depthwise(options, shards))
+        return replace(
+            runtime,
+            depthwise=runtime._find_depthwise(options, shards),
+            graphs=Graphs.of(options.graphs, runtime.device),
+            shards=shards,
+        )
 
     def prepare(self, module: M) -> M:
         """Move a module to the device and layout; parameter names stay as they are."""
@@ -149,6 +163,17 @@ class Runtime:
         """Move a batch ``(B, C, H, W)`` to the device and layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return send(images, self.device).contiguous(memory_format=layout)
+
+    def steady(
+        self, step: Callable[..., Mapping[str, torch.Tensor]], refresh: Callable[[], None] = lambda: None
+    ) -> Callable[..., Mapping[str, torch.Tensor]]:
+        """Return a training step that is captured as a CUDA graph if the recipe asks for it.
+
+        Args:
+            step: Trains on a batch, with an `nasforge.training.update.Update`; see `Graphs.steady`.
+            refresh: Called before each step; fills the tensors of numbers that change.
+        """
+        return self.graphs.steady(step, refresh)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context that networks run in."""

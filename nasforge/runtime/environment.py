@@ -56,6 +56,7 @@ def describe_environment(runtime: Runtime, origins: Iterable[str], seed: int) ->
         "precision": runtime.precision,
         **describe_settings(),
         "depthwise_layout": runtime.depthwise,
+        "graphs": runtime.graphs.describe(),
         "seed": seed,
     }
 
