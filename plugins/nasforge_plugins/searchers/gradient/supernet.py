@@ -218,6 +218,8 @@ class SupernetSearcher(SupernetSteps[S]):
             return {}
         measured = self.guard.observe(self.epoch, self.arch)
         self.arch = self.derive()  # a guard may have set the parameters back
+        if not self.searching:
+            self.runtime.graphs.forget()  # the next stages need their memory
         return measured
 
     def state_dict(self) -> dict[str, Any]:
