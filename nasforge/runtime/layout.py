@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
+from torch import Tensor
 
 from nasforge.errors import CheckpointError
 from nasforge.files import cache_folder, read_json, write_json
@@ -98,7 +99,7 @@ def time_layout(
             torch.autograd.grad(y, (x, weight), y.detach())
 
     # Zeros take as long as other numbers, and no random stream moves.
-    inputs = []
+    inputs: list[tuple[Tensor, Tensor, Case]] = []
     for case in cases:
         x = torch.zeros(case.batch, case.channels, case.side, case.side, device=device, dtype=dtype)
         x = x.contiguous(memory_format=torch.channels_last).requires_grad_()

@@ -41,7 +41,7 @@ class SteadySGD(SGD):
                 continue
             directions = [p.grad for p in parameters]
             if group["weight_decay"]:
-                directions = torch._foreach_add(directions, parameters, alpha=group["weight_decay"])
+                directions = list(torch._foreach_add(directions, parameters, alpha=group["weight_decay"]))
             if group["momentum"]:
                 directions = self._gather_speed(group, parameters, directions)
             torch._foreach_sub_(parameters, torch._foreach_mul(directions, group["lr"]))
