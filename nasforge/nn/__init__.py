@@ -1,6 +1,7 @@
 """Building blocks that make a network and its supernet the same code."""
 
 from nasforge.nn.choice import ChoiceBlock, EdgeSum
+from nasforge.nn.depthwise import convolve_depthwise
 from nasforge.nn.droppath import DropPath, set_drop_path
 from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked, is_exporting
 from nasforge.nn.partial import bypass, part_of
@@ -31,6 +32,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "bypass",
+    "convolve_depthwise",
     "copy_shared",
     "is_exporting",
     "one_hot",

@@ -53,7 +53,14 @@ HOW_NOT_WHAT = frozenset(
 )
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
-ADDED = {"shards": 1}
+ADDED = {
+    "shards": 1,
+    "graphs": "auto",
+    "tf32": "auto",
+    "cudnn_benchmark": False,
+    "deterministic": False,
+    "depthwise_layout": "auto",
+}
 """Options of ``[run]`` that older folders lack, with the value that stands for what they did."""
 
 RESTORE = "Put a copy of it back, or run the recipe again under another name (--set run.name=…)."

@@ -69,6 +69,11 @@ class LearningParts:
                 f"{runtime.shards.count} splits them. Set run.shards = 1, or leave the threshold out."
             )
 
+    @property
+    def are_on(self) -> bool:
+        """Whether any part is in use."""
+        return self._cells is not None or self.stopping.is_on
+
     @contextmanager
     def mutated(
         self, weights: OptionWeights, share: float, fixed: Collection[str]

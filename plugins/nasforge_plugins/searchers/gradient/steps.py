@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from nasforge.nn import ArchParameters, Network, OptionWeights, Output
+from nasforge.data import DataModule
+from nasforge.nn import ArchParameters, Network, OptionWeights, Output, Sigmoid, Softmax
 from nasforge.runtime import Runtime
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
+from nasforge.training.loss_scale import LossScale
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
@@ -35,18 +37,22 @@ class SupernetSteps(Searcher[S]):
 
     Attributes:
         space: The space that is searched.
+        data: Images of the search.
         search_net: The supernet.
         alpha: The architecture parameters.
         constant_weights: Option weights of edges that are averaged.
         twin: The evaluation network, if there is one.
         update: Makes every step of an optimiser.
+        loss_scale: Of all updates; None if the precision needs none.
         parts: Mutation, alignment and early stopping of the search network.
         epoch: Steps of the search that were made.
         repeat: Passes over the ``weights`` split that were made in the current step.
+        held: Numbers of the penalties as tensors, if steps are captured.
         joint_epochs: Passes over the ``weights`` split in a step in which the architecture learns.
     """
 
     space: NetworkSpace[Any]
+    data: DataModule[Any]
     runtime: Runtime
     search_net: Network
     alpha: ArchParameters
@@ -57,9 +63,11 @@ class SupernetSteps(Searcher[S]):
     arch_optimizer: Optimizer
     twin: Twin | None
     update: Update
+    loss_scale: LossScale | None
     parts: LearningParts
     epoch: int
     repeat: int
+    held: dict[str, Tensor] | None = None
     joint_epochs: int = 1
 
     @property
@@ -201,23 +209,64 @@ class SupernetSteps(Searcher[S]):
 
     def compute_penalties(self) -> Tensor:
         """Return the terms of the architecture's loss that depend on its parameters alone, a scalar."""
-        cfg = self.config
-        epoch = self.epoch - cfg.warmup_epochs
+        numbers = self.held or self.count_numbers()
         total = torch.zeros((), device=self.runtime.device)
+        if self.config.penalty.coefficient:
+            total = total + numbers["strength"] * self.penalty(dict(self.alpha.logits.items()))
+        more = self.regularizers(self.alpha, numbers["epoch"])
+        return total if more is None else total + more
+
+    def count_numbers(self) -> dict[str, float]:
+        """Return the numbers of `compute_penalties` that change during the search.
+
+        Returns:
+            The ``strength`` of the penalty, and the ``epoch`` since the architecture began to learn.
+        """
+        cfg = self.config
+        numbers: dict[str, float] = {"epoch": self.epoch - cfg.warmup_epochs}
         if cfg.penalty.coefficient:
-            strength = fading(
+            numbers["strength"] = fading(
                 self.count_faded_epochs(),
                 coefficient=cfg.penalty.coefficient,
                 ratio=cfg.penalty.ratio,
                 epochs=(self.search_steps - cfg.warmup_epochs) * self.joint_epochs,
             )
-            total = total + strength * self.penalty(dict(self.alpha.logits.items()))
-        more = self.regularizers(self.alpha, epoch)
-        return total if more is None else total + more
+        return numbers
+
+    def refresh_numbers(self) -> None:
+        """Fill the tensors of `count_numbers`, which captured steps read."""
+        numbers = self.count_numbers()
+        if self.held is None:
+            self.held = {name: torch.empty((), device=self.runtime.device) for name in numbers}
+        for name, value in numbers.items():
+            self.held[name].fill_(value)
+
+    def explain_eager(self) -> str:
+        """Return why steps cannot be captured as CUDA graphs; empty if they can.
+
+        Subclasses add what changes from step to step: operators, or numbers that are no tensors.
+        """
+        runtime, relaxation = self.runtime, self.alpha.relaxation
+        if runtime.shards.count > 1:
+            return "batches have shards"
+        if self.loss_scale is not None:
+            return "in fp16 every step decides whether it is made"
+        if runtime.gradient_checkpointing:
+            return "blocks are computed twice"
+        if self.parts.are_on:
+            return "parts of the search network draw, or compare gradients"
+        if type(relaxation) not in (Softmax, Sigmoid):
+            return f"{type(relaxation).__name__} draws option weights"
+        return ""
 
     def count_faded_epochs(self) -> int:
         """Return the number of earlier epochs with the penalty, from which it fades."""
         return (self.epoch - self.config.warmup_epochs) * self.joint_epochs + self.repeat
+
+    def make_parts(self) -> LearningParts:
+        """Return the parts that change how the search network learns."""
+        task = self.data.task
+        return LearningParts(self.config, self.space, task, self.runtime, self.search_net, self.alpha)
 
     def collect_parts(self) -> nn.ModuleDict:
         """Return everything with parameters: architecture, both networks, distiller."""
