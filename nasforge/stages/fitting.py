@@ -14,7 +14,7 @@ __all__ = ["Fit", "find_fit", "find_shards"]
 ROUND = 8
 """Batches are a multiple of it, from twice as many images on."""
 
-TRIES = 5
+TRIES = 8
 """Steps of the search for the largest batch."""
 
 
@@ -44,7 +44,7 @@ def find_fit(rehearsal: Rehearsal, memory: StageMemory, limit: int) -> Fit:
 
     The need grows with the batch by pieces of straight lines that bend upwards, because it is the maximum
     over the moments of a step. A line through a batch that fits and one that does not is therefore above the
-    need in between, and every batch that it allows fits.
+    need in between, and every batch that it allows fits. Where it allows no larger one, the next is counted.
 
     Args:
         rehearsal: Counts with other batches.
@@ -61,18 +61,19 @@ def find_fit(rehearsal: Rehearsal, memory: StageMemory, limit: int) -> Fit:
     low, high = (least, need.peak), (memory.batch, memory.worst.peak)
     if low[0] >= high[0]:
         return Fit(memory, option, fits, memory.batch, least, need.peak)
-    step = rehearsal.shards
     for _ in range(TRIES):
-        guess = _between(low, high, limit, step)
-        if guess in (low[0], high[0]):
+        beyond = high[1] <= limit
+        best = high if beyond else low
+        guess = _between(low, high, best[0], limit, rehearsal.shards)
+        if not beyond and guess >= high[0]:
             break
         found = (guess, rehearsal.count_with(memory, guess, rehearsal.shards).peak)
         if found[1] > limit:
-            low, high = max(one for one in (low, high) if one[1] <= limit), found
-        elif high[1] > limit:
-            low = found
-        else:  # the batch of the recipe fits, and this larger one
+            low, high = best, found
+        elif beyond:
             low, high = high, found
+        else:
+            low = found
     largest = max(batch for batch, peak in (low, high) if peak <= limit)
     return Fit(memory, option, fits, largest, least, need.peak)
 
@@ -108,12 +109,12 @@ def _count_least(rehearsal: Rehearsal, memory: StageMemory) -> tuple[int, Measur
         return 2 * shards, rehearsal.count_with(memory, 2 * shards, shards)
 
 
-def _between(low: tuple[int, int], high: tuple[int, int], limit: int, step: int) -> int:
-    """Return the batch that needs ``limit`` on the line through two batches, rounded down."""
+def _between(low: tuple[int, int], high: tuple[int, int], best: int, limit: int, shards: int) -> int:
+    """Return the batch that needs ``limit`` on the line through two batches, rounded down, above ``best``."""
     slope = max(1.0, (high[1] - low[1]) / (high[0] - low[0]))
     exact = low[0] + (limit - low[1]) / slope
-    unit = step if exact < 2 * ROUND * step else ROUND * step
-    return max(low[0], int(exact // unit) * unit)
+    unit = shards if exact < 2 * ROUND * shards else ROUND * shards
+    return max(int(exact // unit) * unit, (best // unit + 1) * unit)
 
 
 def _divisors(batches: Sequence[int], above: int, least: int) -> Iterator[int]:
