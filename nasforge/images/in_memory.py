@@ -172,6 +172,11 @@ class InMemoryImages(DataModule[C]):
         """Preparation of image files to what a plain pass gives."""
         return self._preprocessing
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of all images and labels, which lie on the run's device."""
+        return sum(tensor.nbytes for tensor in (*self._train, *self._test))
+
     def sizes(self) -> Mapping[Split, int]:
         """Return the number of images per split."""
         return self._splits.sizes()

@@ -113,7 +113,7 @@ class Search(Stage):
         def save() -> None:
             checkpoint.save(path, describe_state(made, searcher, evaluator))
 
-        return [*works, Work("checkpoints of the search", max(0, steps - made), save)]
+        return [*works, Work("checkpoints of the search", max(0, steps - made), save, writes=True)]
 
 
 def _failures(searcher: Searcher[Any]) -> list[Mapping[str, Any]]:

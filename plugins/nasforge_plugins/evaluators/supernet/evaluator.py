@@ -68,7 +68,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         batches = self._data.num_batches("weights", batch_size=config.batch_size)
         return [
             Work("batches of supernet training", epochs * batches, rehearsal.train_batch),
-            Work("checkpoints of the supernet", epochs, rehearsal.save),
+            Work("checkpoints of the supernet", epochs, rehearsal.save, writes=True),
         ]
 
     def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
