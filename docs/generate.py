@@ -341,7 +341,10 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     for path, text in pages().items():
+        if stub := files.get_file_from_path(path):  # a file for readers of the repository
+            files.remove(stub)
         files.append(File.generated(config, path, content=text))
+    files.append(File.generated(config, "llms.txt", content=llms_text(config)))
     return files
 
 
@@ -350,4 +353,40 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     up = "../" * page.file.src_uri.count("/")
     for target, source in OUTSIDE.items():
         markdown = markdown.replace(f"]({up}../{source}", f"]({up}{target}")
+    markdown = re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)  # notebooks are pages of the site
     return markdown.replace(f"]({up}../README.md", f"]({up}index.md")
+
+
+def llms_text(config: Any) -> str:
+    """List every page of the navigation with its first sentence, for language models (llmstxt.org)."""
+    texts = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
+    written = {name: path.read_text("utf8") for name, path in texts.items()} | pages()
+    lines = [
+        "# nasforge",
+        "",
+        f"> {config['site_description']}. Each page is a path below {config['site_url'] or './'}",
+    ]
+    for section in config["nav"]:
+        ((title, entries),) = section.items()
+        lines += ["", f"## {title}", ""]
+        for page in _leaves(entries):
+            name, about = _heading_and_summary(written[page])
+            address = re.sub(r"(index)?\.md$", "/", page).lstrip("/")
+            lines.append(f"- [{name}]({config['site_url'] or './'}{address}): {about}")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(entry: Any) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    for inner in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _leaves(inner)
+
+
+def _heading_and_summary(markdown: str) -> tuple[str, str]:
+    """Return the heading of a page and the first sentence below it."""
+    heading, _, rest = markdown.partition("\n")
+    blocks = (" ".join(block.split()) for block in rest.split("\n\n"))
+    prose = next((b for b in blocks if b and b[0] not in "#|!<`-:*"), "")
+    prose = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose).replace("**", "")
+    return heading.lstrip("# "), re.split(r"(?<=[.?])\s", prose)[0]

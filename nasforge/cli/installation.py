@@ -161,8 +161,8 @@ def _device() -> Diagnosis:
             "device",
             f"{cpu}; torch is built for CUDA {torch.version.cuda}, but no GPU was found",
             "note",
-            "The build of torch for CPUs takes an eighth of the disk space, and nasforge works with either: pip "
-            f"install torch torchvision --index-url {CPU_BUILDS}",
+            "The build of torch for CPUs takes an eighth of the disk space, and nasforge works with either: "
+            f"pip install torch torchvision --index-url {CPU_BUILDS}",
         )
     return Diagnosis("device", cpu)
 
