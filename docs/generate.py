@@ -126,22 +126,43 @@ def builtins() -> list[Any]:
 
 
 def recipes_page() -> str:
-    """Show every recipe that comes with nasforge."""
-    from nasforge.recipe.shipped import shipped_recipes
+    """Show every recipe that comes with nasforge, and what it needs."""
+    from nasforge.plugins import Registry
+    from nasforge.recipe import load
+    from nasforge.recipe.shipped import recipe_costs, shipped_recipes
 
+    (machine, costs), registry = recipe_costs(), Registry(builtins())
     parts = [
         "# Shipped recipes",
         "Run one by its name: `nasforge run NAME`, get a copy to change with `nasforge recipes copy "
         "NAME`. What was measured with them is in [Results](../results.md), what papers report in "
         "[Reproducing papers](../reproducing.md).",
+        f"Times are processor time, rounded up to a second ({machine}). *Measured* is a whole run; *derived* "
+        "is the number of units of work times the measured time of a unit. Time and memory on a GPU were not "
+        "measured: `nasforge check NAME --deep` forecasts both for your computer.",
     ]
     for recipe in shipped_recipes():
         text = recipe.path.read_text("utf8").strip()
         profiles = ", ".join(f"`{name}`" for name in recipe.profiles)
         parts += [f"## `{recipe.name}`", recipe.summary]
+        parts.append(_needs(load(recipe.path, registry), costs.get(recipe.name, [])))
         parts += [f"Profiles of its own: {profiles}."] if profiles else []
         parts.append(f"```toml\n{text}\n```")
     return "\n\n".join(parts) + WRITTEN
+
+
+def _needs(recipe: Any, costs: Iterable[Any]) -> str:
+    """State the plugins of a recipe, the packages they need, and the times that are known."""
+    from nasforge.observer import describe_duration
+
+    tables = [t for t in ("data", "space", "searcher", "distiller", "evaluator") if t in recipe.parts]
+    used = [(table, recipe.parts[table].plugin.name) for table in tables]
+    links = [f"{table} [`{name}`]({KIND_PAGES[table].rpartition('/')[2]}#{name})" for table, name in used]
+    times = []
+    for cost in costs:
+        which = f"profile `{cost.profile}`" if cost.profile else "without a profile"
+        times.append(f"{which} {describe_duration(max(1, cost.seconds))} ({cost.how})")
+    return f"Uses {', '.join(links)}. Time: {', '.join(times) or 'not measured'}."
 
 
 def hooks_page() -> str:
