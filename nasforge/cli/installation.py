@@ -29,12 +29,18 @@ __all__ = ["diagnose_installation", "diagnose_registry"]
 NEWEST_TESTED = {"torch": Version("2.14"), "torchvision": Version("0.29")}
 """The newest minor versions that the test suite has run with."""
 
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's package index of the builds without CUDA."""
+
 DEVELOPERS = frozenset({"browser", "dev", "docs", "test"})
 """Extras for work on nasforge itself; users need none of them."""
 
 GIB = 2**30
 FREE = 5 * GIB
 """Free space below which a note is given: checkpoints of one search may take a gigabyte."""
+
+FULL = GIB / 10
+"""Free space below which no run can keep its checkpoints."""
 
 
 def diagnose_installation() -> Iterator[Diagnosis]:
@@ -93,6 +99,8 @@ def _distributions() -> Iterator[Diagnosis]:
 
 def _compare(needed: Requirement) -> Iterator[Diagnosis]:
     install = f"pip install '{needed.name}{needed.specifier}'"
+    if needed.name in NEWEST_TESTED:  # one is built for the other
+        install += f" {' '.join(NEWEST_TESTED.keys() - {needed.name})}"
     try:
         found = version(needed.name)
     except PackageNotFoundError:
@@ -152,7 +160,8 @@ def _device() -> Diagnosis:
             "device",
             f"{cpu}; torch is built for CUDA {torch.version.cuda}, but no GPU was found",
             "note",
-            "The build of torch for CPUs takes much less disk space; nasforge works with either.",
+            "The build of torch for CPUs takes an eighth of the disk space, and nasforge works with either: "
+            f"pip install torch torchvision --index-url {CPU_BUILDS}",
         )
     return Diagnosis("device", cpu)
 
@@ -200,6 +209,8 @@ def _folder(subject: str, path: Path, remedy: str) -> Diagnosis:
         return Diagnosis(subject, f"{path} cannot be written: {error.strerror}", "problem", remedy)
     state = "" if path.exists() else " (made when it is needed)"
     finding = f"{path}{state}, {free / GIB:.1f} GiB free"
+    if free < FULL:
+        return Diagnosis(subject, f"{finding}: the disk is full", "problem", f"Free some space. {remedy}")
     if free < FREE:
         return Diagnosis(subject, finding, "note", f"Free some space. {remedy}")
     return Diagnosis(subject, finding)
