@@ -19,7 +19,7 @@ __all__ = [
     "CellTypes",
     "KnownBaseline",
     "Need",
-    "Part",
+    "NetworkPart",
     "ReducedNetworks",
     "StandaloneParts",
     "capability",
@@ -100,7 +100,7 @@ class ReducedNetworks(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A module of the final network that is there if some choices take some options.
 
     Attributes:
@@ -123,7 +123,7 @@ class StandaloneParts(Protocol):
     Parameters and MACs of an architecture are those of its parts, and a constant.
     """
 
-    def parts(self, task: Task) -> Iterable[Part]:
+    def parts(self, task: Task) -> Iterable[NetworkPart]:
         """Return the parts of all final networks.
 
         Args:
