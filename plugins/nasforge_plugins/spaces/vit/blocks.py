@@ -25,7 +25,7 @@ from nasforge.nn import (
     weighted_sum,
 )
 
-__all__ = ["Attention", "Classifier", "Hidden", "Patches", "RampedDropPath", "hidden_channels"]
+__all__ = ["Attention", "Hidden", "Patches", "RampedDropPath", "TokenClassifier", "hidden_channels"]
 
 
 def hidden_channels(embed_dim: int, ratio: str) -> int:
@@ -241,7 +241,7 @@ class Hidden(nn.Module):
         return self.drop_path(y if extent is None else extent.scale(y))
 
 
-class Classifier(nn.Module):
+class TokenClassifier(nn.Module):
     """Norm, mean over the patches, linear layer.
 
     Args:

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import Extent, FeatureInfo, Network, OptionWeights, Output, Width, picked, weighted_sum
 from nasforge.space import Task
-from nasforge_plugins.spaces.vit.blocks import Attention, Classifier, Hidden, Patches, hidden_channels
+from nasforge_plugins.spaces.vit.blocks import Attention, Hidden, Patches, TokenClassifier, hidden_channels
 from nasforge_plugins.spaces.vit.config import VitConfig
 
-__all__ = ["Block", "VitNetwork", "initialize"]
+__all__ = ["EncoderBlock", "VitNetwork", "initialize"]
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     """Attention, then the hidden layers, each added to the tokens.
 
     Args:
@@ -67,8 +67,8 @@ class VitNetwork(Network):
             attention = Attention(
                 rest[2 * i], largest, config.head_dim, side, config.max_relative_position, share, arch
             )
-            self.blocks.append(Block(attention, Hidden(rest[2 * i + 1], largest, share, arch)))
-        self.classifier = Classifier(largest, task.num_classes)
+            self.blocks.append(EncoderBlock(attention, Hidden(rest[2 * i + 1], largest, share, arch)))
+        self.classifier = TokenClassifier(largest, task.num_classes)
         self.apply(initialize)
         shallowest = int(self.depth.options[0])
         self.taps = tuple(sorted({max(1, shallowest // 3), max(1, 2 * shallowest // 3)} - {shallowest}))

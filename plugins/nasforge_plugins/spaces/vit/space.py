@@ -13,7 +13,7 @@ from nasforge.errors import ArchError, suggest
 from nasforge.nn import Network
 from nasforge.plugins.capabilities import NetworkPart
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge_plugins.spaces.vit.blocks import Attention, Classifier, Hidden, Patches
+from nasforge_plugins.spaces.vit.blocks import Attention, Hidden, Patches, TokenClassifier
 from nasforge_plugins.spaces.vit.config import VitConfig
 from nasforge_plugins.spaces.vit.network import VitNetwork
 from nasforge_plugins.spaces.vit.notation import PUBLISHED, read_row, write_row
@@ -116,7 +116,7 @@ class VitSpace(NetworkSpace[VitConfig]):
             image = (1, task.in_channels, task.image_size, task.image_size)
             patches = partial(Patches, task.in_channels, embed_dim, config.patch_size, side * side)
             yield NetworkPart(picks, image, patches)
-            yield NetworkPart(picks, tokens, partial(Classifier, embed_dim, task.num_classes))
+            yield NetworkPart(picks, tokens, partial(TokenClassifier, embed_dim, task.num_classes))
             for heads, ratio in zip(blocks[::2], blocks[1::2], strict=True):
                 for choice, answer in [(c, o) for c in (heads, ratio) for o in c.options]:
                     key = (option, choice.name.rpartition("/")[2], answer)
