@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 
 import torch
-from scipy.stats import spearmanr
 from torch import nn
 
 from nasforge.arch import Arch
@@ -172,6 +171,8 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the rank correlation of two series; 0 where one does not vary."""
     if len(set(a)) == 1 or len(set(b)) == 1:
         return 0.0
+    from scipy.stats import spearmanr  # half a second, which every run would pay at its start
+
     return float(spearmanr(a, b).statistic)
 
 

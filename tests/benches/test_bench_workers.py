@@ -141,7 +141,7 @@ def test_warnings_of_workers_arrive(toy):
 def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     command = [sys.executable, "-m", "nasforge", "bench", str(toy), "--workers", "2"]
     process = subprocess.Popen(
-        [*command, "--set", "evaluator.pause=0.5"],
+        [*command, "--set", "evaluator.pause=0.25"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,7 +155,7 @@ def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     word = "interrupted" if how == signal.SIGINT else f"stopped by {how.name}"
     assert how == signal.SIGKILL or f"{word}. The same command resumes" in told
     wait_until(lambda: not any(alive(pid) for pid in pids()), 30)
-    rest = nasforge.bench(toy, ["evaluator.pause=0.5"], workers=2)
-    whole = nasforge.bench(toy, ["evaluator.pause=0.5"], out="whole")
+    rest = nasforge.bench(toy, ["evaluator.pause=0.25"], workers=2 if how == signal.SIGKILL else 1)
+    whole = nasforge.bench(toy, ["evaluator.pause=0.25"], out="whole")
     assert contents(rest.folder) == contents(whole.folder)
     assert not (rest.folder / "work").exists()

@@ -260,13 +260,19 @@ def test_what_it_writes_runs(here, monkeypatch, held_out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [(), ("--max-latency-ms", 1000)])
-def test_the_printed_commands_work_one_after_the_other(here, monkeypatch, capsys, limit):
+def test_the_printed_commands_work_one_after_the_other(here, monkeypatch, capsys):
     monkeypatch.setenv("NASFORGE_CACHE", str(here / "cache"))
     draw(here / "my pets" / "train")
     draw(here / "my pets" / "test", number=4)
-    init("my pets.toml", "--images", "my pets", "--budget", "smoke", "--device", "cpu", *limit)
-    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  nasforge ")]
+
+    def commands(recipe, *limit):
+        init(recipe, "--images", "my pets", "--budget", "smoke", "--device", "cpu", *limit)
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("  nasforge ")]
+
+    unlimited = commands("all pets.toml")
+    printed = commands("my pets.toml", "--max-latency-ms", 1000)
+    words = [shlex.split(line.replace("all pets", "my pets"), comments=True) for line in unlimited]
+    assert words == [shlex.split(line, comments=True) for line in printed]
     assert len(printed) == 5
     for line in printed:
         assert run_command(shlex.split(line, comments=True)[1:]) == 0, line

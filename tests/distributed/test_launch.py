@@ -17,7 +17,7 @@ from support.ranks import run_ranks
 from support.sharded import result_of
 
 RECIPE = (
-    IMAGES.replace("[data]", "shards = 2\nreport = false\n[data]")
+    IMAGES.replace("[data]", "shards = 2\n[data]")
     + """
 [space]
 use = "nasbench201"

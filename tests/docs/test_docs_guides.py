@@ -13,10 +13,14 @@ pytestmark = pytest.mark.slow
 GUIDES = sorted((DOCS / "write").glob("*.md"))
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Install the wheel once, into an environment that the others see; return its packages."""
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+    folder = tmp_path_factory.mktemp("installed")
+    python = new_environment(folder / "env")
+    install(python, build_wheel(ROOT, folder), cwd=folder)
+    return next((folder / "env/lib").glob("python*/site-packages"))
 
 
 def clocks():
@@ -51,10 +55,9 @@ def follow_literally(page, python, folder):
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_a_guide_followed_literally_ends_with_a_tested_package(
-    page, wheel, tmp_path, record_testsuite_property
+    page, installed, tmp_path, record_testsuite_property
 ):
-    python = new_environment(tmp_path / "env", scripts=("pip", "pytest"))
-    install(python, wheel, cwd=tmp_path)
+    python = new_environment(tmp_path / "env", scripts=("nasforge", "pip", "pytest"), beside=installed)
     folder = tmp_path / "empty"
     folder.mkdir()
     printed, seconds = follow_literally(page, python, folder)

@@ -110,7 +110,7 @@ def spoil_folder(root, draw):
     return f"{way} {place.relative_to(root)} {name}"
 
 
-@pytest.mark.parametrize("seed", range(30 * SCALE))
+@pytest.mark.parametrize("seed", range(15 * SCALE))
 def test_folders_of_images(place, seed):
     draw = Random(seed)
     with place() as folder:
@@ -200,7 +200,7 @@ def pack(arrays, draw):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("seed", range(40 * SCALE))
+@pytest.mark.parametrize("seed", range(20 * SCALE))
 def test_archives(place, seed):
     draw = Random(seed)
     content = pack(archive(draw), draw)
@@ -282,7 +282,7 @@ def spoil_table(lines, draw):
             return content
 
 
-@pytest.mark.parametrize("seed", range(25 * SCALE))
+@pytest.mark.parametrize("seed", range(25 * SCALE // 2))
 def test_tables(place, rows, seed):
     draw = Random(seed)
     content = spoil_table(rows, draw)

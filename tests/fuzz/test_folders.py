@@ -19,7 +19,7 @@ def folders(tmp_path_factory):
     return write_runs(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize("seed", range(40 * SCALE))
+@pytest.mark.parametrize("seed", range(20 * SCALE))
 def test_run_folders(place, folders, seed):
     draw = Random(seed)
     with place() as here:
@@ -44,7 +44,7 @@ def sealed(content, draw):
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
-@pytest.mark.parametrize("seed", range(30 * SCALE))
+@pytest.mark.parametrize("seed", range(15 * SCALE))
 def test_checkpoints(place, folders, seed):
     draw = Random(seed)
     with place() as here:

@@ -27,7 +27,7 @@ def profile(inputs):
     return settings(settings.get_profile("fuzz"), max_examples=inputs * SCALE)
 
 
-@profile(60)
+@profile(30)
 @given(text=recipes(TEXTS))
 def test_recipes(place, text):
     with place() as folder:
@@ -53,7 +53,7 @@ def test_files_that_are_not_recipes(place, content):
         attempt("recipes", content, *commands)
 
 
-@profile(80)
+@profile(40)
 @given(text=overrides)
 def test_overrides(place, text):
     with place():
@@ -61,7 +61,7 @@ def test_overrides(place, text):
         attempt("overrides", text, ["check", base, "--set", text])
 
 
-@profile(60)
+@profile(30)
 @given(case=architectures())
 def test_architectures(place, case):
     space, text = case
@@ -69,7 +69,7 @@ def test_architectures(place, case):
         attempt("architectures", f"{space} {text}", ["inspect", space, f"--arch={text}", "--svg", "x.svg"])
 
 
-@profile(100)
+@profile(50)
 @given(words=command_lines())
 def test_command_lines(place, words):
     with place() as folder:

@@ -26,8 +26,19 @@ STAND_IN = [
     "data.batch_size=16",
     "data.image_size=32",
 ]
-# A selection scores every operation of every edge on all of its images.
-FEW_IMAGES = {"darts_pt_cifar10": ["data.train_images=32", "space.search_cells=3"]}
+# A selection scores every operation of every edge on all of its images; and recipes of CDARTS differ in their options.
+FEW_IMAGES = {
+    "darts_pt_cifar10": [
+        "data.train_images=32",
+        "space.search_cells=3",
+        'space.operations=["max_pool_3x3", "skip_connect", "sep_conv_3x3"]',
+    ],
+    "cdarts_cifar100": ["data.train_images=32"],
+    "cdarts_darts_kl": ["data.train_images=32"],
+    "cdarts_darts_mse": ["data.train_images=32"],
+    "cdarts_chain_kl": ["data.train_images=32"],
+    "cdarts_chain_mse": ["data.train_images=32"],
+}
 SHORT = {"space.eval_cells": 3, "space.search_cells": 3, "space.cells": 3}
 
 

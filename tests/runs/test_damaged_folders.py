@@ -25,7 +25,7 @@ def commands(folder):
         yield ["predict", str(folder), str(folder)]
 
 
-# NASFORGE_FUZZ=3 damages 200 folders, as the long campaign of tests/fuzz does.
+# NASFORGE_FUZZ=6 damages 200 folders, as the long campaign of tests/fuzz does.
 CASES = 200 if float(environ.get("NASFORGE_FUZZ", "1")) > 1 else 15
 
 

@@ -28,6 +28,7 @@ from support.tiny_recipe import tiny
 
 CPU = torch.device("cpu")
 SEARCH = {
+    "space": {"operations": ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"]},
     "searcher": {"use": "cdarts", "iterations": 3, "warmup_epochs": 1, "guard": {"policy": "warn"}},
     "distiller": {"use": "stages"},
 }

@@ -16,6 +16,7 @@ search_channels = 4
 search_cells = 3
 eval_channels = 4
 eval_cells = 3
+operations = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"]
 [searcher]
 use = "cdarts"
 iterations = 3
@@ -41,6 +42,8 @@ MOMENTS = {
     "inside a training epoch": ("train", 2, 0.05),
     "after the last training epoch": ("train", 4, 0.0),
 }
+ALONE = ("inside the second search step", "after the last search step", "inside a training epoch")
+"""The moments that are tried alone; all are tried in one run, one after the other."""
 
 
 def outcome(run: Path) -> dict:
@@ -66,7 +69,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ALONE)
 def test_killed_and_resumed(undisturbed, tmp_path, moment):
     recipe, expected = undisturbed
     run = tmp_path / "tiny"

@@ -25,16 +25,18 @@ OFFLINE = {
 }
 
 
-def new_environment(folder, *, with_editables=False, scripts=()):
+def new_environment(folder, *, with_editables=False, scripts=(), beside=None):
     """Make a virtual environment that sees what is installed here; return its Python.
 
     What is installed here as an editable is seen ``with_editables`` alone: their .pth files are not read
     where a folder stands in another .pth file. ``scripts`` names modules that shall be commands, as if they
-    had been installed into it.
+    had been installed into it. ``beside`` is a folder of packages that are seen before all others.
     """
     venv.create(folder, with_pip=False)
     site = next((folder / "lib").glob("python*/site-packages"))
     outer = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    if beside:
+        outer.insert(0, str(beside))
     lines = [f"import site; site.addsitedir({path!r})" if with_editables else path for path in outer]
     (site / "outer.pth").write_text("".join(f"{line}\n" for line in lines))
     python = folder / "bin" / "python"

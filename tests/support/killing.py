@@ -11,6 +11,7 @@ IMAGES = """
 [run]
 name = "tiny"
 threads = 1
+report = false
 [data]
 use = "synthetic"
 num_classes = 3

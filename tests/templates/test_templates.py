@@ -30,14 +30,15 @@ test_observer = checked("observer")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_tests_of_a_new_plugin_pass(tmp_path, kind):
-    project = generate(tmp_path, kind)
-    paths = fake_install(project)
-    done = run_python(["-m", "pytest", "-q", "-p", "no:cacheprovider"], project, paths)
+def test_the_tests_of_new_plugins_pass(tmp_path):
+    projects = [generate(tmp_path, kind) for kind in KINDS]
+    paths = [path for project in projects for path in fake_install(project)]
+    options = ["-v", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={tmp_path}"]
+    done = run_python(["-m", "pytest", *options, *map(str, projects)], tmp_path, paths)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    assert "SKIPPED" not in done.stdout
+    for project in projects:
+        assert f"{project.name}/tests/" in done.stdout
 
 
 def test_new_plugins_are_formatted(tmp_path):

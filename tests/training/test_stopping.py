@@ -20,11 +20,16 @@ search_channels = 4
 search_cells = 3
 eval_channels = 4
 eval_cells = 3
+operations = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"]
 """
 CELL = """[space]
 use = "nasbench201"
 channels = 4
 cells = 1
+search_channels = 4
+search_cells = 1
+eval_channels = 4
+eval_cells = 1
 """
 SEARCHES = {
     "cdarts": f"""{DARTS}[searcher]

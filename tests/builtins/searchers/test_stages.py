@@ -275,7 +275,7 @@ def published_genotype(
 
 def test_genotypes_are_derived_as_published():
     """100 random sets of parameters of deviation 0.2; the means of the distributions derive other cells."""
-    space, differs = space_of("darts"), 0
+    space, differs = space_of("darts", operations="darts"), 0
     operations = [c for c in space.choices if c.kind == "op"]
     for seed in range(100):
         torch.manual_seed(seed)
