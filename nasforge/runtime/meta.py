@@ -85,7 +85,7 @@ class _Zeros(TorchDispatchMode):
 
 @contextmanager
 def reading_zeros() -> Iterator[None]:
-    """Read every value of the meta device as zero, so that code that looks at values goes on."""
+    """Read every value of the meta device as zero, so that code that looks at values runs."""
     with _Zeros():  # type: ignore[no-untyped-call]
         yield
 
