@@ -26,6 +26,8 @@ class Choice:
         k: How many of them an architecture picks.
         kind: ``"op"`` picks an operation, ``"edge"`` picks the inputs of a node.
         optional: How many of the ``k`` an architecture may leave out.
+        elastic: Whether the options share weights: each uses a leading slice of the same tensors. They are
+            listed from the smallest to the largest.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Choice:
     k: int = 1
     kind: Literal["op", "edge"] = "op"
     optional: int = 0
+    elastic: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or "." in self.name:
@@ -45,6 +48,10 @@ class Choice:
             raise ArchError(f"choice {self.name!r}: k must be 1 to {len(self.options)}, got {self.k}.")
         if not 0 <= self.optional <= self.k:
             raise ArchError(f"choice {self.name!r}: optional must be 0 to {self.k}, got {self.optional}.")
+        if self.elastic and (self.k, self.kind, self.optional) != (1, "op", 0):
+            raise ArchError(
+                f"choice {self.name!r}: an elastic choice picks one slice. Leave k, kind and optional out."
+            )
 
     @property
     def sizes(self) -> range:

@@ -230,9 +230,9 @@ class SearchSpace(Component[C], ABC):
 class NetworkSpace(SearchSpace[C]):
     """A space whose architectures can be built, and so can the supernet that holds them all.
 
-    Laws, checked by `nasforge.testing`: at every scale the parameter names of a network are a subset of its
-    supernet's, and after `nasforge.nn.copy_shared` the network of an architecture computes what the
-    supernet computes under that architecture's one-hot weights.
+    Laws, checked by `nasforge.testing`: at every scale the parameters of a network are some of its supernet's
+    by name, whole or as leading slices (`nasforge.nn.Sliced`), and after `nasforge.nn.copy_shared` it
+    computes what the supernet computes under the one-hot weights of its architecture.
     """
 
     parameter_free: frozenset[str] = frozenset()

@@ -61,12 +61,11 @@ def diagnose_registry(registry: Registry) -> Iterator[Diagnosis]:
     """
     broken = [*registry.broken, *registry.conflicts]
     if not broken:
-        kinds = len({plugin.kind for plugin in registry})
-        yield Diagnosis("plugins", f"{len(list(registry))} of {kinds} kinds")
+        plugins = registry.listed()
+        yield Diagnosis("plugins", f"{len(plugins)} of {len({plugin.kind for plugin in plugins})} kinds")
     for plugin, reason in broken:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "problem", "Update or uninstall that distribution.")
-    doubts = [(f"{p.kind} {p.name!r} ({p.origin})", doubt) for p in registry for doubt in p.doubts()]
-    for plugin, reason in [*registry.notes, *doubts]:
+    for plugin, reason in [*registry.notes, *registry.doubts()]:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "note")
     if registry.disabled:
         names = ", ".join(registry.disabled)
@@ -189,13 +188,13 @@ def _group_limit() -> int | None:
 
 
 def _folders() -> Iterator[Diagnosis]:
+    from nasforge.caches import cache_folder
     from nasforge.files import user_folder
 
-    cache = os.environ.get("NASFORGE_CACHE")
     named = "Set NASFORGE_{0} to a folder that you can write to."
     yield _folder("runs", Path.cwd() / "runs", "Start runs in a folder that you can write to, or use --out.")
     yield _folder("data", user_folder("tables").parent, named.format("DATA"))
-    yield _folder("cache", Path(cache) if cache else Path.home() / ".cache/nasforge", named.format("CACHE"))
+    yield _folder("cache", cache_folder(), named.format("CACHE"))
 
 
 def _folder(subject: str, path: Path, remedy: str) -> Diagnosis:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from nasforge.cost import count_parameters, measure_arch, plainly_computed
 from nasforge.cost.additive import AdditiveCost, Picks, Term
 from nasforge.errors import RunError
 from nasforge.nn import ChoiceBlock, EdgeSum
+from nasforge.plugins.capabilities import StandaloneParts
 from nasforge.space import NetworkSpace, Scale, Task
 
 __all__ = ["Item", "count_options", "itemize", "signature"]
@@ -34,6 +35,7 @@ class Item:
         shapes: Of its input, one per call, for one image.
         around: Name of the item that it lies inside, if there is one; what that costs by itself is what the
             items inside it leave.
+        make: Builds it anew, if it is not a module of the supernet.
     """
 
     name: str
@@ -41,13 +43,14 @@ class Item:
     module: nn.Module
     shapes: tuple[tuple[int, ...], ...]
     around: str | None
+    make: Callable[[], nn.Module] | None = None
 
 
 def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tuple[nn.Module, list[Item]]:
     """Take the supernet of a space apart, without computing anything.
 
     Args:
-        space: Its networks vary by `ChoiceBlock` and `EdgeSum` only.
+        space: Its networks vary by `ChoiceBlock` and `EdgeSum` only, or it has `StandaloneParts`.
         task: Input and output sizes.
         scale: Which supernet.
 
@@ -59,12 +62,15 @@ def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tup
     """
     with torch.device("meta"):
         network = plainly_computed(space).build(task, None, scale)
+    if isinstance(space, StandaloneParts):
+        return network, list(_standing_alone(space, task))
     found = list(_options(network, "", (), None))
     known = {choice for _, picks, _, _ in found for choice, _ in picks}
     if missing := [c.name for c in space.choices if c.name not in known]:
         raise RunError(
             f"{type(space).__name__}: choice {missing[0]!r} is no ChoiceBlock or EdgeSum of its supernet, so "
-            "the cost of a single option is unknown. Build its options with nasforge.nn."
+            "the cost of a single option is unknown. Build its options with nasforge.nn, or give the space "
+            "the capability StandaloneParts."
         )
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name, _, _, _ in found}
 
@@ -163,6 +169,16 @@ def _options(module: nn.Module, name: str, picks: Picks, around: str | None) -> 
             taken: Picks = (*picks, (module.choice.name, option))
             yield f"{path}.{option}", taken, inner, around
             yield from _options(inner, f"{path}.{option}", taken, f"{path}.{option}")
+
+
+def _standing_alone(space: StandaloneParts, task: Task) -> Iterator[Item]:
+    """Yield the parts that a space names; those of one function share a module."""
+    modules: dict[Callable[[], nn.Module], nn.Module] = {}
+    for number, part in enumerate(space.parts(task)):
+        if part.make not in modules:
+            with torch.device("meta"):
+                modules[part.make] = part.make().eval()
+        yield Item(f"part{number}", part.picks, modules[part.make], (part.shape,), None, part.make)
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:

@@ -83,7 +83,7 @@ def build_table(
     state of the processor's caches. ``networks`` other random networks tell the error.
 
     Args:
-        space: Its networks vary by `ChoiceBlock` and `EdgeSum` only.
+        space: Its networks vary by `ChoiceBlock` and `EdgeSum` only, or it has `StandaloneParts`.
         task: Input and output sizes.
         runtime: Device, precision and layout.
         described: Name and options of the space, to be stored.
@@ -223,7 +223,8 @@ def _measure_units(
         for shape in item.shapes:
             if (kind, shape) not in known:
                 known[kind, shape] = len(units)
-                module = runtime.prepare(network.get_submodule(item.name))
+                found = item.make() if item.make else network.get_submodule(item.name)
+                module = runtime.prepare(found.eval())
                 given = random_input((settings.batch, *shape[1:]), runtime)
                 # Of what lies inside, the first options run, whose time is then taken off.
                 inner = ({c.name: 0 for c in _choices(module)},) if item.name in around else ()

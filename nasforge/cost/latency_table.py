@@ -47,6 +47,7 @@ class LatencyTable:
         """Return plain data for `from_json`."""
         choices = [
             {"name": c.name, "options": list(c.options), "k": c.k, "kind": c.kind, "optional": c.optional}
+            | ({"elastic": True} if c.elastic else {})
             for c in self.choices
         ]
         return {
@@ -63,7 +64,14 @@ class LatencyTable:
         """Restore what `to_json` returned."""
         inner = {"format", "choices", "cost", "units", "error", "sha256"}
         choices = tuple(
-            Choice(c["name"], tuple(c["options"]), c["k"], c["kind"], c.get("optional", 0))
+            Choice(
+                c["name"],
+                tuple(c["options"]),
+                c["k"],
+                c["kind"],
+                c.get("optional", 0),
+                c.get("elastic", False),
+            )
             for c in data["choices"]
         )
         about = {key: value for key, value in data.items() if key not in inner}

@@ -1,7 +1,9 @@
 """Building blocks that make a network and its supernet the same code."""
 
-from nasforge.nn.choice import ChoiceBlock, EdgeSum
+from nasforge.nn.choice import ChoiceBlock, EdgeSum, picked, weighted_sum
+from nasforge.nn.depthwise import convolve_depthwise
 from nasforge.nn.droppath import DropPath, set_drop_path
+from nasforge.nn.elastic import Extent, Sliced, SlicedLayerNorm, SlicedLinear, Width, cut
 from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked, is_exporting
 from nasforge.nn.partial import bypass, part_of
 from nasforge.nn.relax import (
@@ -21,6 +23,7 @@ __all__ = [
     "Dirichlet",
     "DropPath",
     "EdgeSum",
+    "Extent",
     "FeatureInfo",
     "Gumbel",
     "Network",
@@ -29,13 +32,21 @@ __all__ = [
     "Picked",
     "Relaxation",
     "Sigmoid",
+    "Sliced",
+    "SlicedLayerNorm",
+    "SlicedLinear",
     "Softmax",
+    "Width",
     "bypass",
+    "convolve_depthwise",
     "copy_shared",
+    "cut",
     "is_exporting",
     "one_hot",
     "part_of",
+    "picked",
     "set_drop_path",
     "tie",
     "uniform_weights",
+    "weighted_sum",
 ]

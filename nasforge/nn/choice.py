@@ -16,7 +16,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.nn.output import OptionWeights, Picked
 from nasforge.nn.partial import bypass
 
-__all__ = ["ChoiceBlock", "EdgeSum"]
+__all__ = ["ChoiceBlock", "EdgeSum", "picked", "weighted_sum"]
 
 
 class ChoiceBlock(nn.Module):

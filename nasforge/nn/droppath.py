@@ -18,11 +18,13 @@ class DropPath(nn.Module):
     rate: float = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` with dropped images zeroed, shape ``(B, C, H, W)``."""
+        """Return ``x`` with dropped images zeroed; its first dimension counts the images."""
         if not self.training or self.rate == 0.0:
             return x
         keep = 1.0 - self.rate
-        mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        mask = torch.empty((x.shape[0], *[1] * (x.dim() - 1)), dtype=x.dtype, device=x.device).bernoulli_(
+            keep
+        )
         return x * (mask / keep)
 
 

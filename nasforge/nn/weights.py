@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
+from nasforge.nn.elastic import leading, sliced_tensors
 
 __all__ = ["copy_shared", "one_hot", "tie"]
 
@@ -40,17 +41,28 @@ def one_hot(
 def copy_shared(target: nn.Module, source: nn.Module, skip: Iterable[str] = ()) -> None:
     """Copy every tensor (parameters and buffers) that both modules have under the same name and shape.
 
+    Tensors of `Sliced` modules may differ in shape: what is copied then is the leading slice that both have,
+    and the rest of a larger target stays as it is.
+
     Args:
         target: Receives the values.
         source: Gives them; may live on another device.
         skip: Beginnings of names that are left alone.
 
     Raises:
-        RuntimeError: A shared name has two shapes.
+        RuntimeError: A shared name has two shapes, and neither is a leading slice of the other.
     """
-    theirs, skipped = source.state_dict(), tuple(skip)
-    shared = [n for n in target.state_dict() if n in theirs and not n.startswith(skipped)]
-    target.load_state_dict({n: theirs[n] for n in shared}, strict=False)
+    ours, theirs, skipped = target.state_dict(), source.state_dict(), tuple(skip)
+    shared = {n: theirs[n] for n in ours if n in theirs and not n.startswith(skipped)}
+    for name in sliced_tensors(target) & shared.keys():
+        mine, other = ours[name], shared[name]
+        if leading(mine.shape, other.shape):
+            shared[name] = other[tuple(map(slice, mine.shape))]
+        elif leading(other.shape, mine.shape):
+            whole = mine.clone()
+            whole[tuple(map(slice, other.shape))] = other
+            shared[name] = whole
+    target.load_state_dict(shared, strict=False)
 
 
 def tie(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from nasforge.arch import Arch, Choice
 from nasforge.errors import PluginError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nasforge.nn.output import Network
     from nasforge.space import Task
 
@@ -16,7 +19,9 @@ __all__ = [
     "CellTypes",
     "KnownBaseline",
     "Need",
+    "NetworkPart",
     "ReducedNetworks",
+    "StandaloneParts",
     "capability",
     "describe_need",
     "kind_of",
@@ -91,6 +96,38 @@ class ReducedNetworks(Protocol):
         Args:
             task: Input and output sizes.
             kept: Names of options by choice name; a choice that is left out has all of its options.
+        """
+
+
+@dataclass(frozen=True)
+class NetworkPart:
+    """A module of the final network that is there if some choices take some options.
+
+    Attributes:
+        picks: These choices and options, outermost first; equal combinations of choices come in one order.
+        shape: Of its input, for one image.
+        make: Builds it, with the options that it depends on; it is called with the input alone. Equal parts
+            have the same function, so that they are measured once.
+    """
+
+    picks: tuple[tuple[str, str], ...]
+    shape: tuple[int, ...]
+    make: Callable[[], nn.Module]
+
+
+@capability("space")
+@runtime_checkable
+class StandaloneParts(Protocol):
+    """A space that says itself of which parts its networks consist, such as one with elastic choices.
+
+    Parameters and MACs of an architecture are those of its parts, and a constant.
+    """
+
+    def parts(self, task: Task) -> Iterable[NetworkPart]:
+        """Return the parts of all final networks.
+
+        Args:
+            task: Input and output sizes.
         """
 
 

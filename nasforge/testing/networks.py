@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasforge.arch import Arch
-from nasforge.cost import measure, measure_arch
+from nasforge.cost import count_parameters, measure, measure_arch
 from nasforge.nn import Network, Output, Picked, copy_shared, one_hot
+from nasforge.nn.elastic import leading, sliced_tensors
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge.testing.common import ConformanceError, Rule, Subject, require
 
@@ -22,19 +25,20 @@ ARCHITECTURES = 2
 
 
 def network_is_part_of_supernet(subject: Subject) -> None:
-    """At every scale, the tensors of a network are some of its supernet's, by name and shape (law 2)."""
+    """At every scale, the tensors of a network are some of its supernet's, or leading slices (law 2)."""
     for scale, supernet, _, network in _pairs(subject, copy=False):
-        theirs = supernet.state_dict()
+        theirs, sliced = supernet.state_dict(), sliced_tensors(supernet)
         for name, tensor in network.state_dict().items():
             require(
                 name in theirs,
                 f"scale {scale!r}: the network has a tensor {name!r} that its supernet lacks. Build both "
                 "with the same code, from ChoiceBlock and EdgeSum: weights are copied by name.",
             )
+            shape, whole = tuple(tensor.shape), tuple(theirs[name].shape)
             require(
-                theirs[name].shape == tensor.shape,
-                f"scale {scale!r}: {name!r} is {tuple(tensor.shape)} in the network and "
-                f"{tuple(theirs[name].shape)} in its supernet.",
+                shape == whole or (name in sliced and leading(shape, whole)),
+                f"scale {scale!r}: {name!r} is {shape} in the network and {whole} in its supernet. Only "
+                "tensors of modules that derive from nasforge.nn.Sliced may be leading slices.",
             )
 
 
@@ -180,6 +184,8 @@ def tied_modules_exist(subject: Subject) -> None:
             for what, net in (("network", network), ("supernet", supernet)):
                 names = {n for n, _ in net.named_modules()}
                 require(name in names, f"'tied' names {name!r}, which the {what} at scale {scale!r} lacks.")
+            alike = _shapes(network.get_submodule(name)) == _shapes(supernet.get_submodule(name))
+            require(alike, f"'tied' names {name!r}, of which a network has a slice at scale {scale!r}.")
 
 
 def parameter_free_options_exist(subject: Subject) -> None:
@@ -188,6 +194,23 @@ def parameter_free_options_exist(subject: Subject) -> None:
     options = {option for c in space.choices for option in c.options}
     unknown = sorted(set(space.parameter_free) - options)
     require(not unknown, f"'parameter_free' names {unknown}, which no choice has as an option.")
+
+
+def elastic_options_grow(subject: Subject) -> None:
+    """Options of an elastic choice are listed from the smallest network to the largest."""
+    space, task = subject.make(), subject.partners.task
+    elastic = [choice for choice in space.choices if choice.elastic]
+    largest = space.sample(Random(0))
+    for choice in elastic:
+        largest = largest.with_answer(choice.name, choice.options[-1])
+    for choice in elastic:
+        archs = [space.canonical(largest.with_answer(choice.name, option)) for option in choice.options]
+        sizes = [count_parameters(space.build(task, arch)) for arch in archs]
+        require(
+            all(a < b for a, b in pairwise(sizes)),
+            f"networks of the options {choice.options} of the elastic choice {choice.name!r} have {sizes} "
+            "parameters. List the options from the smallest slice to the largest.",
+        )
 
 
 def path_costs_what_its_network_costs(subject: Subject) -> None:
@@ -233,6 +256,7 @@ CHECKS: tuple[Rule, ...] = (
     networks_can_be_exported,
     tied_modules_exist,
     parameter_free_options_exist,
+    elastic_options_grow,
     path_costs_what_its_network_costs,
 )
 
@@ -250,6 +274,10 @@ def _images(subject: Subject) -> Tensor:
     task, generator = subject.partners.task, torch.Generator().manual_seed(0)
     size = (4, task.in_channels, task.image_size, task.image_size)
     return torch.randn(size, generator=generator, dtype=torch.float64)
+
+
+def _shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def _supernets(subject: Subject) -> Iterator[tuple[Scale, Network]]:
@@ -280,9 +308,9 @@ def _pairs(
 
 def _compare(theirs: Output, ours: Output, what: str) -> None:
     pairs = [("logits", theirs.logits, ours.logits)]
-    pairs += [
-        (f"feature {i}", a, b) for i, (a, b) in enumerate(zip(theirs.features, ours.features, strict=True))
-    ]
+    for i, (a, b) in enumerate(zip(theirs.features, ours.features, strict=True)):
+        # A network with a slice of the channels has fewer; the supernet's others are zero.
+        pairs.append((f"feature {i}", a, F.pad(b, (0, 0, 0, 0, 0, a.shape[1] - b.shape[1]))))
     for name, a, b in pairs:
         off = ((a - b).abs().max() / b.abs().max().clamp_min(1e-6)).item()
         require(

@@ -113,7 +113,7 @@ class Twin:
         self._resting = [p for p in self._search_net.parameters() if id(p) not in trained]
         self.optimizer = self._make_optimizer(own)
         for name, parameter in self._named():
-            if name in self._momentum:
+            if _fits(parameter, self._momentum.get(name)):
                 self.optimizer.state[parameter] = resembling(parameter, self._momentum[name])
 
     def remember(self) -> None:
@@ -193,6 +193,12 @@ class Twin:
         assert self.arch is not None
         assert self.optimizer is not None
         return self.network, self.arch, self.optimizer
+
+
+def _fits(parameter: Tensor, state: Mapping[str, Any] | None) -> bool:
+    """Tell whether an optimiser's state fits a parameter: slices of elastic choices change their shapes."""
+    buffers = [value for value in (state or {}).values() if isinstance(value, Tensor) and value.dim()]
+    return state is not None and all(value.shape == parameter.shape for value in buffers)
 
 
 def _alike(one: nn.Module, other: nn.Module, name: str) -> bool:

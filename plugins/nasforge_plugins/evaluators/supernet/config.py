@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import EvaluatorConfig
 
@@ -22,13 +22,16 @@ class SupernetConfig(EvaluatorConfig):
     moved_options: ClassVar[Mapping[str, str]] = {"recalibration_batches": "recalibration_images"}
 
     epochs: PositiveInt = 60
-    """Passes over split `weights`, with one random architecture per batch."""
+    """Passes over split `weights`, with one random architecture per batch, or several with `sandwich`."""
 
     batch_size: PositiveInt = 64
     """Images per batch, in training and scoring."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Optimiser of the weights; transformers train with "adamw"."""
+
     lr: PositiveFloat = 0.05
-    """Learning rate at the start."""
+    """Learning rate at the start. AdamW wants about 0.0005."""
 
     min_lr: NonNegativeFloat = 0.0
     """Where the schedule ends."""
@@ -36,6 +39,18 @@ class SupernetConfig(EvaluatorConfig):
     schedule: Literal["linear", "cosine"] = "linear"
     """The way from `lr` to `min_lr`: "linear" falls with every batch (published); "cosine" is half a cosine
     with one value per epoch."""
+
+    warmup_epochs: NonNegativeInt = 0
+    """Epochs at the start whose learning rate rises linearly to the schedule's."""
+
+    sandwich: NonNegativeInt = 0
+    """Random architectures that every batch trains beside the largest and the smallest (Yu and Huang, ICCV
+    2019: 2); their gradients are added up. For spaces with elastic choices. 0 trains one random architecture
+    alone."""
+
+    distill: bool = False
+    """Whether the architectures of a sandwich learn from the output of the largest, and it alone from labels
+    (in-place distillation)."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of SGD. A weight moves only when its operation is part of the batch's architecture."""
@@ -69,6 +84,10 @@ class SupernetConfig(EvaluatorConfig):
     def _fits(self) -> SupernetConfig:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not be above epochs ({self.epochs})")
+        if self.distill and not self.sandwich:
+            raise ValueError("distill needs the largest architecture in every batch: set sandwich, such as 2")
         return self
 
     def trained_batches(self) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor], runtime: Runtime)
         runtime: Where and how it computes.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     training = network.training
     network.train()

@@ -1,4 +1,4 @@
-"""Training of a supernet, one random architecture per batch."""
+"""Training of a supernet: one random architecture per batch, or a sandwich of several."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from nasforge.arch import Arch
 from nasforge.component import Context
+from nasforge.errors import RunError
 from nasforge.nn import Network, OptionWeights, one_hot
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
@@ -26,6 +28,9 @@ __all__ = ["SupernetRehearsal", "SupernetTraining"]
 class SupernetTraining(EpochTraining):
     """Single path uniform sampling (Guo et al., "Single path one-shot", ECCV 2020, section 3.2, Eq. 7).
 
+    With the option ``sandwich``, a batch trains several architectures of an elastic space (Yu and Huang,
+    "Universally slimmable networks", ICCV 2019, Algorithm 1): the largest, some random ones, the smallest.
+
     Build it with the global torch generator seeded. Which architecture a batch trains is a function of seed,
     epoch and batch.
 
@@ -33,6 +38,9 @@ class SupernetTraining(EpochTraining):
         config: How to train.
         ctx: Data and device.
         space: The space.
+
+    Raises:
+        RunError: A sandwich is asked for, and the space has no elastic choices.
     """
 
     share_name = "prepared"
@@ -40,6 +48,12 @@ class SupernetTraining(EpochTraining):
     def __init__(self, config: SupernetConfig, ctx: Context, space: NetworkSpace[Any]) -> None:
         assert ctx.data is not None
         self.config, self.ctx, self.space = config, ctx, space
+        self._elastic = [choice for choice in space.choices if choice.elastic]
+        if config.sandwich and not self._elastic:
+            raise RunError(
+                f"evaluator.sandwich: {type(space).__name__} has no elastic choices, so none of its "
+                "architectures is the largest. Set sandwich = 0."
+            )
         self.network: Network = ctx.runtime.prepare(space.build(ctx.data.task, scale="search")).train()
         parameters = list(self.network.parameters())
         decaying = [p for p in parameters if p.ndim > 1 or config.decay_norms]
@@ -48,7 +62,11 @@ class SupernetTraining(EpochTraining):
             {"params": decaying, "weight_decay": config.weight_decay},
             {"params": resting, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.SGD(groups, config.lr, momentum=config.momentum)
+        optimizer: Optimizer = (
+            torch.optim.AdamW(groups, config.lr)
+            if config.optimizer == "adamw"
+            else torch.optim.SGD(groups, config.lr, momentum=config.momentum)
+        )
         super().__init__(ctx.data, ctx.runtime, {"network": self.network}, optimizer, parameters, config.clip)
         self._batches = ctx.data.num_batches("weights", batch_size=config.batch_size)
         self._batch = 0
@@ -104,11 +122,12 @@ class SupernetTraining(EpochTraining):
         Args:
             batch: Counted from 0 over all epochs.
         """
-        config = self.config
+        config, epoch = self.config, batch // self._batches
         if config.schedule == "cosine":
-            return cosine_lr(batch // self._batches, config.epochs, config.lr, config.min_lr)
+            return cosine_lr(epoch, config.epochs, config.lr, config.min_lr, config.warmup_epochs)
         progress = batch / (config.epochs * self._batches)
-        return config.lr + (config.min_lr - config.lr) * progress
+        rate = config.lr + (config.min_lr - config.lr) * progress
+        return rate * min(1.0, (epoch + 1) / config.warmup_epochs) if config.warmup_epochs else rate
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train on one batch; return its loss and logits.
@@ -119,20 +138,33 @@ class SupernetTraining(EpochTraining):
         """
         set_lr(self.optimizer, self.rate(self._batch))
         self._batch += 1
-        self._path = self.path(self.space.sample(self._paths))
+        # Before the batch is divided into shards, so that all of them train the same architectures.
+        self._drawn = [self.path(arch) for arch in self.draw()]
         return super().step(images, labels)
 
+    def draw(self) -> list[Arch]:
+        """Return the architectures of the next batch; a sandwich begins with the largest."""
+        if not self.config.sandwich:
+            return [self.space.sample(self._paths)]
+        between = [self.space.sample(self._paths) for _ in range(self.config.sandwich)]
+        return [self._extreme(between[0], -1), *between, self._extreme(between[0], 0)]
+
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and logits of a batch under the random architecture that `step` has drawn for it.
+        """Return the loss of a batch, the sum over its architectures, and the logits of the first one.
 
         Args:
             images: ``(B, C, S, S)``.
             labels: ``(B,)``.
         """
-        with self.runtime.autocast():
-            logits = self.network(self.runtime.prepare_images(images), self._path).logits
-        smoothing = self.config.label_smoothing
-        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing), logits
+        images = self.runtime.prepare_images(images)
+        largest, *others = (self._logits(images, path) for path in self._drawn)
+        loss = F.cross_entropy(largest.float(), labels, label_smoothing=self.config.label_smoothing)
+        for logits in others:
+            target, smoothing = labels, self.config.label_smoothing
+            if self.config.distill:
+                target, smoothing = largest.detach().float().softmax(1), 0.0
+            loss = loss + F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+        return loss, largest
 
     def edit_gradients(self) -> None:
         """Keep decay and momentum from moving weights that had no part in the batch."""
@@ -148,6 +180,16 @@ class SupernetTraining(EpochTraining):
             c.name: c.options.index(arch[c.name][0]) if c.name in single else vectors[c.name]
             for c in self.space.choices
         }
+
+    def _logits(self, images: Tensor, path: OptionWeights) -> Tensor:
+        with self.runtime.autocast():
+            return self.network(images, path).logits
+
+    def _extreme(self, arch: Arch, end: int) -> Arch:
+        """Return an architecture with the first (0) or last (-1) option of every elastic choice."""
+        for choice in self._elastic:
+            arch = arch.with_answer(choice.name, choice.options[end])
+        return self.space.canonical(arch)
 
     def _forget_unused(self) -> None:
         used = [p for p in self.parameters if p.grad is not None]

@@ -133,18 +133,22 @@ def fisher(network: Network, images: Tensor, labels: Tensor) -> float:
         labels: ``(B,)``.
     """
     copied = fresh(network)
-    outputs, sizes = list[Tensor](), list[int]()
+    outputs, sizes, last = list[Tensor](), list[int](), list[bool]()
 
     def note(module: Any, inputs: Any, output: Tensor) -> None:
         outputs.append(output)
+        # Linear layers of transformers have their channels behind the positions.
+        last.append(isinstance(module, torch.nn.Linear))
         sizes.append(module.weight[0].numel())
 
     for layer in layers(copied):
         layer.register_forward_hook(note)
     loss = _loss(copied, images, labels)
     total = 0.0
-    for output, gradient, size in zip(outputs, gradients(loss, outputs), sizes, strict=True):
-        by_channel = (output * gradient).flatten(2).sum(2) if output.dim() > 2 else output * gradient
+    for output, gradient, size, is_last in zip(outputs, gradients(loss, outputs), sizes, last, strict=True):
+        by_channel = output * gradient
+        if by_channel.dim() > 2:
+            by_channel = (by_channel.movedim(-1, 1) if is_last else by_channel).flatten(2).sum(2)
         total += size * 0.5 * by_channel.square().mean(0).sum().item()
     return total
 
