@@ -127,7 +127,7 @@ def _torch() -> Iterator[Diagnosis]:
                 name,
                 f"cannot be imported: {type(error).__name__}: {reason}",
                 "problem",
-                "Install torch and torchvision again, in one command, so that their versions fit.",
+                "Install torch and torchvision again, in one command and from one index, so that they fit.",
             )
             return
         yield Diagnosis(name, str(module.__version__))
@@ -160,7 +160,7 @@ def _device() -> Diagnosis:
             "device",
             f"{cpu}; torch is built for CUDA {torch.version.cuda}, but no GPU was found",
             "note",
-            "The build of torch for CPUs takes an eighth of the disk space, and nasforge works with either: "
+            "The build of torch for CPUs takes a seventh of the disk space, and nasforge works with either: "
             f"pip install torch torchvision --index-url {CPU_BUILDS}",
         )
     return Diagnosis("device", cpu)
