@@ -106,7 +106,7 @@ def tasks(registry: Registry) -> Iterator[Task]:
     evolution = {"use": "evolution", "population": 5, "tournament": 2}
     tables = {"run": RUN, "space": SPACE, "searcher": evolution, "evaluator": TABULAR, "bench": bench}
     yield _task("bench", tables, lambda out: ["bench", str(out / "r.toml"), "--out", str(out)])
-    latency = ("--runs", "2", "--references", "2", "--networks", "2", "--threads", "1")
+    latency = ("--runs", "2", "--references", "2", "--networks", "3", "--threads", "1")
     yield Task(
         "latency build",
         lambda out: ["latency", "build", str(out / "r.toml"), "--out", str(out / "table.json"), *latency],
