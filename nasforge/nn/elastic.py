@@ -62,12 +62,11 @@ def leading(part: Sequence[int], whole: Sequence[int]) -> bool:
 
 def sliced_tensors(module: nn.Module) -> set[str]:
     """Return the names of the parameters and buffers that `Sliced` modules inside a module own."""
-    return {
-        f"{name}.{tensor}" if name else tensor
-        for name, part in module.named_modules()
-        if isinstance(part, Sliced)
-        for tensor, _ in chain(part.named_parameters(recurse=False), part.named_buffers(recurse=False))
-    }
+    owners = {name for name, part in module.named_modules() if isinstance(part, Sliced)}
+    tensors = chain(
+        module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
+    )
+    return {name for name, _ in tensors if name.rpartition(".")[0] in owners}
 
 
 class Extent(NamedTuple):

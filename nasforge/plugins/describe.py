@@ -19,7 +19,7 @@ _MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?")
 
 @dataclass
 class Described:
-    """What an entry point gave.
+    """Plugins of one entry point, and what is wrong with it.
 
     Attributes:
         point: The entry point.

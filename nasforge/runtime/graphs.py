@@ -19,7 +19,7 @@ Step = Callable[..., Outputs]
 
 
 class GraphMaker(Protocol):
-    """What captures steps: `CudaGraphs`, or a stand-in of the tests."""
+    """Captures steps: `CudaGraphs`, or a stand-in of the tests."""
 
     def warm_up(self, step: Callable[[], Outputs]) -> Outputs:
         """Run a step as it has to run before it is captured."""

@@ -55,7 +55,8 @@ class _Generator(torch.Generator):
 
     def __new__(cls, device: Any = "cpu") -> _Generator:
         """Return a generator; draws on the meta device accept one of the CPU."""
-        return super().__new__(cls, "cpu" if torch.device(device) == META else device)
+        chosen = "cpu" if torch.device(device) == META else device
+        return super().__new__(cls, chosen)  # type: ignore[call-arg]  # the stubs have no __new__
 
 
 class _Zeros(TorchDispatchMode):
@@ -85,7 +86,7 @@ class _Zeros(TorchDispatchMode):
 
 @contextmanager
 def reading_zeros() -> Iterator[None]:
-    """Read every value of the meta device as zero, so that code that looks at values goes on."""
+    """Read every value of the meta device as zero, so that code that looks at values runs."""
     with _Zeros():  # type: ignore[no-untyped-call]
         yield
 

@@ -26,7 +26,7 @@ STAND_IN = [
     "data.batch_size=16",
     "data.image_size=32",
 ]
-# A selection scores every operation of every edge on all of its images; and recipes of CDARTS differ in their options.
+# A selection scores every operation of every edge on all of its images; recipes of CDARTS differ in options.
 FEW_IMAGES = {
     "darts_pt_cifar10": [
         "data.train_images=32",

@@ -153,8 +153,8 @@ class SupernetSteps(Searcher[S]):
         unused = list(self.select_unused(self.alpha.parameters()))
         with frozen(unused):
             weights = self.draw_training_weights(images, labels)
+            weights = self.draw_weights() if weights is None else weights
         self.search_net.train()
-        weights = self.draw_weights() if weights is None else weights
 
         def run() -> tuple[Output, Tensor]:
             output = self.run(images, weights)
