@@ -82,6 +82,12 @@ def test_options_named_by_the_cdarts_page_exist():
         assert name in options, f"{table}.{name}"
 
 
+@pytest.mark.parametrize(("kind", "page"), [("space", "spaces"), ("evaluator", "evaluation")])
+def test_concepts_have_a_row_for_every_plugin_of_a_kind(kind, page):
+    rows = re.findall(r"^\| \[`([\w-]+)`\]", WRITTEN[f"concepts/{page}.md"], re.MULTILINE)
+    assert sorted(rows) == sorted(p.name for p in generate.builtins() if p.kind == kind)
+
+
 def test_every_extra_is_described():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
     section = WRITTEN["start/install.md"].partition("## Extras\n")[2].partition("\n## ")[0]
