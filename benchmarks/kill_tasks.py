@@ -85,12 +85,12 @@ def tasks(registry: Registry) -> Iterator[Task]:
         if plugin.name == "fixed":
             tables |= {"data": DATA, "train": TRAIN, "searcher": {"use": "fixed", "arch": "resnet"}}
         elif plugin.name == "spos":
-            evaluator = {"use": "supernet", "epochs": 3, "recalibration_images": 24}
+            evaluator = {"use": "supernet", "epochs": 3, "recalibration_images": 24, "batch_size": 12}
             tables |= {"data": DATA, "evaluator": evaluator}
+        elif "budgets" in plugin.config.model_fields:  # the tables have one budget alone
+            tables |= {"data": DATA, "evaluator": CONTINUED}
         elif plugin.requires("evaluator"):
-            many = (
-                {"evaluations": 60} if plugin.name in ("random", "evolution", "local-search", "nsga2") else {}
-            )
+            many = {"evaluations": 60} if plugin.name in CHEAP else {}
             tables |= {"evaluator": TABULAR, "searcher": {**searcher, **many}}
         else:
             tables |= {"data": DATA}

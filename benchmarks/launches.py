@@ -18,8 +18,8 @@ import argparse
 import json
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,25 +27,20 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.measure import NO_WORK
 from benchmarks.rows import ROWS, SIDES, Row, Size
 from benchmarks.steps import Setting, Work
 from nasforge.runtime import Precision, Runtime
+from nasforge.runtime.meta import META
+from nasforge.runtime.meta import as_gpu as as_on_gpu
 
 __all__ = ["META", "Launches", "as_on_gpu", "make_on_meta"]
 
-META = torch.device("meta")
 READING = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__")
 """Methods of a tensor that bring its values to the processor."""
-LOW = {
-    *(torch.conv2d, torch.nn.functional.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm),
-    *(torch.baddbmm, Tensor.matmul, Tensor.__matmul__, Tensor.mm, Tensor.bmm),
-}
-"""Functions that autocast computes in bfloat16."""
 
 
 class Launches(TorchDispatchMode):
@@ -127,61 +122,6 @@ class Launches(TorchDispatchMode):
         frames = frames or [f for f in traceback.extract_stack() if "nasforge_plugins" in f.filename]
         place = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         where.append(what + place)
-
-
-class _Autocast(TorchFunctionMode):
-    """Does on the meta device, which has no autocast, what autocast does to convolutions and products.
-
-    Parameters are cast once, other tensors whenever they are read, as by torch.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cast: dict[int, Tensor] = {}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in LOW:
-            args, kwargs = tree_map_only(Tensor, self._lower, (args, kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _lower(self, tensor: Tensor) -> Tensor:
-        if tensor.dtype != torch.float32 or tensor.device != META:
-            return tensor
-        if not (tensor.is_leaf and tensor.requires_grad):
-            return tensor.to(torch.bfloat16)
-        if id(tensor) not in self._cast:
-            self._cast[id(tensor)] = tensor.to(torch.bfloat16)
-        return self._cast[id(tensor)]
-
-
-@contextmanager
-def as_on_gpu() -> Iterator[None]:
-    """Treat the meta device as torch treats a GPU: with foreach operators, and with autocast.
-
-    Values that are read for the sake of a setup are zeros; `Launches` notes those that a step reads.
-    """
-    from torch.optim import optimizer
-    from torch.utils import _foreach_utils
-
-    name = "_get_foreach_kernels_supported_devices"
-    kinds = [*getattr(_foreach_utils, name)(), META.type]
-    tolist = Tensor.tolist
-
-    def read(tensor: Tensor) -> Any:
-        return tolist(torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.device == META else tensor)
-
-    def autocast(runtime: Runtime) -> AbstractContextManager[object]:
-        return nullcontext() if runtime.precision == "fp32" else _Autocast()
-
-    with (
-        patch.object(_foreach_utils, name, lambda: kinds),
-        patch.object(optimizer, name, lambda: kinds),
-        patch.object(Tensor, "tolist", read),
-        patch.object(Runtime, "autocast", autocast),
-        patch.object(torch, "_sample_dirichlet", torch.empty_like),  # not known to the meta device
-        patch.object(torch, "_dirichlet_grad", lambda x, *_: torch.empty_like(x)),
-    ):
-        yield
 
 
 def make_on_meta(row: Row, side: str, size: Size, precision: Precision = "fp32") -> Work:

@@ -7,7 +7,8 @@ IMAGES holds CIFAR-10: a folder with ``train/<class>/*.png`` or an ``.npz`` arch
 these names read them. Every proxy scores the same random architectures, untrained, on the same batch; their
 ranks are compared with the 200-epoch validation accuracy on CIFAR-10 in the table inside nasforge. Every seed
 has other architectures, weights and images; they are pooled, each architecture once. Intervals hold 95 % of
-2,000 samples drawn from the architectures with replacement. Finished architectures are lines of FILE, so a
+2,000 samples drawn from the architectures with replacement. With the four proxies of AZ-NAS, the row `az_nas`
+is their published rank among all architectures. Finished architectures are lines of FILE, so a
 second call resumes where the first one stopped.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from nasforge.component import Context
 from nasforge.plugins import Registry
@@ -98,6 +99,20 @@ def collect(
     return list(chosen.values())
 
 
+AZ_NAS = ("expressivity", "progressivity", "trainability", "flops")
+
+
+def with_az_nas(rows: list[dict[str, Any]], proxies: list[str]) -> list[str]:
+    """Add the rank of AZ-NAS among all rows, as published, where its proxies were computed."""
+    if not set(AZ_NAS) <= set(proxies):
+        return proxies
+    ranks = [rankdata([row["proxies"][name] for row in rows]) / len(rows) for name in AZ_NAS]
+    for row, total in zip(rows, np.log(ranks).sum(0).tolist(), strict=True):
+        row["proxies"]["az_nas"] = total
+        row["seconds"]["az_nas"] = sum(row["seconds"][name] for name in AZ_NAS)
+    return [*proxies, "az_nas"]
+
+
 def interval(values: list[float], accuracy: list[float]) -> str:
     pairs, rng = np.array([values, accuracy]), np.random.default_rng(0)
     found = []
@@ -118,7 +133,7 @@ def table_of(rows: list[dict[str, Any]], proxies: list[str]) -> str:
         "| --- | ---: | --- | ---: | ---: | ---: |",
     ]
     found = []
-    for name in proxies:
+    for name in with_az_nas(rows, proxies):
         values = [row["proxies"][name] for row in rows]
         rho, tau = spearmanr(values, accuracy).statistic, kendalltau(values, accuracy).statistic
         upper = spearmanr(

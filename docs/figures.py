@@ -5,9 +5,16 @@ They are kept as files, so that they are there wherever a page is read; a test c
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from nasforge.drawing import Canvas, draw
+
+_SPEC = importlib.util.spec_from_file_location(
+    "docs_concepts", Path(__file__).with_name("concept_figures.py")
+)
+concept_figures = importlib.util.module_from_spec(_SPEC)  # the tests load this file by its path
+_SPEC.loader.exec_module(concept_figures)
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,6 +35,7 @@ def figures() -> dict[str, str]:
         "cell-darts-normal.svg": cell("darts", "CDARTS_cifar", 0),
         "cell-darts-reduce.svg": cell("darts", "CDARTS_cifar", 1),
         "cell-nasbench201.svg": cell("nasbench201", "resnet", 0),
+        **concept_figures.figures(),
     }
 
 

@@ -126,22 +126,43 @@ def builtins() -> list[Any]:
 
 
 def recipes_page() -> str:
-    """Show every recipe that comes with nasforge."""
-    from nasforge.recipe.shipped import shipped_recipes
+    """Show every recipe that comes with nasforge, and what it needs."""
+    from nasforge.plugins import Registry
+    from nasforge.recipe import load
+    from nasforge.recipe.shipped import recipe_costs, shipped_recipes
 
+    (machine, costs), registry = recipe_costs(), Registry(builtins())
     parts = [
         "# Shipped recipes",
         "Run one by its name: `nasforge run NAME`, get a copy to change with `nasforge recipes copy "
         "NAME`. What was measured with them is in [Results](../results.md), what papers report in "
         "[Reproducing papers](../reproducing.md).",
+        f"Times are processor time, rounded up to a second ({machine}). *Measured* is a whole run; *derived* "
+        "is the number of units of work times the measured time of a unit. Time and memory on a GPU were not "
+        "measured: `nasforge check NAME --deep` forecasts both for your computer.",
     ]
     for recipe in shipped_recipes():
         text = recipe.path.read_text("utf8").strip()
         profiles = ", ".join(f"`{name}`" for name in recipe.profiles)
         parts += [f"## `{recipe.name}`", recipe.summary]
+        parts.append(_needs(load(recipe.path, registry), costs.get(recipe.name, [])))
         parts += [f"Profiles of its own: {profiles}."] if profiles else []
         parts.append(f"```toml\n{text}\n```")
     return "\n\n".join(parts) + WRITTEN
+
+
+def _needs(recipe: Any, costs: Iterable[Any]) -> str:
+    """State the plugins of a recipe, the packages they need, and the times that are known."""
+    from nasforge.observer import describe_duration
+
+    tables = [t for t in ("data", "space", "searcher", "distiller", "evaluator") if t in recipe.parts]
+    used = [(table, recipe.parts[table].plugin.name) for table in tables]
+    links = [f"{table} [`{name}`]({KIND_PAGES[table].rpartition('/')[2]}#{name})" for table, name in used]
+    times = []
+    for cost in costs:
+        which = f"profile `{cost.profile}`" if cost.profile else "without a profile"
+        times.append(f"{which} {describe_duration(max(1, cost.seconds))} ({cost.how})")
+    return f"Uses {', '.join(links)}. Time: {', '.join(times) or 'not measured'}."
 
 
 def hooks_page() -> str:
@@ -341,7 +362,10 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     for path, text in pages().items():
+        if stub := files.get_file_from_path(path):  # a file for readers of the repository
+            files.remove(stub)
         files.append(File.generated(config, path, content=text))
+    files.append(File.generated(config, "llms.txt", content=llms_text(config)))
     return files
 
 
@@ -350,4 +374,40 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     up = "../" * page.file.src_uri.count("/")
     for target, source in OUTSIDE.items():
         markdown = markdown.replace(f"]({up}../{source}", f"]({up}{target}")
+    markdown = re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)  # notebooks are pages of the site
     return markdown.replace(f"]({up}../README.md", f"]({up}index.md")
+
+
+def llms_text(config: Any) -> str:
+    """List every page of the navigation with its first sentence, for language models (llmstxt.org)."""
+    texts = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
+    written = {name: path.read_text("utf8") for name, path in texts.items()} | pages()
+    lines = [
+        "# nasforge",
+        "",
+        f"> {config['site_description']}. Each page is a path below {config['site_url'] or './'}",
+    ]
+    for section in config["nav"]:
+        ((title, entries),) = section.items()
+        lines += ["", f"## {title}", ""]
+        for page in _leaves(entries):
+            name, about = _heading_and_summary(written[page])
+            address = re.sub(r"(index)?\.md$", "/", page).lstrip("/")
+            lines.append(f"- [{name}]({config['site_url'] or './'}{address}): {about}")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(entry: Any) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    for inner in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _leaves(inner)
+
+
+def _heading_and_summary(markdown: str) -> tuple[str, str]:
+    """Return the heading of a page and the first sentence below it."""
+    heading, _, rest = markdown.partition("\n")
+    blocks = (" ".join(block.split()) for block in rest.split("\n\n"))
+    prose = next((b for b in blocks if b and b[0] not in "#|!<`-:*"), "")
+    prose = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose).replace("**", "")
+    return heading.lstrip("# "), re.split(r"(?<=[.?])\s", prose)[0]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nasforge.space import NetworkSpace, SearchSpace, Task
     from nasforge.stages.finished import export
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "Arch": "arch",

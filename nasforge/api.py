@@ -161,6 +161,7 @@ def run(
     update: bool = False,
     observers: Sequence[Observer[Any]] = (),
     default_observers: Sequence[str] = (),
+    registry: Registry | None = None,
 ) -> RunResult:
     """Do everything a recipe says, or resume where an earlier process stopped.
 
@@ -174,13 +175,14 @@ def run(
         update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
         observers: Observers of this run, besides those of the recipe.
         default_observers: Names of observers, if the recipe has no ``run.observers``: ``["progress"]``.
+        registry: The plugins there are; None: those that are installed.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
         PluginError: A plugin cannot be imported; nothing has been written.
         RunError: The run failed; what was finished is kept.
     """
-    registry = Registry.discover()
+    registry = registry or Registry.discover()
     texts = override_texts(overrides, device, seed)
     loaded, folder = open_run(recipe, texts, profile, Path(out), registry)
 
@@ -213,6 +215,7 @@ def bench(
     workers: int = 1,
     observers: Sequence[Observer[Any]] = (),
     default_observers: Sequence[str] = (),
+    registry: Registry | None = None,
 ) -> BenchResult:
     """Run searchers with many seeds and an equal budget, or resume where an earlier process stopped.
 
@@ -232,6 +235,7 @@ def bench(
         workers: How many processes make runs; the results are the same.
         observers: As for `run`.
         default_observers: As for `run`.
+        registry: As for `run`.
 
     Raises:
         RecipeError: The recipe is wrong; nothing has been written.
@@ -242,7 +246,7 @@ def bench(
     texts += [f"bench.{key}={to_toml(value)}" for key, value in asked.items() if value is not None]
     for label, values in (options or {}).items():
         texts += [f"bench.options.{label}.{key}={to_toml(value)}" for key, value in values.items()]
-    registry = Registry.discover()
+    registry = registry or Registry.discover()
     if isinstance(recipe, Mapping):
         loaded = check(recipe, registry, overrides=texts, profile=profile)
     else:

@@ -36,12 +36,14 @@ class Work:
         run: Does one unit. It is called on a copy of the component that is thrown away afterwards, so it may
             change weights and draw numbers. Build what it needs in its first call, which is not timed.
         shared: Whether the workers of a run share the units.
+        writes: Whether a unit only writes a checkpoint, which takes no memory of an accelerator.
     """
 
     name: str
     units: float
     run: Callable[[], object]
     shared: bool = False
+    writes: bool = False
 
     def times(self, count: float) -> Work:
         """Return the same work, ``count`` times over."""

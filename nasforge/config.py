@@ -88,6 +88,16 @@ class PluginConfig(BaseModel):
         """
         return ()
 
+    def file_checksums(self) -> Mapping[str, str]:
+        """Return checksums of the files that the options name, whose content may change. Default: none.
+
+        A search whose files have other checksums than before is begun anew.
+
+        Returns:
+            Checksums by option.
+        """
+        return {}
+
     @classmethod
     def with_defaults(cls, name: str, doc: str, defaults: Mapping[str, Any]) -> type[Self]:
         """Derive a class that has the same options with other defaults.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AppendOnly",
     "Mark",
+    "cache_folder",
     "fresh_partial",
     "open_own",
     "read_json",
@@ -40,6 +41,15 @@ def user_folder(kind: str) -> Path:
         return Path(named) / kind
     home = os.environ.get("XDG_DATA_HOME")
     return (Path(home) if home else Path.home() / ".local" / "share") / "nasforge" / kind
+
+
+def cache_folder(kind: str) -> Path:
+    """Return the folder of one kind of things that can be made anew: inside ``NASFORGE_CACHE``, else at home.
+
+    Args:
+        kind: Such as ``"depthwise"``.
+    """
+    return Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / kind
 
 
 def read_json(

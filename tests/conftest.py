@@ -1,5 +1,6 @@
 """Settings for all tests: one torch thread, so that tests neither fight for cores nor depend on them."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# Networks are thousands of objects, which the collector would visit again and again: a fifth of all time.
+gc.set_threshold(100_000, 50, 100)
 # Tests run the code of recipes, which is noted in the state folder of the user.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="nasforge-state-")
 

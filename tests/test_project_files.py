@@ -52,3 +52,20 @@ def test_hooks_before_commits_are_those_of_the_dev_extra():
     assert tools == {".venv/bin/ruff", ".venv/bin/mypy"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
     assert all(any(line.startswith(Path(tool).name) for line in extras["dev"]) for tool in tools)
+
+
+def test_publishing_needs_no_secret_and_follows_an_installation():
+    jobs = read(".github/workflows/publish.yml")["jobs"]
+    may_write = {name for name, job in jobs.items() if "permissions" in job}
+    assert may_write == {"publish"}
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["needs"] == "install"
+    assert jobs["install"]["needs"] == "build"
+    assert "secrets." not in (ROOT / ".github/workflows/publish.yml").read_text("utf8")
+
+
+def test_releases_are_installed_on_every_python_of_the_classifiers():
+    matrix = read(".github/workflows/publish.yml")["jobs"]["install"]["strategy"]["matrix"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    named = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
+    assert matrix["python-version"] == named

@@ -78,6 +78,7 @@ def bench(
                 out=out,
                 workers=workers,
                 default_observers=[] if as_json else default_observers(registry),
+                registry=registry,
             )
     except KeyboardInterrupt:
         print_error("interrupted. The same command resumes; finished runs are kept.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from nasforge.config import PluginConfig
+    from nasforge.data import DataModule
     from nasforge.recipe import Recipe as LoadedRecipe
 
 __all__ = ["check"]
@@ -27,22 +28,35 @@ def check(
         bool,
         typer.Option("--deep", help="Read all images, list the broken ones, and forecast a run."),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="Predict the memory on a GPU, and what fits into 24GiB, say."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a recipe without running it: every problem at once, with its line."""
+    from nasforge.cli.amounts import parse_memory
     from nasforge.cli.output import print_json, print_table
     from nasforge.plugins import Registry
     from nasforge.recipe import load
     from nasforge.recipe.conventions import departures
     from nasforge.recipe.toml_text import to_toml
 
+    limit = None if memory is None else parse_memory(memory)
     loaded = load(recipe, Registry.discover(), profile=profile, overrides=sets or ())
     _refuse_missing(loaded)
-    notes = [_check_limits(loaded), _check_images(loaded) if deep else ""]
-    forecast = _forecast(loaded, recipe, profile, sets or ()) if deep else {}
-    notes += forecast.get("text", [])
+    images = _read_images(loaded) if deep else None
+    notes = [_check_limits(loaded), _describe(images) if images is not None else ""]
+    found: dict[str, Any] = {}
+    if deep:
+        found["forecast"] = _forecast(loaded, recipe, profile, sets or ())
+    if limit is not None or (deep and _has_gpu(loaded)):
+        found["memory"] = _forecast_memory(loaded, images, limit)
+    notes += [line for one in found.values() for line in one["text"]]
     if as_json:
-        print_json({**loaded.resolved(), **({"forecast": forecast} if deep else {})})
+        print_json({**loaded.resolved(), **found})
         return
     print(f"ok: {loaded.source} is a valid recipe{f' with profile {profile!r}' if profile else ''}.")
     rows = [("[run]", loaded.run.name or "", _changed(loaded.run, without="name"))]
@@ -101,25 +115,50 @@ def _check_limits(recipe: LoadedRecipe) -> str:
     return f"Limits: there are architectures that keep them, for images of {size}."
 
 
-def _check_images(recipe: LoadedRecipe) -> str:
-    """Read all images of a recipe; return a sentence about them.
+def _read_images(recipe: LoadedRecipe) -> DataModule[Any] | None:
+    """Read all images of a recipe, and return them; None if it has none.
 
     Raises:
         DataError: Images cannot be read. All are listed.
     """
     if "data" not in recipe.parts:
-        return ""
+        return None
     from nasforge.runs.build import build
     from nasforge.runs.inputs import read_images
     from nasforge.runtime import Runtime
 
     data = read_images(recipe, build(recipe.parts["space"]), Runtime.create("cpu"))
     data.verify()
+    return data
+
+
+def _describe(data: DataModule[Any]) -> str:
     sizes, task = data.sizes(), data.task
     return (
         f"Images: {sizes['full']:,} for training and {sizes['test']:,} for testing were read, in "
         f"{task.num_classes:,} classes, at {task.image_size} pixels."
     )
+
+
+def _has_gpu(recipe: LoadedRecipe) -> bool:
+    """Return whether the recipe computes on an accelerator here."""
+    from nasforge.runtime import Runtime
+
+    return Runtime.of(recipe.run).device.type != "cpu"
+
+
+def _forecast_memory(recipe: LoadedRecipe, data: DataModule[Any] | None, limit: int | None) -> dict[str, Any]:
+    """Predict the memory of every stage on a GPU; return the forecast as JSON data.
+
+    Raises:
+        NasforgeError: A component cannot be built.
+    """
+    import tempfile
+
+    from nasforge.stages.memory_forecast import forecast_memory
+
+    with tempfile.TemporaryDirectory(prefix="nasforge-") as folder:
+        return forecast_memory(recipe, Path(folder), data, limit).to_json()
 
 
 def _forecast(recipe: LoadedRecipe, name: str, profile: str | None, sets: Sequence[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def _diagnose() -> Iterator[Diagnosis]:
     from nasforge.cli.installation import diagnose_installation, diagnose_registry
     from nasforge.plugins import Registry
 
-    registry = Registry.discover()
+    registry = Registry.discover(anew=True)
     yield from diagnose_installation()
     yield from diagnose_plugins(registry)
     yield from diagnose_registry(registry)

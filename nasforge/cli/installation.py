@@ -29,12 +29,18 @@ __all__ = ["diagnose_installation", "diagnose_registry"]
 NEWEST_TESTED = {"torch": Version("2.14"), "torchvision": Version("0.29")}
 """The newest minor versions that the test suite has run with."""
 
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's package index of the builds without CUDA."""
+
 DEVELOPERS = frozenset({"browser", "dev", "docs", "test"})
 """Extras for work on nasforge itself; users need none of them."""
 
 GIB = 2**30
 FREE = 5 * GIB
 """Free space below which a note is given: checkpoints of one search may take a gigabyte."""
+
+FULL = GIB / 10
+"""Free space below which no run can keep its checkpoints."""
 
 
 def diagnose_installation() -> Iterator[Diagnosis]:
@@ -55,12 +61,11 @@ def diagnose_registry(registry: Registry) -> Iterator[Diagnosis]:
     """
     broken = [*registry.broken, *registry.conflicts]
     if not broken:
-        kinds = len({plugin.kind for plugin in registry})
-        yield Diagnosis("plugins", f"{len(list(registry))} of {kinds} kinds")
+        plugins = registry.listed()
+        yield Diagnosis("plugins", f"{len(plugins)} of {len({plugin.kind for plugin in plugins})} kinds")
     for plugin, reason in broken:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "problem", "Update or uninstall that distribution.")
-    doubts = [(f"{p.kind} {p.name!r} ({p.origin})", doubt) for p in registry for doubt in p.doubts()]
-    for plugin, reason in [*registry.notes, *doubts]:
+    for plugin, reason in [*registry.notes, *registry.doubts()]:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "note")
     if registry.disabled:
         names = ", ".join(registry.disabled)
@@ -94,6 +99,8 @@ def _distributions() -> Iterator[Diagnosis]:
 
 def _compare(needed: Requirement) -> Iterator[Diagnosis]:
     install = f"pip install '{needed.name}{needed.specifier}'"
+    if needed.name in NEWEST_TESTED:  # one is built for the other
+        install += f" {' '.join(NEWEST_TESTED.keys() - {needed.name})}"
     try:
         found = version(needed.name)
     except PackageNotFoundError:
@@ -120,7 +127,7 @@ def _torch() -> Iterator[Diagnosis]:
                 name,
                 f"cannot be imported: {type(error).__name__}: {reason}",
                 "problem",
-                "Install torch and torchvision again, in one command, so that their versions fit.",
+                "Install torch and torchvision again, in one command and from one index, so that they fit.",
             )
             return
         yield Diagnosis(name, str(module.__version__))
@@ -153,7 +160,8 @@ def _device() -> Diagnosis:
             "device",
             f"{cpu}; torch is built for CUDA {torch.version.cuda}, but no GPU was found",
             "note",
-            "The build of torch for CPUs takes much less disk space; nasforge works with either.",
+            "The build of torch for CPUs takes a seventh of the disk space, and nasforge works with either: "
+            f"pip install torch torchvision --index-url {CPU_BUILDS}",
         )
     return Diagnosis("device", cpu)
 
@@ -180,13 +188,13 @@ def _group_limit() -> int | None:
 
 
 def _folders() -> Iterator[Diagnosis]:
+    from nasforge.caches import cache_folder
     from nasforge.files import user_folder
 
-    cache = os.environ.get("NASFORGE_CACHE")
     named = "Set NASFORGE_{0} to a folder that you can write to."
     yield _folder("runs", Path.cwd() / "runs", "Start runs in a folder that you can write to, or use --out.")
     yield _folder("data", user_folder("tables").parent, named.format("DATA"))
-    yield _folder("cache", Path(cache) if cache else Path.home() / ".cache/nasforge", named.format("CACHE"))
+    yield _folder("cache", cache_folder(), named.format("CACHE"))
 
 
 def _folder(subject: str, path: Path, remedy: str) -> Diagnosis:
@@ -201,6 +209,8 @@ def _folder(subject: str, path: Path, remedy: str) -> Diagnosis:
         return Diagnosis(subject, f"{path} cannot be written: {error.strerror}", "problem", remedy)
     state = "" if path.exists() else " (made when it is needed)"
     finding = f"{path}{state}, {free / GIB:.1f} GiB free"
+    if free < FULL:
+        return Diagnosis(subject, f"{finding}: the disk is full", "problem", f"Free some space. {remedy}")
     if free < FREE:
         return Diagnosis(subject, finding, "note", f"Free some space. {remedy}")
     return Diagnosis(subject, finding)

@@ -75,4 +75,4 @@ def default_observers(registry: Registry) -> list[str]:
     """Return the names of the installed observers for terminals."""
     from nasforge.observer import TerminalObserver
 
-    return [plugin.name for plugin in registry.of("observer") if TerminalObserver in plugin.provides]
+    return registry.capable("observer", TerminalObserver)

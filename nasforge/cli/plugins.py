@@ -22,19 +22,16 @@ def list_plugins(as_json: Json = False) -> None:
     from nasforge.plugins import Registry
 
     registry = Registry.discover()
+    plugins, notes = registry.listed(), [*registry.notes, *registry.doubts()]
     broken = [*registry.broken, *registry.conflicts]
-    doubts = [(f"{p.kind} {p.name!r} ({p.origin})", doubt) for p in registry for doubt in p.doubts()]
-    notes = [*registry.notes, *doubts]
     if as_json:
-        listed = [
-            {"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in registry
-        ]
+        listed = [{"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in plugins]
         wrong = [{"plugin": plugin, "reason": reason} for plugin, reason in broken]
         doubtful = [{"plugin": plugin, "reason": reason} for plugin, reason in notes]
         report = {"plugins": listed, "broken": wrong, "warnings": doubtful, "disabled": registry.disabled}
         print_json(report)
         return
-    rows = [(p.kind, p.name, p.origin, p.summary) for p in registry]
+    rows = [(p.kind, p.name, p.origin, p.summary) for p in plugins]
     print_table(rows, head=("kind", "name", "from", "summary"))
     for head, found in (("broken", broken), ("warnings", notes)):
         if found:

@@ -87,6 +87,7 @@ def run(
                 seed=seed,
                 update=update,
                 default_observers=default_observers(registry),
+                registry=registry,
             )
     except KeyboardInterrupt:
         print_error("interrupted. The same command resumes from the last checkpoint.")

@@ -159,7 +159,8 @@ def _store() -> TableStore:
     from nasforge.evaluator import TableStore
     from nasforge.plugins import Registry
 
-    stores = [p for p in Registry.discover().of("evaluator") if TableStore in p.provides]
+    registry = Registry.discover()
+    stores = [registry.get("evaluator", name) for name in registry.capable("evaluator", TableStore)]
     if len(stores) != 1:
         found = ", ".join(f"{p.name!r} ({p.origin})" for p in stores) or "none"
         raise PluginError(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from nasforge.arch import Arch
+from nasforge.cost.live import LiveStorages
 from nasforge.space import NetworkSpace, Scale, Task
 
 __all__ = ["MIB", "memory_of", "peak_memory", "training_memory"]
@@ -36,7 +33,7 @@ def peak_memory(network: nn.Module, task: Task) -> float:
     training = network.training
     network.eval()
     try:
-        with torch.no_grad(), _Live(kept) as live:
+        with torch.no_grad(), LiveStorages(kept) as live:
             network(torch.zeros(1, task.in_channels, task.image_size, task.image_size, device=device))
     finally:
         network.train(training)
@@ -58,7 +55,7 @@ def training_memory(network: nn.Module, task: Task, images: int) -> float:
     kept = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in own}
     momentum = sum(p.untyped_storage().nbytes() for p in network.parameters())
     size = task.image_size
-    with torch.enable_grad(), _Live(kept) as live:
+    with torch.enable_grad(), LiveStorages(kept) as live:
         output = network(torch.zeros(images, task.in_channels, size, size, device=own[0].device))
         logits = output if isinstance(output, Tensor) else output.logits
         logits.sum().backward()
@@ -78,41 +75,3 @@ def memory_of(space: NetworkSpace[Any], task: Task, arch: Arch, scale: Scale = "
     with torch.device("meta"):
         network = space.build(task, arch, scale)
     return peak_memory(network, task)
-
-
-class _Live(TorchDispatchMode):
-    """Adds up the bytes of every storage that is made, until it is freed.
-
-    Args:
-        known: Storages that are counted elsewhere.
-    """
-
-    def __init__(self, known: Mapping[int, int]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.peak = 0
-        self._known = dict(known)
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[Any],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        tree_map_only(Tensor, self._count, made)
-        return made
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._known:
-            return
-        size = storage.nbytes()
-        self._known[key] = size
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._freed, key)
-
-    def _freed(self, key: int) -> None:
-        self.now -= self._known.pop(key, 0)

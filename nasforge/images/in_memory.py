@@ -23,6 +23,7 @@ from nasforge.images.pixels import channel_statistics, crop_and_flip, outside
 from nasforge.images.preprocessing import Preprocessing
 from nasforge.images.resizing import resize
 from nasforge.images.splits import Splits, limited
+from nasforge.runtime import send
 from nasforge.runtime.shards import Shards
 from nasforge.space import Task
 
@@ -171,6 +172,11 @@ class InMemoryImages(DataModule[C]):
         """Preparation of image files to what a plain pass gives."""
         return self._preprocessing
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of all images and labels, which lie on the run's device."""
+        return sum(tensor.nbytes for tensor in (*self._train, *self._test))
+
     def sizes(self) -> Mapping[Split, int]:
         """Return the number of images per split."""
         return self._splits.sizes()
@@ -220,10 +226,10 @@ class InMemoryImages(DataModule[C]):
         config, device, total = self.config, images.device, len(indices)
         side = self._task.image_size
         padding = side // 8 if config.padding is None else config.padding
-        order = indices[torch.randperm(total, generator=generator)].to(device)
+        order = send(indices[torch.randperm(total, generator=generator)], device)
         corners = torch.randint(0, 2 * padding + 1, (2, total), generator=generator)
         mirrored = torch.rand(total, generator=generator) < 0.5
-        centres = torch.randint(0, side, (2, total), generator=generator).to(device)
+        centres = send(torch.randint(0, side, (2, total), generator=generator), device)
         if not config.flip:
             mirrored = torch.zeros_like(mirrored)
         for start in bounds:

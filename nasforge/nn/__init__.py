@@ -1,6 +1,7 @@
 """Building blocks that make a network and its supernet the same code."""
 
 from nasforge.nn.choice import ChoiceBlock, EdgeSum, picked, weighted_sum
+from nasforge.nn.depthwise import convolve_depthwise
 from nasforge.nn.droppath import DropPath, set_drop_path
 from nasforge.nn.elastic import Extent, Sliced, SlicedLayerNorm, SlicedLinear, Width, cut
 from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked, is_exporting
@@ -37,6 +38,7 @@ __all__ = [
     "Softmax",
     "Width",
     "bypass",
+    "convolve_depthwise",
     "copy_shared",
     "cut",
     "is_exporting",

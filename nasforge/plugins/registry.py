@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel
 
 from nasforge.config import sub_tables
 from nasforge.errors import PluginError, suggest
-from nasforge.plugins.hooks import GROUP, Listing, describe_module, error_text
+from nasforge.plugins.describe import describe
+from nasforge.plugins.hooks import GROUP
 from nasforge.plugins.kinds import KINDS, with_article
 from nasforge.plugins.plugin import Plugin, find_fault
+from nasforge.plugins.remembered import Memory, Unread, capability_name
 
 __all__ = ["Registry"]
 
-_MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?")
 _UNCLAIM = "Uninstall or rename one, or name an entry point to skip in NASFORGE_DISABLE."
 
 
 class Registry:
-    """Plugins by kind and name.
+    """Plugins by kind and name. Modules whose descriptions are remembered are imported when they are needed.
 
     Args:
         plugins: Their descriptions.
@@ -39,71 +37,84 @@ class Registry:
     """
 
     def __init__(self, plugins: Iterable[Plugin] = (), broken: Iterable[tuple[str, str]] = ()) -> None:
-        self._claims: dict[tuple[str, str], list[Plugin]] = {}
+        self._claims: dict[tuple[str, str], list[Plugin | Unread]] = {}
         self.broken = list(broken)
         self.notes: list[tuple[str, str]] = []
         self.disabled: list[str] = []
         for plugin in plugins:
-            try:
-                reason = find_fault(plugin)
-            except Exception as error:  # fields of other types than they should have
-                reason = f"its description cannot be read: {type(error).__name__}: {error}."
-            if reason:
-                self.broken.append(_blame(plugin, reason))
-                continue
+            self._add(plugin)
+
+    def _add(self, plugin: Plugin) -> bool:
+        """Add a plugin, or the reason why not to `broken`; return whether it was added."""
+        try:
+            reason = find_fault(plugin)
+        except Exception as error:  # fields of other types than they should have
+            reason = f"its description cannot be read: {type(error).__name__}: {error}."
+        if not reason:
             claims = self._claims.setdefault((plugin.kind, plugin.name), [])
-            if plugin in claims and any(plugin.origin == other.origin for other in claims):
-                self.broken.append(_blame(plugin, "is described twice by the same distribution."))
-            else:
+            if not (plugin in claims and any(plugin.origin == other.origin for other in claims)):
                 claims.append(plugin)
+                return True
+            reason = "is described twice by the same distribution."
+        self.broken.append((f"{plugin.kind} {plugin.name!r} ({plugin.origin})", reason))
+        return False
 
     @classmethod
-    def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
-        """Ask every installed plugin module to describe itself; keep the reason of those that fail.
+    def discover(cls, points: Iterable[EntryPoint] | None = None, *, anew: bool = False) -> Registry:
+        """Ask installed plugin modules to describe themselves; keep the reason of those that fail.
 
+        Modules that described themselves to an earlier command are not asked again unless they changed.
         The environment variable ``NASFORGE_DISABLE`` names entry points to skip, separated by commas.
 
         Args:
-            points: Entry points to use instead of the installed ones.
+            points: Entry points to use instead of the installed ones; all are asked.
+            anew: Ask all.
         """
-        disabled = {name.strip() for name in os.environ.get("NASFORGE_DISABLE", "").split(",")}
-        found: list[Plugin] = []
-        broken: list[tuple[str, str]] = []
-        notes: list[tuple[str, str]] = []
-        skipped: list[str] = []
-        seen: set[int] = set()
-        name_distribution = lru_cache(maxsize=None)(_name_distribution)
-        for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
-            if point.name in disabled:
-                skipped.append(point.name)
-                continue
-            origin = (point.dist and name_distribution(point.dist)) or point.value
-            at = f"{point.name} = {point.value} ({origin})"
-            listing = Listing()
-            try:
-                if not _MODULE.fullmatch(point.value):
-                    raise PluginError(
-                        "names no module. Write the one with the hook, such as my_package.plugin."
-                    )
-                with listing:
-                    module = point.load()
-                    if id(module) in seen:
-                        raise PluginError(f"{point.value} is named by another entry point already.")
-                    seen.add(id(module))
-                    described = describe_module(module)
-            except (Exception, SystemExit) as error:
-                broken.append((at, error_text(error)))
-                continue
-            finally:
-                notes += [(at, note) for note in listing.notes()]
-            for plugin in described:
-                if isinstance(plugin, Plugin):
-                    found.append(replace(plugin, origin=origin, module=point.module))
-                else:
-                    broken.append((at, f"the hook returned {plugin!r}, which is no Plugin."))
-        registry = cls(found, broken)
-        registry.notes, registry.disabled = notes, skipped
+        found = sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name)
+        memory = Memory(found) if points is None else None
+        known = memory.plugins if memory and not anew else {}
+        names = {name.strip() for name in os.environ.get("NASFORGE_DISABLE", "").split(",")}
+        registry = cls()
+        registry.disabled = [point.name for point in found if point.name in names]
+        asked = [point for point in found if point.name not in names]
+        for point in asked:
+            for unread in known.get(point, ()):
+                registry._claims.setdefault((unread.kind, unread.name), []).append(unread)
+        described = describe(
+            (point for point in asked if point not in known),
+            [point.value for point in asked if point in known],
+        )
+        good = []
+        for one in described:
+            added = [registry._add(plugin) for plugin in one.plugins]
+            registry.broken += one.broken
+            registry.notes += one.notes
+            if all(added) and not one.broken:
+                good.append(one)
+        if memory:
+            memory.keep(good)
         return registry
+
+    def _read(self, kind: str, name: str) -> list[Plugin]:
+        """Return the claims to a name, whose modules are imported."""
+        for point in [one.point for one in self._claims.get((kind, name), ()) if isinstance(one, Unread)]:
+            places = {}
+            for key, claims in list(self._claims.items()):
+                for place, one in enumerate(claims):
+                    if isinstance(one, Unread) and one.point == point:
+                        places[key] = place
+                        del claims[place]
+                        break
+                if not claims:
+                    del self._claims[key]
+            for described in describe([point]):
+                for plugin in described.plugins:
+                    if self._add(plugin):  # conflicts name distributions in the order of their entry points
+                        claims = self._claims[plugin.kind, plugin.name]
+                        claims.insert(places.get((plugin.kind, plugin.name), len(claims)), claims.pop())
+                self.broken += described.broken
+                self.notes += described.notes
+        return [one for one in self._claims.get((kind, name), ()) if isinstance(one, Plugin)]
 
     def extended(self, plugins: Iterable[Plugin]) -> Registry:
         """Return a registry that has further plugins; those it has already are left out.
@@ -111,22 +122,61 @@ class Registry:
         Args:
             plugins: Their descriptions, origins included.
         """
-        known = list(self)
-        registry = Registry([*known, *(plugin for plugin in plugins if plugin not in known)], self.broken)
+        registry = Registry((), self.broken)
+        registry._claims = {key: list(claims) for key, claims in self._claims.items()}
         registry.notes, registry.disabled = self.notes, self.disabled
+        for plugin in plugins:
+            if plugin not in registry._read(plugin.kind, plugin.name):
+                registry._add(plugin)
         return registry
 
-    def __iter__(self) -> Iterator[Plugin]:
+    def listed(self) -> list[Plugin | Unread]:
+        """Return kinds, names, summaries and origins of all plugins in the order of listings, unimported."""
         ranks = {kind: rank for rank, kind in enumerate(KINDS)}
         order = sorted(self._claims, key=lambda key: (ranks[key[0]], key[1]))
-        for key in order:
-            yield from self._claims[key]
+        return [one for key in order for one in self._claims[key]]
+
+    def doubts(self) -> list[tuple[str, str]]:
+        """Return pairs like those of ``notes``: what will be wrong when a plugin is used.
+
+        Descriptions are remembered only of plugins without any.
+        """
+        return [
+            (f"{one.kind} {one.name!r} ({one.origin})", doubt)
+            for one in self.listed()
+            if isinstance(one, Plugin)
+            for doubt in one.doubts()
+        ]
+
+    def capable(self, kind: str, capability: type | None = None) -> list[str]:
+        """Return the names of the plugins of one kind that provide a capability, sorted; imports none.
+
+        Args:
+            kind: The kind.
+            capability: The capability; None for any plugin.
+        """
+        single = [claims[0] for (known, _), claims in sorted(self._claims.items())
+                  if known == kind and len(claims) == 1]  # fmt: skip
+        return [
+            one.name
+            for one in single
+            if capability is None
+            or (
+                capability_name(capability) in one.provides
+                if isinstance(one, Unread)
+                else capability in one.provides
+            )
+        ]
+
+    def __iter__(self) -> Iterator[Plugin]:
+        for kind, name in dict.fromkeys((one.kind, one.name) for one in self.listed()):
+            yield from self._read(kind, name)
 
     @property
     def conflicts(self) -> list[tuple[str, str]]:
         """Pairs like those of ``broken``, for every name that several distributions claim."""
         return [
-            (f"{kind} {name!r}", f"is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}")
+            (f"{kind} {name!r}", f"is provided by {_origins(claims)}. {_UNCLAIM}")
             for (kind, name), claims in sorted(self._claims.items())
             if len(claims) > 1
         ]
@@ -137,9 +187,8 @@ class Registry:
 
     def of(self, kind: str) -> list[Plugin]:
         """Return the plugins of one kind whose name is not claimed twice, sorted by name."""
-        return [
-            p for (known, _), ps in sorted(self._claims.items()) if known == kind and len(ps) == 1 for p in ps
-        ]
+        claims = [self._read(kind, name) for name in self.names(kind)]
+        return [found[0] for found in claims if len(found) == 1]
 
     def shares(self, kind: str, one: str, other: str, option: str) -> bool:
         """Return whether one class defines an option of two plugins, so that it means the same to both.
@@ -153,7 +202,7 @@ class Registry:
         *tables, last = option.split(".")
         owners = []
         for name in (one, other):
-            claims = self._claims.get((kind, name), [])
+            claims = self._read(kind, name)
             config: type[BaseModel] | None = claims[0].config if len(claims) == 1 else None
             for table in tables:
                 config = sub_tables(config).get(table) if config else None
@@ -179,7 +228,9 @@ class Registry:
         if len(kinds) > 1:
             raise PluginError(f"{name!r} is {' and '.join(map(with_article, kinds))}. Say which with --kind.")
         if not kinds:
-            raise PluginError(f"no plugin named {name!r}.{suggest(name, sorted({p.name for p in self}))}")
+            raise PluginError(
+                f"no plugin named {name!r}.{suggest(name, sorted({known for _, known in self._claims}))}"
+            )
         return self.get(kinds[0], name)
 
     def get(self, kind: str, name: str) -> Plugin:
@@ -188,13 +239,11 @@ class Registry:
         Raises:
             PluginError: There is none of that name, or two distributions claim it.
         """
-        claims = self._claims.get((kind, name), [])
+        claims = self._read(kind, name)
         if len(claims) == 1:
             return claims[0]
         if claims:
-            raise PluginError(
-                f"{kind} {name!r} is provided by {' and '.join(p.origin for p in claims)}. {_UNCLAIM}"
-            )
+            raise PluginError(f"{kind} {name!r} is provided by {_origins(claims)}. {_UNCLAIM}")
         if others := [known for known, other in self._claims if other == name]:
             mistake = f"{name!r} is {with_article(others[0])}, not {with_article(kind)}."
             raise PluginError(f"{mistake}{suggest('', self.names(kind))}")
@@ -203,11 +252,5 @@ class Registry:
         raise PluginError(f"no {kind} named {name!r}.{suggest(name, self.names(kind))}{hint}")
 
 
-def _blame(plugin: Plugin, reason: str) -> tuple[str, str]:
-    return f"{plugin.kind} {plugin.name!r} ({plugin.origin})", reason
-
-
-def _name_distribution(distribution: Distribution) -> str | None:
-    """Return name and version of a distribution, None if its metadata is damaged; parses its metadata."""
-    name = distribution.name
-    return f"{name} {distribution.version}" if name else None
+def _origins(claims: Iterable[Plugin | Unread]) -> str:
+    return " and ".join(one.origin for one in claims)

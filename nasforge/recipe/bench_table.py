@@ -143,7 +143,7 @@ class Bench:
 
 def installed_baselines(registry: Registry) -> list[str]:
     """Return the names of the searchers that provide `BaselineSearcher`, sorted."""
-    return [plugin.name for plugin in registry.of("searcher") if BaselineSearcher in plugin.provides]
+    return registry.capable("searcher", BaselineSearcher)
 
 
 def read_bench(

@@ -39,7 +39,7 @@ def check_confirm(
         )
     evaluator = plugins.get("evaluator")
     if draft.table("evaluator") is None:
-        able = [p.name for p in registry.of("evaluator") if RepeatedTraining in p.provides]
+        able = registry.capable("evaluator", RepeatedTraining)
         draft.say(where, f"needs an [evaluator] table, which trains the candidates.{suggest('', able)}")
     elif evaluator is not None:
         _check_repeats(draft, where, options, evaluator, registry)
@@ -49,7 +49,7 @@ def _check_repeats(
     draft: Draft, where: tuple[str, ...], options: ConfirmConfig, evaluator: Plugin, registry: Registry
 ) -> None:
     if options.repeats > 1 and RepeatedTraining not in evaluator.provides:
-        able = [p.name for p in registry.of("evaluator") if RepeatedTraining in p.provides]
+        able = registry.capable("evaluator", RepeatedTraining)
         draft.say(
             (*where, "repeats"),
             f"{options.repeats}, but evaluator {evaluator.name!r} has no repetitions. Write "

@@ -40,16 +40,21 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
             if plugin.kind == kind == needed:
                 draft.say(use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only.")
                 continue
-            able = [p.name for p in registry.of(kind) if capability is None or capability in p.provides]
-            if plugin.kind == kind:
-                able = [name for name in able if not registry.get(kind, name).requires(kind)]
             if draft.table(needed) is None:
                 if needed not in REQUIRED:
-                    draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{suggest('', able)}")
+                    able = suggest("", _able(registry, kind, capability, plugin))
+                    draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{able}")
             elif capability and needed in plugins and capability not in plugins[needed].provides:
                 other = plugins[needed].name
                 lacks = f"{plugin.name!r} needs a {describe_need(need)}, which {other!r} lacks."
-                draft.say((*needed.split("."), "use"), lacks + suggest("", able))
+                able = suggest("", _able(registry, kind, capability, plugin))
+                draft.say((*needed.split("."), "use"), lacks + able)
+
+
+def _able(registry: Registry, kind: str, capability: type | None, plugin: Plugin) -> list[str]:
+    """Return the names of the plugins that another plugin can build on."""
+    able = registry.capable(kind, capability)
+    return able if plugin.kind != kind else [n for n in able if not registry.get(kind, n).requires(kind)]
 
 
 def check_option_needs(draft: Draft, parts: Mapping[str, Part], registry: Registry) -> None:
@@ -65,7 +70,7 @@ def check_option_needs(draft: Draft, parts: Mapping[str, Part], registry: Regist
             kind = kind_of(capability)
             if kind not in parts or capability in parts[kind].plugin.provides:
                 continue
-            able = [plugin.name for plugin in registry.of(kind) if capability in plugin.provides]
+            able = registry.capable(kind, capability)
             lacks = f"needs a {describe_need(capability)}, which {parts[kind].plugin.name!r} lacks."
             fix = f" Leave this option out, or use another {kind}.{suggest('', able)}"
             draft.say((*table.split("."), *option.split(".")), lacks + fix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["check_options", "validate"]
 
 M = TypeVar("M", bound=PluginConfig)
+
+LARGEST = 2**63 - 1
+"""The largest whole number in a tensor."""
+
+_TOO_LARGE = f"must be at most {LARGEST} (2^63 - 1), the largest whole number that can be computed with."
 
 # Python types that plain data has no form of its own for.
 _FORMS = frozenset(
@@ -94,9 +99,23 @@ def check_options(
         origin = f" of {plugin.origin}" if plugin else ""
         draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
         return None
+    known = {where for where, _ in problems}
+    problems += [(where, _TOO_LARGE) for where in _too_large(body) if where not in known]
     for where, message in problems:
         draft.say((*path, *where), message)
-    return None if moved else options
+    return None if moved or problems else options
+
+
+def _too_large(value: Any, at: Location = ()) -> Iterator[Location]:
+    """Yield the places of whole numbers that neither tensors nor files hold."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _too_large(inner, (*at, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _too_large(inner, (*at, index))
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        yield at
 
 
 def _settle(

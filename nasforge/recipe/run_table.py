@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nasforge.config import PluginConfig
 
@@ -27,9 +27,10 @@ class RunConfig(PluginConfig):
     device: str = "auto"
     """Where networks compute: "auto" takes a GPU if there is one, else "cpu", "cuda", "cuda:1" and so on."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of activations: "bf16" is meant for recent GPUs, and was slower on a CPU without matrix
-    units wherever it was measured; weights stay in fp32."""
+    units wherever it was measured; "fp16" is meant for GPUs without bf16, and scales losses. Weights stay in
+    fp32."""
 
     channels_last: bool = True
     """Whether images and convolutions use the channels-last memory layout, which is usually faster."""
@@ -41,6 +42,27 @@ class RunConfig(PluginConfig):
     compile: bool | Literal["auto"] = "auto"
     """Whether trainings compile the cells or blocks of their network with torch.compile; searches never do.
     "auto" does where it was measured to pay, which is nowhere yet: a CPU was too little faster."""
+
+    graphs: bool | Literal["auto"] = "auto"
+    """Whether steps of a search run as CUDA graphs: captured once, then replayed with one launch. Steps that
+    cannot be captured run as they are, and environment.json says why. "auto" does where it was measured to
+    pay, which is nowhere yet. On a CPU it changes nothing."""
+
+    tf32: bool | Literal["auto"] = "auto"
+    """Whether an NVIDIA GPU rounds the factors of fp32 products to TF32 (10 bits), which is faster; "auto" is
+    torch's default: in convolutions, not in matrix products."""
+
+    cudnn_benchmark: bool = False
+    """Whether cuDNN times its algorithms for every shape and takes the fastest: two runs may then take
+    different ones, which round differently."""
+
+    deterministic: bool = False
+    """Whether a GPU uses deterministic operators only, so that equal runs give equal bits. An operator
+    without a deterministic form is an error. A CPU always computes so."""
+
+    depthwise_layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+    """Memory layout in which a GPU computes depthwise convolutions of channels-last networks; "auto" measures
+    both once, and keeps the result in NASFORGE_CACHE. On a CPU it changes nothing."""
 
     threads: int | None = Field(default=None, ge=1, le=65_536)
     """CPU threads torch may use; None leaves torch's own choice. Workers share the cores then."""
@@ -87,6 +109,12 @@ class RunConfig(PluginConfig):
             raise ValueError(f"must have at most {LONGEST_NAME} bytes, as the name of a folder")
         return name
 
+    @model_validator(mode="after")
+    def _deterministic_runs_do_not_time(self) -> Self:
+        if self.deterministic and self.cudnn_benchmark:
+            raise ValueError("cudnn_benchmark = true chooses by time, which is not deterministic; drop one")
+        return self
+
     @field_validator("device")
     @classmethod
     def _device_has_a_form(cls, device: str) -> str:
@@ -97,4 +125,6 @@ class RunConfig(PluginConfig):
             )
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
+        if device.partition(":")[0] == "meta":
+            raise ValueError("'meta' computes no numbers. Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
         return device

@@ -34,7 +34,7 @@ def check_workers(draft: Draft, run: RunConfig, plugins: Mapping[str, Plugin], r
     if draft.table("evaluator") is None:
         draft.say(where, "workers evaluate candidates, and there is no [evaluator] table. Leave this out.")
     elif evaluator is not None and ParallelEvaluator not in evaluator.provides:
-        able = [plugin.name for plugin in registry.of("evaluator") if ParallelEvaluator in plugin.provides]
+        able = registry.capable("evaluator", ParallelEvaluator)
         draft.say(
             where,
             f"evaluator {evaluator.name!r} evaluates one candidate at a time. Leave this out, or use another "

@@ -11,7 +11,7 @@ from nasforge.files import read_json
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.stored import EnvironmentFile
 
-__all__ = ["note_environment"]
+__all__ = ["note_environment", "note_graphs"]
 
 
 def note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
@@ -31,6 +31,19 @@ def note_environment(folder: RunFolder, now: dict[str, Any]) -> None:
             stacklevel=2,
         )
     folder.store_file(".", "environment.json", {**now, "processes": [*earlier, now]})
+
+
+def note_graphs(folder: RunFolder, graphs: dict[str, Any]) -> None:
+    """Replace what ``environment.json`` says about the CUDA graphs of the last process.
+
+    Args:
+        folder: The run folder.
+        graphs: The result of `Graphs.describe`.
+    """
+    processes = _earlier(folder.path / "environment.json")
+    if processes:
+        now = {**processes[-1], "graphs": graphs}
+        folder.store_file(".", "environment.json", {**now, "processes": [*processes[:-1], now]})
 
 
 def _earlier(path: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -52,7 +53,14 @@ HOW_NOT_WHAT = frozenset(
 )
 """Options of ``[run]`` that say where a run computes or reports, not what: changing them undoes no stage."""
 
-ADDED = {"shards": 1}
+ADDED = {
+    "shards": 1,
+    "graphs": "auto",
+    "tf32": "auto",
+    "cudnn_benchmark": False,
+    "deterministic": False,
+    "depthwise_layout": "auto",
+}
 """Options of ``[run]`` that older folders lack, with the value that stands for what they did."""
 
 RESTORE = "Put a copy of it back, or run the recipe again under another name (--set run.name=…)."
@@ -205,6 +213,7 @@ class RunFolder:
             while (aside := folder.with_name(f"{stage}.{number}")).exists():
                 number += 1
             folder.replace(aside)
+            warnings.warn(f"{folder}: made from other inputs, and set aside in {aside.name!r}.", stacklevel=2)
         begun = mark.exists()
         write_json(mark, {"fingerprint": fingerprint})
         steps = (row.get("step") for row in self.metrics.rows() if begun and row.get("stage") == stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -12,16 +13,26 @@ from torch import nn
 
 from nasforge.errors import RunError
 from nasforge.nn import Network
+from nasforge.nn.depthwise import DepthwiseLayout, lay_out_depthwise
+from nasforge.runtime.graphs import Graphs
+from nasforge.runtime.layout import choose_layout
+from nasforge.runtime.settings import DeviceSettings
 from nasforge.runtime.shards import Shards
+from nasforge.runtime.transfer import send
 
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
     from nasforge.runtime.distributed import ProcessGroup
 
-__all__ = ["Precision", "Runtime", "exact_device", "send", "synchronize"]
+__all__ = ["Precision", "Runtime"]
 
 M = TypeVar("M", bound=nn.Module)
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 KINDS = 256
 """How many kinds of blocks of one class are compiled; in training and in test they are two."""
 
@@ -32,10 +43,13 @@ class Runtime:
 
     Attributes:
         device: Where networks and small image sets live.
-        precision: ``"bf16"`` runs networks under autocast; losses and option weights stay float32.
+        precision: ``"bf16"`` and ``"fp16"`` run networks under autocast; losses and option weights stay
+            float32. Gradients of ``"fp16"`` need a scaled loss, see `nasforge.training.loss_scale`.
         channels_last: Keep feature maps as NHWC, which CPU and GPU convolutions prefer.
         gradient_checkpointing: Networks keep the inputs of their blocks only, and compute blocks twice.
         compile: Trainings compile the blocks of their network.
+        depthwise: Layout in which an accelerator computes depthwise convolutions.
+        graphs: Training steps that are captured as CUDA graphs.
         shards: Parts of every training batch, and the processes that compute them.
     """
 
@@ -44,6 +58,8 @@ class Runtime:
     channels_last: bool = True
     gradient_checkpointing: bool = False
     compile: bool = False
+    depthwise: DepthwiseLayout = "channels_last"
+    graphs: Graphs = field(default_factory=Graphs, compare=False)
     shards: Shards = field(default_factory=Shards, compare=False)
 
     @classmethod
@@ -85,7 +101,7 @@ class Runtime:
 
     @classmethod
     def of(cls, options: RunConfig, device: str | None = None, group: ProcessGroup | None = None) -> Runtime:
-        """Return what the ``[run]`` table of a recipe says.
+        """Return what the ``[run]`` table of a recipe says, and set torch up for its GPU.
 
         Args:
             options: The table.
@@ -102,7 +118,14 @@ class Runtime:
             options.gradient_checkpointing,
             options.compile,
         )
-        return replace(runtime, shards=Shards(options.shards, group))
+        DeviceSettings.of(options).apply(runtime.device)
+        shards = Shards(options.shards, group)
+        return replace(
+            runtime,
+            depthwise=runtime._find_depthwise(options, shards),
+            graphs=Graphs.of(options.graphs, runtime.device),
+            shards=shards,
+        )
 
     def prepare(self, module: M) -> M:
         """Move a module to the device and layout; parameter names stay as they are."""
@@ -111,7 +134,20 @@ class Runtime:
         if self.gradient_checkpointing and isinstance(module, Network):
             module.recompute = True
             _want_blocks(module, "gradient_checkpointing", "recompute, so it saves no memory")
-        return module.to(memory_format=torch.channels_last) if self.channels_last else module
+        if not self.channels_last:
+            return module
+        module = module.to(memory_format=torch.channels_last)
+        lay_out_depthwise(module, self.device, self.depthwise)
+        return module
+
+    def _find_depthwise(self, options: RunConfig, shards: Shards) -> DepthwiseLayout:
+        if not self.channels_last or self.device.type == "cpu" or options.depthwise_layout == "channels_last":
+            return "channels_last"
+        if options.depthwise_layout == "contiguous":
+            return "contiguous"
+        # Processes on equal GPUs may measure differently, but must compute alike.
+        found: DepthwiseLayout = shards.agreed(choose_layout(self.device, DTYPES[self.precision]))
+        return found
 
     def prepare_training(self, module: M) -> M:
         """Prepare a network that has one architecture and is trained for long; see `prepare`."""
@@ -128,36 +164,22 @@ class Runtime:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return send(images, self.device).contiguous(memory_format=layout)
 
+    def steady(
+        self, step: Callable[..., Mapping[str, torch.Tensor]], refresh: Callable[[], None] = lambda: None
+    ) -> Callable[..., Mapping[str, torch.Tensor]]:
+        """Return a training step that is captured as a CUDA graph if the recipe asks for it.
+
+        Args:
+            step: Trains on a batch, with an `nasforge.training.update.Update`; see `Graphs.steady`.
+            refresh: Called before each step; fills the tensors of numbers that change.
+        """
+        return self.graphs.steady(step, refresh)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context that networks run in."""
         if self.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return a tensor on a device; the processor does not wait for a copy to a GPU, nor the GPU for one.
-
-    Args:
-        tensor: On any device; one on the CPU is copied to page-locked memory first where the device is a GPU.
-        device: Where it should be.
-    """
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=device.type == "cuda")
-
-
-def exact_device(device: torch.device) -> torch.device:
-    """Return where float64 can be computed: on the device, or on the CPU beside a GPU of Apple's."""
-    return torch.device("cpu") if device.type == "mps" else device
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until a device has finished its queue; a CPU has none."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+        return torch.autocast(self.device.type, dtype=DTYPES[self.precision])
 
 
 def _want_blocks(network: Network, option: str, so: str) -> None:

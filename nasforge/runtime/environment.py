@@ -17,6 +17,7 @@ import torch
 
 import nasforge
 from nasforge.runtime import Runtime
+from nasforge.runtime.settings import describe_settings
 
 __all__ = ["describe_environment", "mask_secrets", "processor_name"]
 
@@ -53,6 +54,9 @@ def describe_environment(runtime: Runtime, origins: Iterable[str], seed: int) ->
         "device": str(device),
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "precision": runtime.precision,
+        **describe_settings(),
+        "depthwise_layout": runtime.depthwise,
+        "graphs": runtime.graphs.describe(),
         "seed": seed,
     }
 

@@ -16,7 +16,7 @@ from nasforge.observer import Observer, Observers
 from nasforge.parallel.start import describe_workers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe
-from nasforge.runs.environment import note_environment
+from nasforge.runs.environment import note_environment, note_graphs
 from nasforge.runs.folder import RunFolder, differences
 from nasforge.runs.observers import observing
 from nasforge.runtime import Runtime
@@ -77,6 +77,8 @@ def run_recipe(
         watched.setup(folder.path)
         if shards.is_main:
             note_environment(folder, environment)
+            if runtime.graphs.active:  # which steps are captured is known at the end
+                stack.callback(lambda: note_graphs(folder, runtime.graphs.describe()))
         watched.run_start(folder.path.name, recipe.resolved())
         run = Run(recipe, folder, runtime, watched)
         if shards.world > 1 and "data" in recipe.parts:

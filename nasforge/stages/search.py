@@ -47,10 +47,16 @@ class Search(Stage):
     shared = True
 
     def inputs(self, run: Run) -> dict[str, Any]:
-        """Return the tables of all components of the search."""
+        """Return the tables of all components of the search, and checksums of files that they name."""
         from nasforge.runs.limits import fingerprint_of
 
-        tables = inputs_of(run.resolved, "data", "space", "searcher", "distiller", "evaluator")
+        names = ("data", "space", "searcher", "distiller", "evaluator")
+        files = {
+            table: dict(found)
+            for table, part in run.recipe.parts.items()
+            if table.partition(".")[0] in names and (found := part.config.file_checksums())
+        }
+        tables = inputs_of(run.resolved, *names) | ({"files": files} if files else {})
         return tables | fingerprint_of(run.recipe.constraints)
 
     def check(self, run: Run) -> None:
@@ -107,7 +113,7 @@ class Search(Stage):
         def save() -> None:
             checkpoint.save(path, describe_state(made, searcher, evaluator))
 
-        return [*works, Work("checkpoints of the search", max(0, steps - made), save)]
+        return [*works, Work("checkpoints of the search", max(0, steps - made), save, writes=True)]
 
 
 def _failures(searcher: Searcher[Any]) -> list[Mapping[str, Any]]:

@@ -23,7 +23,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.scope import DERIVE, Scope
 from nasforge.runs.slots import FileSlot
-from nasforge.runtime.device import synchronize
+from nasforge.runtime import synchronize
 from nasforge.seeding import derive_seed
 from nasforge.space import SearchSpace
 from nasforge.stages.runner import Run

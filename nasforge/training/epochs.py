@@ -23,6 +23,7 @@ from nasforge.training.loops import (
     set_random_state,
     train_epoch,
 )
+from nasforge.training.loss_scale import loss_scale_for
 from nasforge.training.shards import step_in_shards
 from nasforge.training.stopping import until_stopped
 from nasforge.training.update import Update
@@ -66,7 +67,8 @@ class EpochTraining(ABC):
         accumulate: int = 1,
     ) -> None:
         self.data, self.runtime, self.modules = data, runtime, dict(modules)
-        self.optimizer, self.parameters, self.update = optimizer, parameters, Update(clip)
+        self.optimizer, self.parameters = optimizer, parameters
+        self.update = Update(clip, loss_scale_for(runtime))
         self._accumulate = accumulate
         self._part: _Part | None = None
         self._running: RunningScores | None = None
@@ -176,7 +178,8 @@ class EpochTraining(ABC):
 
         def progress(count: int, scores: Scores) -> None:
             done = (epoch + min(count / length, 1.0)) / epochs
-            report({self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr})
+            values = {self.share_name: done, "epoch": epoch + 1, **scores._asdict(), "lr": lr}
+            report({**values, **self.update_metrics()})
 
         shards, order = self.runtime.shards, first_order + epoch
         if shards.count == 1:
@@ -221,12 +224,18 @@ class EpochTraining(ABC):
         """
         self._position = position
 
+    def update_metrics(self) -> dict[str, float]:
+        """Return the number of skipped steps and the scale of the loss in float16; else nothing."""
+        return {} if self.update.loss_scale is None else self.update.loss_scale.metrics()
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything the next epochs depend on, the global generators included."""
+        scale = self.update.loss_scale
         return {
             **{name: module.state_dict() for name, module in self.modules.items()},
             "optimizer": self.optimizer.state_dict(),
             "random": random_state(self.runtime.device),
+            **({} if scale is None else {"loss_scale": scale.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -235,3 +244,5 @@ class EpochTraining(ABC):
             module.load_state_dict(state[name])
         load_optimizer(self.optimizer, state["optimizer"])
         set_random_state(self.runtime.device, state["random"])
+        if self.update.loss_scale is not None:
+            self.update.loss_scale.load_state_dict(state["loss_scale"])

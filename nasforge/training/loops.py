@@ -247,7 +247,10 @@ def cosine_lr(epoch: int, epochs: int, lr: float, min_lr: float = 0.0, warmup_ep
 def set_lr(optimizer: Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)  # a captured step reads it where it is
+        else:
+            group["lr"] = lr
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from nasforge.training.loss_scale import LossScale
 from nasforge.training.shards import ShardPass, current_shard
 
 __all__ = ["Update"]
@@ -24,10 +25,12 @@ class Update:
 
     Args:
         clip: Largest norm of the gradients; 0 does not clip.
+        loss_scale: Scales losses, and skips steps whose gradients are not finite; None does neither. Several
+            updates can share one.
     """
 
-    def __init__(self, clip: float = 0.0) -> None:
-        self.clip = clip
+    def __init__(self, clip: float = 0.0, loss_scale: LossScale | None = None) -> None:
+        self.clip, self.loss_scale = clip, loss_scale
 
     def descend(
         self,
@@ -53,11 +56,14 @@ class Update:
         shard = current_shard()
         if first and (shard is None or shard.is_first):
             self.clear(optimizers)
-        if shard is None:
+        if shard is None and self.loss_scale is None:
             loss.backward()
         elif not self._collect(loss, optimizers, clipped, shard):
             return
         if not last:
+            return
+        if self.loss_scale is not None and not self.loss_scale.end_step():
+            self.finish(optimizers)
             return
         if edit is not None:
             edit()
@@ -70,16 +76,24 @@ class Update:
 
         Args:
             parameters: Trained by ``optimizer``.
-            gradients: One for each.
+            gradients: One for each, of a loss that was `scaled`.
             optimizer: Stepped once.
         """
         shard = current_shard()
         means = gradients if shard is None else shard.collect(parameters, gradients)
         if means is None:
             return
+        if self.loss_scale is not None:
+            means = self.loss_scale.unscale(means)
+            if not self.loss_scale.end_step():
+                return
         for parameter, gradient in zip(parameters, means, strict=True):
             parameter.grad = gradient
         self._step([optimizer], parameters)
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return a loss to differentiate for `apply`, which undoes its scale; `descend` scales by itself."""
+        return loss if self.loss_scale is None else loss * self.loss_scale.factor
 
     def clear(self, optimizers: Sequence[Optimizer]) -> None:
         """Clear gradients before the backward pass: by default, those that ``optimizers`` own."""
@@ -100,16 +114,23 @@ class Update:
         loss: Tensor,
         optimizers: Sequence[Optimizer],
         clipped: Iterable[nn.Parameter],
-        shard: ShardPass,
+        shard: ShardPass | None,
     ) -> bool:
-        """Differentiate the loss of a shard; after the last one, add the means to what was there before."""
+        """Differentiate the loss, of a shard or scaled; add the gradients to what was there before.
+
+        Returns:
+            Whether they are there: with shards, the means over all of them, after the last one.
+        """
         trained = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
         parameters = list({id(p): p for p in [*trained, *self.norm_parameters(clipped)]}.values())
         earlier = [p.grad for p in parameters]
         for parameter in parameters:
             parameter.grad = None
-        loss.backward()
-        means = shard.collect(parameters, [p.grad for p in parameters])
+        self.scaled(loss).backward()
+        found = [p.grad for p in parameters]
+        means = found if shard is None else shard.collect(parameters, found)
+        if means is not None and self.loss_scale is not None:
+            means = self.loss_scale.unscale(means)
         for number, (parameter, before) in enumerate(zip(parameters, earlier, strict=True)):
             mean = None if means is None else means[number]
             parameter.grad = mean if before is None else before if mean is None else before + mean

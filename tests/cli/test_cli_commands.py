@@ -321,3 +321,28 @@ def test_a_space_without_networks_is_inspected_too(capsys, monkeypatch):
     assert "none (this space builds no networks)" in text
     assert run_command(["inspect", "plain", "--arch", '{"x": "b"}', "--svg", "x.svg"]) == 2
     assert "does not say how to draw" in capsys.readouterr().err
+
+
+def test_check_says_what_fits_into_a_memory(here, capsys):
+    (here / "short.toml").write_text(
+        '[space]\nuse = "nasbench201"\nsearch_channels = 4\nsearch_cells = 1\n'
+        '[data]\nuse = "synthetic"\nimage_size = 16\nbatch_size = 32\n[searcher]\nuse = "darts"\n'
+    )
+    text = answer(capsys, "check", "short.toml", "--memory", "3 MB")
+    assert "to fit into 2.9 MiB, write in the recipe:\n  data.batch_size = " in text
+    assert "  run.shards = " in text
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("24 apples", "'apples' is not a unit of memory: write MiB, GiB, MB or GB, as in 24GiB."),
+        ("24", "Write its unit: 24GiB."),
+        ("24gibb", "Write its unit: 24GiB."),
+        ("-3GiB", "Write a positive number and a unit"),
+        ("0MiB", "Write a positive number and a unit"),
+    ],
+)
+def test_memory_that_is_no_amount_is_refused(here, capsys, written, said):
+    assert run_command(["check", "good.toml", "--memory", written]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())

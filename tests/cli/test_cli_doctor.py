@@ -82,7 +82,10 @@ def test_versions_of_torch(here, capsys, versions, found, state):
         assert told[0].finding == "not installed"
     else:
         assert told[0].finding.startswith(found)
-    assert told[0].remedy.startswith("If something" if state == "note" else "Run pip install 'torch>=")
+    if state == "note":
+        assert told[0].remedy.startswith("If something")
+    else:
+        assert told[0].remedy == "Run pip install 'torch>=2.4' torchvision."
 
 
 def test_a_checkout_that_is_not_installed(here, capsys, monkeypatch):
@@ -118,14 +121,15 @@ def test_a_driver_without_a_usable_gpu(here, capsys, monkeypatch):
     assert "built for CPUs only" in found["device"].finding
 
 
-def test_a_disk_that_is_nearly_full(here, capsys, monkeypatch):
+@pytest.mark.parametrize(("gibibytes", "state"), [(4.9, "note"), (0.05, "problem"), (0, "problem")])
+def test_a_disk_that_is_nearly_full(here, capsys, monkeypatch, gibibytes, state):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 9 * 10**8, 10**8))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**40, 2**39, gibibytes * 2**30))
     status, found = ask(capsys)
-    assert status == 0
-    assert (found["runs"].state, found["cache"].state) == ("note", "note")
-    assert "0.1 GiB free" in found["runs"].finding
-    assert "NASFORGE_CACHE" in found["cache"].remedy
+    assert status == (state == "problem")
+    assert [found[subject].state for subject in ("runs", "data", "cache")] == [state] * 3
+    assert f"{gibibytes:.1f} GiB free" in found["runs"].finding
+    assert found["cache"].remedy == "Free some space. Set NASFORGE_CACHE to a folder that you can write to."
 
 
 def test_a_home_that_cannot_be_written(here, capsys, monkeypatch):

@@ -52,6 +52,28 @@ def test_recipes(case, tmp_path, monkeypatch, capsys):
     assert "r.toml" in worded(["check", "r.toml"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (f"train.epochs=1{'0' * 400}", "--set train.epochs: must be at most 9223372036854775807 (2^63 - 1)"),
+        (f"searcher.evaluations={2**63}", "--set searcher.evaluations: must be at most 9223372036854775807"),
+        ("run.device=meta", "--set run.device: 'meta' computes no numbers. Write 'auto', 'cpu'"),
+    ],
+)
+def test_options_that_no_run_can_use_are_refused_by_check(option, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.toml").write_text(f'{BASE}[data]\nuse = "synthetic"\n[train]\nuse = "train"\n')
+    assert said in worded(["check", "r.toml", "--set", option], capsys)
+
+
+def test_a_damaged_table_is_refused_by_check(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NASFORGE_DATA", str(tmp_path))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "noise.npz").write_bytes(b"PK\3\4noise")
+    said = worded(["check", "search_nasbench201_table", "--set", "evaluator.table=noise"], capsys)
+    assert "noise.npz: cannot be read" in said
+
+
 SMOKE = ["run", "search_nasbench201_table", "--profile", "smoke"]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,13 @@ def test_options_named_by_the_cdarts_page_exist():
     options = {".".join(path) for p in generate.builtins() for path, _ in walk_options(p.config)}
     for table, name in re.findall(r"`(searcher|distiller|space|data)\.([\w.]+)", WRITTEN["cdarts.md"]):
         assert name in options, f"{table}.{name}"
+
+
+def test_every_extra_is_described():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
+    section = WRITTEN["start/install.md"].partition("## Extras\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(extras)
 
 
 def test_environment_variables_are_described():

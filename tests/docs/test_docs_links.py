@@ -6,7 +6,7 @@ import re
 import pytest
 
 from support.docs_blocks import DOCS
-from support.docs_site import ALL, WRITTEN, generate
+from support.docs_site import ALL, GENERATED, WRITTEN, generate
 
 ROOT = DOCS.parent
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -50,7 +50,7 @@ def test_links_of_a_page(name):
     assert list(broken((DOCS / name).parent, WRITTEN[name], ALL)) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(WRITTEN) - set(generate.OUTSIDE)))
+@pytest.mark.parametrize("name", sorted(set(GENERATED) - set(generate.OUTSIDE)))
 def test_links_of_a_generated_page(name):
     assert list(broken((DOCS / name).parent, ALL[name], ALL)) == []
 
@@ -58,6 +58,24 @@ def test_links_of_a_generated_page(name):
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_of_a_file_beside_the_docs(name):
     assert list(broken(ROOT, (ROOT / name).read_text("utf8"), WRITTEN)) == []
+
+
+def test_links_work_as_files():
+    """Readers of the repository follow links of the Markdown without a built site."""
+    files = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "examples" / "README.md"]
+    dead = [
+        f"{file.relative_to(ROOT)}: {link}"
+        for file in files
+        for link in LINK.findall(FENCED.sub("", file.read_text("utf8")))
+        if not re.match(r"[a-z]+:|#", link) and not (file.parent / link.partition("#")[0]).exists()
+    ]
+    assert dead == []
+
+
+def test_generated_pages_have_a_file_with_their_heading():
+    for name in set(GENERATED) - set(generate.OUTSIDE):
+        if not name.startswith("notebooks/"):
+            assert WRITTEN[name].splitlines()[0] == GENERATED[name].splitlines()[0]
 
 
 def test_a_broken_link_is_found():

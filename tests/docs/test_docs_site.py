@@ -3,7 +3,7 @@
 import pytest
 
 from support.docs_blocks import DOCS
-from support.docs_site import ALL
+from support.docs_site import ALL, generate
 
 ROOT = DOCS.parent
 
@@ -17,6 +17,20 @@ def test_the_site_builds_without_a_warning(site):
         "search/search_index.json",
     ):
         assert (site / page).is_file()
+
+
+def test_language_models_get_a_list_of_all_pages():
+    nav = [{"Get started": ["start/install.md", {"More": ["reference/cli.md"]}]}, {"Home": "index.md"}]
+    config = {"nav": nav, "site_url": "https://example.org/", "site_description": "Search"}
+    lines = generate.llms_text(config).splitlines()
+    assert lines[:3] == ["# nasforge", "", "> Search. Each page is a path below https://example.org/"]
+    listed = [line.partition("): ")[0] for line in lines if line.startswith("- ")]
+    assert listed == [
+        "- [Install](https://example.org/start/install/",
+        "- [Command line](https://example.org/reference/cli/",
+        "- [nasforge](https://example.org/",
+    ]
+    assert "- [Install](https://example.org/start/install/): nasforge needs Python 3.11 or newer." in lines
 
 
 def test_every_page_is_in_the_navigation():

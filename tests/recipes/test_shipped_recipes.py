@@ -26,7 +26,7 @@ STAND_IN = [
     "data.batch_size=16",
     "data.image_size=32",
 ]
-# A selection scores every operation of every edge on all of its images; and recipes of CDARTS differ in their options.
+# A selection scores every operation of every edge on all of its images; recipes of CDARTS differ in options.
 FEW_IMAGES = {
     "darts_pt_cifar10": [
         "data.train_images=32",
@@ -98,6 +98,23 @@ PUBLISHED = {
         "space": {"search_channels": 16, "search_cells": 5},
         "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
         "searcher.regularizers": {"beta_decay": 0.5},
+    },
+    "em_darts_nasbench201": {
+        "data": {"batch_size": 64},
+        "space": {"search_channels": 16, "search_cells": 5},
+        "searcher": {"epochs": 50, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 5e-4, "arch_lr": 3e-4},
+        "searcher.mutation": {"probability": [0.0, 0.2]},
+    },
+    "lambda_darts_nasbench201": {
+        "data": {"batch_size": 64},
+        "space": {"search_channels": 16, "search_cells": 5},
+        "searcher": {"epochs": 100, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 1e-4},
+        "searcher.alignment": {"strength": 0.25, "epsilon": 1e-4},
+    },
+    "oles_nasbench201": {
+        "data": {"batch_size": 64},
+        "searcher": {"epochs": 50, "lr": 0.025, "min_lr": 1e-3, "weight_decay": 3e-4, "arch_lr": 3e-4},
+        "searcher.early_stopping": {"threshold": 0.4, "interval": 20, "compare": "sum"},
     },
     "drnas_nasbench201": {
         "data": {"batch_size": 64, "arch_share": 0.5},

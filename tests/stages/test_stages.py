@@ -124,6 +124,22 @@ def test_an_update_redoes_only_what_depends_on_the_change(tmp_path):
     assert (tmp_path / "tiny" / "train.1" / "result.json").exists()
 
 
+def test_a_search_begins_anew_when_a_file_has_changed_under_its_name(tmp_path, monkeypatch):
+    tables = {"data": None, "train": None, "space": {"use": "nasbench201"}, "evaluator": {"use": "tabular"}}
+    recipe = tiny(**tables, searcher={"use": "random", "evaluations": 1})
+    config = check(recipe, registry()).parts["evaluator"].config
+    content = {}
+    monkeypatch.setattr(type(config), "file_checksums", lambda self: content)
+    nasforge.run(recipe, out=tmp_path)
+    content["table"] = "a"
+    with pytest.warns(UserWarning, match=r"search: made from other inputs, and set aside in 'search\.1'"):
+        assert "search" not in nasforge.run(recipe, out=tmp_path).skipped
+    assert nasforge.run(recipe, out=tmp_path).was_finished
+    content["table"] = "b"
+    with pytest.warns(UserWarning, match=r"set aside in 'search\.2'"):
+        assert "search" not in nasforge.run(recipe, out=tmp_path).skipped
+
+
 def test_a_searcher_that_reads_test_images_is_stopped_by_name(tmp_path):
     recipe = tiny(searcher={"use": "peeker"}, train=None)
     with pytest.raises(RunError, match="searcher 'peeker': asked for the 'test' images in the search stage"):

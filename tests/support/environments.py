@@ -81,6 +81,13 @@ def build_wheel(source, into):
     return wheel
 
 
+def build_distributions(source, into):
+    """Build the wheel and the source distribution; return their paths."""
+    succeed(run_in(Path(sys.executable), ["-m", "hatchling", "build", "-d", str(into)], source))
+    (wheel,), (sources,) = into.glob("*.whl"), into.glob("*.tar.gz")
+    return wheel, sources
+
+
 def install(python, *what, cwd):
     """Install wheels or, after ``-e``, folders, whatever this environment has of the same name."""
     arguments = ["-m", "pip", "install", "--no-deps", "--ignore-installed", *map(str, what)]

@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-import zipfile
 
 import pytest
 
 from nasforge.plugins import KINDS
-from nasforge.plugins.scaffold import TEMPLATES
 from nasforge.testing import conformance
-from support.environments import ROOT, build_wheel, new_environment, run_in, succeed
+from support.environments import new_environment, run_in, succeed
 from support.generated_plugins import NAMES, fake_install, generate, run_python
 
 
@@ -49,16 +47,6 @@ def test_new_plugins_are_formatted(tmp_path):
     ruff = [sys.executable, "-m", "ruff"]
     subprocess.run([*ruff, "format", *rules, "--check", "."], check=True, cwd=tmp_path)
     subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", "."], check=True, cwd=tmp_path)
-
-
-@pytest.mark.slow
-def test_the_wheel_carries_all_templates(tmp_path):
-    pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
-    wheel = build_wheel(ROOT, tmp_path)
-    carried = {name for name in zipfile.ZipFile(wheel).namelist() if "/templates/" in name}
-    folders = [TEMPLATES, ROOT / "nasforge/report/templates"]
-    there = {p.relative_to(ROOT).as_posix() for folder in folders for p in folder.rglob("*") if p.is_file()}
-    assert carried == {name for name in there if "__pycache__" not in name}
 
 
 @pytest.mark.slow

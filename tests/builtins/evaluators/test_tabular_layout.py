@@ -105,6 +105,21 @@ def test_columns_with_budgets_and_seeds(tmp_path):
     assert evaluator().config.reports() == {"valid_accuracy", "quick", "valid_loss", "latency_ms"}
 
 
+def test_the_checksum_of_a_table_is_that_of_its_content(tmp_path):
+    def checksum(text):
+        imported(tmp_path, text, *WIDE_METRICS)
+        return TabularConfig(table="t").file_checksums()
+
+    first = checksum(WIDE)
+    assert len(first["table"]) == 64
+    assert checksum(WIDE) == first
+    assert checksum(WIDE.replace("0.7", "0.8")) != first
+    assert TabularConfig().file_checksums() == {}
+    (folder() / "t.npz").write_bytes(b"PK")
+    with pytest.raises(TableError, match="is not a nasforge table, or is damaged"):
+        TabularConfig(table="t").file_checksums()
+
+
 def test_rows_by_budget_and_seed_equal_columns(tmp_path):
     rows = "cell,epochs,run,acc,s\n" + "".join(
         f"{cell},{epochs},{run},{epochs / 4 + run},{epochs}\n"

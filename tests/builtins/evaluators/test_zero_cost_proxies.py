@@ -246,12 +246,14 @@ def test_the_network_is_left_as_it_was(name):
     assert not network.linear.weight.requires_grad
 
 
-@pytest.mark.parametrize("name", [name for name in PROXIES if name != "zen"])
+@pytest.mark.parametrize("name", [name for name in PROXIES if name not in ("zen", "zico")])
 def test_the_order_of_images_does_not_matter(name):
     torch.manual_seed(0)
     network, images, labels = Chain(), torch.randn(6, 2, 4, 4), torch.tensor([0, 1, 0, 1, 1, 0])
     order = torch.tensor([3, 1, 5, 0, 4, 2])
+    torch.manual_seed(1)
     first = PROXIES[name](network, images, labels)
+    torch.manual_seed(1)
     assert PROXIES[name](network, images[order], labels[order]) == pytest.approx(first, rel=1e-3, abs=1e-6)
 
 

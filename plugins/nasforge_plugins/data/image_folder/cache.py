@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from nasforge.caches import cache_folder
 from nasforge.errors import CheckpointError
 from nasforge.images.files import Folder
 from nasforge.runtime.checkpoint import load_weights, save_weights
@@ -40,8 +41,7 @@ def cache_path(folder: Folder, config: ImageFolderConfig) -> Path:
         listing.append((file, status.st_size, status.st_mtime_ns))
     how = [config.image_size, config.resize, config.background, config.channels, config.skip_broken]
     key = json.dumps([FORMAT, str(folder.path.resolve()), how, listing])
-    base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
-    return base / "image-folder" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    return cache_folder("image-folder") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 
 def load(path: Path, count: int) -> tuple[Tensor, dict[str, str]] | None:

@@ -32,6 +32,9 @@ from nasforge_plugins.data.imagenet.subsets import draw_subset
 
 __all__ = ["Imagenet"]
 
+CLASSES = 1000
+"""Classes of the published images."""
+
 FEW = 50_000
 """Up to this number of training images, every run looks for test images among them, which opens all files of
 equal size: too many for the whole of ImageNet. `nasforge check --deep` always looks."""
@@ -133,12 +136,12 @@ class Imagenet(DataModule[ImagenetConfig]):
             background=config.background,
         )
 
-    def expected_task(self) -> Task | None:
-        """Count the folders of the training images; None if they are not there."""
+    def expected_task(self) -> Task:
+        """Count the folders of the training images; the published ones are 1,000 classes."""
         train = self.config.root / "train"
         folders = train.iterdir() if train.is_dir() else ()
         classes = sum(folder.is_dir() and not folder.name.startswith(".") for folder in folders)
-        return Task(3, self.config.image_size, classes) if classes else None
+        return Task(3, self.config.image_size, classes or CLASSES)
 
     def sizes(self) -> Mapping[Split, int]:
         """Return the number of images per split; a pass may read fewer, see ``sample_share``."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nasforge.runtime import send
+
 __all__ = ["draw_jitter", "jitter"]
 
 GRAY = (0.2989, 0.587, 0.114)
@@ -50,10 +52,10 @@ def jitter(images: Tensor, draws: Tensor) -> Tensor:
         for number, operation in enumerate((_brightness, _contrast, _saturation, _hue)):
             rows = (draws[:, place] == number).nonzero()[:, 0]
             if len(rows) == len(values):
-                values = operation(values, draws[:, 4 + number].to(values.device).view(-1, 1, 1, 1))
+                values = operation(values, send(draws[:, 4 + number], values.device).view(-1, 1, 1, 1))
             elif len(rows):
-                strengths = draws[rows, 4 + number].to(values.device, non_blocking=True)
-                rows = rows.to(values.device, non_blocking=True)
+                strengths = send(draws[rows, 4 + number], values.device)
+                rows = send(rows, values.device)
                 values[rows] = operation(values[rows], strengths.view(-1, 1, 1, 1))
     return values.round_().to(torch.uint8)
 

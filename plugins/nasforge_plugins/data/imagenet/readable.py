@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from pathlib import Path
 
+from nasforge.caches import cache_folder
 from nasforge.errors import CheckpointError
 from nasforge.files import read_json, write_json
 from nasforge.images.broken import find_broken
@@ -51,5 +51,4 @@ def _place(folder: Folder) -> Path:
         status = (folder.path / file).stat()
         listing.append((file, status.st_size, status.st_mtime_ns))
     key = json.dumps([str(folder.path.resolve()), listing])
-    base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
-    return base / "imagenet" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    return cache_folder("imagenet") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"

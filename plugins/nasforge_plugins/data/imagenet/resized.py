@@ -19,6 +19,7 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from nasforge.caches import cache_folder
 from nasforge.errors import DataError, ImageError
 from nasforge.files import open_own
 from nasforge.images import Preprocessing
@@ -180,5 +181,4 @@ def _place(folder: Folder, side: int, preprocessing: Preprocessing) -> Path:
         listing.append((file, status.st_size, status.st_mtime_ns))
     how = [FORMAT, side, preprocessing.background, preprocessing.exif]
     key = json.dumps([how, str(folder.path.resolve()), listing])
-    base = Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge")
-    return base / "imagenet" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.bytes"
+    return cache_folder("imagenet") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.bytes"

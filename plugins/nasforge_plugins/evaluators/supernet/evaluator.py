@@ -68,7 +68,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         batches = self._data.num_batches("weights", batch_size=config.batch_size)
         return [
             Work("batches of supernet training", epochs * batches, rehearsal.train_batch),
-            Work("checkpoints of the supernet", epochs, rehearsal.save),
+            Work("checkpoints of the supernet", epochs, rehearsal.save, writes=True),
         ]
 
     def workload(self, arch: Arch, effort: Effort) -> Sequence[Work]:
@@ -145,7 +145,8 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
                 position = {"epoch": epoch, "position": training.position()}
                 slot.save({"options": options, **position, **training.state_dict()})
                 raise
-            self.ctx.report({"prepared": (epoch + 1) / config.epochs, "epoch": epoch + 1, **scores._asdict()})
+            values = {**scores._asdict(), **training.update_metrics()}
+            self.ctx.report({"prepared": (epoch + 1) / config.epochs, "epoch": epoch + 1, **values})
             slot.save({"options": options, "epoch": epoch + 1, **training.state_dict()})
 
     def _inherit(self, network: Network, run: str) -> None:

@@ -16,9 +16,26 @@ from numpy.typing import NDArray
 from nasforge.files import open_own, replacing
 from nasforge_plugins.evaluators.tabular.errors import TableError
 
-__all__ = ["read_archive", "write_archive"]
+__all__ = ["read_archive", "stored_checksum", "write_archive"]
 
 FORMAT = "nasforge-table-1"
+DAMAGED = "is not a nasforge table, or is damaged ({}). Import it again with 'nasforge tables import'."
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy, zipfile and json raise for files that are damaged or something else."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -50,25 +67,23 @@ def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             raise ValueError("it has no keys")
     except FileNotFoundError:
         raise TableError(f"{path}: no such file.") from None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        IndexError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise TableError(
-            f"{path}: is not a nasforge table, or is damaged ({error}). "
-            "Import it again with 'nasforge tables import'."
-        ) from None
+    except UNREADABLE as error:
+        raise TableError(f"{path}: {DAMAGED.format(error)}") from None
     return arrays, about
+
+
+def stored_checksum(path: Path) -> str:
+    """Return the checksum in a table file, without reading or checking its numbers; empty if it has none.
+
+    Raises:
+        TableError: The file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(file["meta"].tobytes())
+        return str(about.get("sha256", ""))
+    except UNREADABLE as error:
+        raise TableError(f"{path}: {DAMAGED.format(error)}") from None
 
 
 def _checksum(arrays: Arrays, about: Mapping[str, Any]) -> str:

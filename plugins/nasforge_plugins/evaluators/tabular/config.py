@@ -45,10 +45,10 @@ class TabularConfig(EvaluatorConfig):
     def _exists(cls, table: str) -> str:
         if table != "nasbench201":  # that one is always there
             from nasforge_plugins.evaluators.tabular.errors import TableError
-            from nasforge_plugins.evaluators.tabular.store import path_of
+            from nasforge_plugins.evaluators.tabular.store import datasets
 
             try:
-                path_of(table)
+                datasets(table)
             except TableError as error:
                 raise ValueError(str(error)) from None
         return table
@@ -82,6 +82,13 @@ class TabularConfig(EvaluatorConfig):
     def option_needs(self) -> Mapping[str, type]:
         """Return what the table inside nasforge needs: a space whose architectures it lists."""
         return {"table": TabularSpace} if self.table == "nasbench201" else {}
+
+    def file_checksums(self) -> Mapping[str, str]:
+        """Return the checksum of an imported table; the one inside nasforge does not change."""
+        from nasforge_plugins.evaluators.tabular.archive import stored_checksum
+        from nasforge_plugins.evaluators.tabular.store import SHIPPED, path_of
+
+        return {} if self.table in SHIPPED else {"table": stored_checksum(path_of(self.table))}
 
     def reports(self) -> frozenset[str] | None:
         """Return what the table knows; None if it cannot be read, which the evaluator says better."""

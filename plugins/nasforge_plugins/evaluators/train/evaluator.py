@@ -221,7 +221,8 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         return dict(state)
 
     def _announce(self, training: Training, epoch: int, scores: Scores, held: Scores | None = None) -> None:
-        values = {**scores._asdict(), "lr": training.lr(epoch), "drop_path": training.drop_path_rate(epoch)}
+        rates = {"lr": training.lr(epoch), "drop_path": training.drop_path_rate(epoch)}
+        values = {**scores._asdict(), **rates, **training.update_metrics()}
         if held is not None:
             values |= {f"holdout_{name}": value for name, value in held._asdict().items()}
         self.ctx.report({"done": (epoch + 1) / training.epochs, "epoch": epoch + 1, **values})

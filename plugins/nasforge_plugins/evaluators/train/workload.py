@@ -44,7 +44,7 @@ def training_work(trainer: Trainer, arch: Arch, effort: Effort, continues: bool)
     batches = min(config.epoch_batches or batches, batches)
     works = [
         Work("training batches", epochs * batches, rehearsal.train_batch),
-        Work("checkpoints of a training", epochs, rehearsal.save),
+        Work("checkpoints of a training", epochs, rehearsal.save, writes=True),
     ]
     if searching:
         scores = count_held_out(config, ctx) * (epochs if continues else 1)

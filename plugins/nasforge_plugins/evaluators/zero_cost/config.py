@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from nasforge.config import EvaluatorConfig
 
@@ -25,6 +25,12 @@ ProxyName = Literal[
     "epe_nas",
     "naswot",
     "zen",
+    "zico",
+    "swap",
+    "meco",
+    "expressivity",
+    "progressivity",
+    "trainability",
 ]
 
 
@@ -35,12 +41,13 @@ class ZeroCostConfig(EvaluatorConfig):
     """Proxies to compute; all of them are in the metrics. The first one is the score, unless `aggregate` says
     otherwise."""
 
-    aggregate: Literal["first", "rank"] = "first"
+    aggregate: Literal["first", "rank", "log_rank"] = "first"
     """"rank" scores by the mean place that the proxies give an architecture among `reference` random ones:
-    0 is behind, 1 before all of them."""
+    0 is behind, 1 before all of them. "log_rank" adds the logarithms of the shares of them that it is not
+    behind (AZ-NAS, with its proxies "expressivity", "progressivity", "trainability" and "flops")."""
 
     reference: int = Field(32, ge=2)
-    """How many architectures are drawn from the run's seed to compare with; only for "rank". They are scored
+    """How many architectures are drawn from the run's seed to compare with; not for "first". They are scored
     once, before the first evaluation."""
 
     batch_size: PositiveInt = 64
@@ -51,6 +58,13 @@ class ZeroCostConfig(EvaluatorConfig):
 
     zen_draws: PositiveInt = 1
     """Over how many draws of weights and images `zen` averages. Published: 32."""
+
+    swap_draws: PositiveInt = 1
+    """Over how many draws of weights `swap` averages. Published: 32."""
+
+    swap_size: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Mean m and spread s of the regularised `swap`, in thousands of parameters: the score is multiplied with
+    exp(-(parameters - m)² / s). Unset, it is not regularised."""
 
     scale: Literal["final", "eval", "search"] = "final"
     """Network of the space to look at: "final" is the one that would be trained from scratch."""

@@ -23,8 +23,9 @@ from nasforge.training.loops import isolated_random
 from nasforge_plugins.evaluators.zero_cost.config import ProxyName, ZeroCostConfig
 from nasforge_plugins.evaluators.zero_cost.expressivity import zen
 from nasforge_plugins.evaluators.zero_cost.network import Proxy
+from nasforge_plugins.evaluators.zero_cost.patterns import swap
 from nasforge_plugins.evaluators.zero_cost.proxies import PROXIES
-from nasforge_plugins.evaluators.zero_cost.ranking import mean_place
+from nasforge_plugins.evaluators.zero_cost.ranking import log_rank, mean_place
 
 __all__ = ["ZeroCost"]
 
@@ -49,7 +50,7 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
 
     def prepare(self) -> None:
         """Score the architectures to compare with; see `evaluate` for errors."""
-        if self.config.aggregate == "rank":
+        if self.config.aggregate != "first":
             self._others()
 
     def evaluate(self, arch: Arch, *, budget: int | None = None) -> Evaluation:
@@ -69,15 +70,16 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
         started = time.perf_counter()
         values = self.proxies(arch, budget)
         score = values[self.config.proxies[0]]
-        if self.config.aggregate == "rank":
-            score = mean_place(values, self._others())
+        if self.config.aggregate != "first":
+            aggregate = {"rank": mean_place, "log_rank": log_rank}[self.config.aggregate]
+            score = aggregate(values, self._others())
         cost = measure(self._network(arch), self._data.task)
         metrics = {**values, "params": float(cost.params), "macs": float(cost.macs)}
         return Evaluation(arch, score, time.perf_counter() - started, metrics)
 
     def preparation(self) -> Sequence[Work]:
         """Return the architectures to compare with."""
-        if self.config.aggregate != "rank":
+        if self.config.aggregate == "first":
             return ()
         rng = Random(derive_seed(self.ctx.seed, "forecast", "reference"))
         known = self.ctx.slot("zero-cost-reference").load() or {"rows": []}
@@ -111,7 +113,10 @@ class ZeroCost(ParallelEvaluator[ZeroCostConfig]):
         return values
 
     def _compute(self, name: ProxyName) -> Proxy:
-        return partial(zen, draws=self.config.zen_draws) if name == "zen" else PROXIES[name]
+        cfg = self.config
+        if name == "zen":
+            return partial(zen, draws=cfg.zen_draws)
+        return partial(swap, draws=cfg.swap_draws, size=cfg.swap_size) if name == "swap" else PROXIES[name]
 
     def _network(self, arch: Arch) -> Network:
         seed = derive_seed(self.ctx.seed, "zero-cost", arch.key)

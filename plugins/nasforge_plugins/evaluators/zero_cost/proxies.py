@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nasforge_plugins.evaluators.zero_cost.config import ProxyName
+from nasforge_plugins.evaluators.zero_cost.correlation import meco
 from nasforge_plugins.evaluators.zero_cost.expressivity import zen
 from nasforge_plugins.evaluators.zero_cost.flow import synflow
 from nasforge_plugins.evaluators.zero_cost.jacobian import epe_nas, jacov
+from nasforge_plugins.evaluators.zero_cost.layerwise import expressivity, progressivity, trainability
 from nasforge_plugins.evaluators.zero_cost.network import Proxy
+from nasforge_plugins.evaluators.zero_cost.patterns import swap
 from nasforge_plugins.evaluators.zero_cost.regions import naswot
 from nasforge_plugins.evaluators.zero_cost.saliency import fisher, grad_norm, grasp, grasp_fast, plain, snip
 from nasforge_plugins.evaluators.zero_cost.size import flops, l2_norm, params
+from nasforge_plugins.evaluators.zero_cost.variance import zico
 
 __all__ = ["PROXIES"]
 
@@ -30,5 +34,11 @@ PROXIES: Mapping[ProxyName, Proxy] = {
     "epe_nas": epe_nas,
     "naswot": naswot,
     "zen": zen,
+    "zico": zico,
+    "swap": swap,
+    "meco": meco,
+    "expressivity": expressivity,
+    "progressivity": progressivity,
+    "trainability": trainability,
 }
 """The function of each proxy."""

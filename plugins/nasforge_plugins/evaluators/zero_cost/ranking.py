@@ -1,11 +1,12 @@
-"""A score from several proxies: the mean place among architectures that stay the same."""
+"""Scores from several proxies: places and ranks among architectures that stay the same."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
-__all__ = ["mean_place", "place"]
+__all__ = ["log_rank", "mean_place", "place"]
 
 
 def place(value: float, others: Sequence[float]) -> float:
@@ -35,3 +36,22 @@ def mean_place(values: Mapping[str, float], others: Sequence[Mapping[str, float]
         others: Of each architecture to compare with, by proxy.
     """
     return sum(place(v, [other[name] for other in others]) for name, v in values.items()) / len(values)
+
+
+def log_rank(values: Mapping[str, float], others: Sequence[Mapping[str, float]]) -> float:
+    """Return the sum over all proxies of ``ln(rank / count)``, at most 0 (AZ-NAS, Lee and Ham, CVPR 2024).
+
+    Ranks are from 1 for the lowest among the architecture and those to compare with; equal values share the
+    mean of their ranks. One low rank costs more than several high ones bring in. The published search ranks
+    among all architectures that it has met, so its scores change during the search.
+
+    Args:
+        values: Of one architecture, by proxy.
+        others: Of each architecture to compare with, by proxy.
+    """
+    total, count = 0.0, len(others) + 1
+    for name, value in values.items():
+        ranked = sorted(other[name] for other in others)
+        rank = 1.0 + (bisect_left(ranked, value) + bisect_right(ranked, value)) / 2
+        total += math.log(rank / count)
+    return total

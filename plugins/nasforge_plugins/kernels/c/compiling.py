@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -16,12 +15,8 @@ from pathlib import Path
 
 import torch
 
-from nasforge_plugins.kernels.c.library_cache import (
-    UnsafeCacheError,
-    find_library,
-    open_cache,
-    store_library,
-)
+from nasforge.caches import UnsafeCacheError, cache_folder, open_cache
+from nasforge_plugins.kernels.c.library_cache import find_library, store_library
 
 __all__ = ["FOLDER", "compiled", "find_compiler", "library_folder"]
 
@@ -73,7 +68,7 @@ def find_compiler() -> str | None:
 
 def library_folder() -> Path:
     """Return the folder of the compiled kernels; it may not exist yet."""
-    return Path(os.environ.get("NASFORGE_CACHE") or Path.home() / ".cache/nasforge") / "native"
+    return cache_folder("native")
 
 
 def _built(folder: Path, compiler: str, flags: Sequence[str], source: str) -> Path:

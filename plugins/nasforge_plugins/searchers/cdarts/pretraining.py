@@ -20,6 +20,7 @@ from nasforge.runtime import Runtime
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import cosine_lr, load_optimizer, set_lr
+from nasforge.training.loss_scale import loss_scale_for
 from nasforge.training.optim import frozen
 from nasforge.training.shards import step_in_shards
 from nasforge.training.stopping import until_stopped
@@ -59,7 +60,7 @@ class BankPretraining:
         self._ctx, self._data, self._config, self._space = ctx, ctx.data, config, space
         self._runtime: Runtime = ctx.runtime
         self._twin, self._search_net = twin, search_net
-        self.epoch = 0
+        self.epoch, self._loss_scale = 0, loss_scale_for(ctx.runtime)
         self._own: dict[str, nn.Module] = {}
         self._under_way: tuple[StepProgress, Random] | None = None
         self._position: Mapping[str, Any] | None = None
@@ -83,7 +84,7 @@ class BankPretraining:
             cosine_lr(epoch, options.epochs, options.lr, warmup_epochs=options.lr_warmup_epochs),
         )
         rng = Random(derive_seed(self._ctx.seed, "pretrain", epoch))
-        update = Update(self._config.clip)
+        update = Update(self._config.clip, self._loss_scale)
         where = f"pretraining, epoch {epoch + 1}"
         batches = sum(map(self._data.num_batches, SPLITS))
         progress = StepProgress(self._ctx.report, where, batches)
@@ -100,13 +101,15 @@ class BankPretraining:
         self.epoch += 1
         if self.done:
             self._end()
-        return progress.means()
+        scaling = {} if self._loss_scale is None else self._loss_scale.metrics()
+        return {**progress.means(), **scaling}
 
     def workload(self) -> list[Work]:
         """Return the batches that are left; none if there is no pretraining."""
         if self.done:
             return []
-        rng, update = Random(derive_seed(self._ctx.seed, "forecast")), Update(self._config.clip)
+        rng = Random(derive_seed(self._ctx.seed, "forecast"))
+        update = Update(self._config.clip, self._loss_scale)
         batches = chain.from_iterable(map(self._read, count()))
 
         def run() -> None:
@@ -123,6 +126,8 @@ class BankPretraining:
             return {"epoch": self.epoch}
         own = {name: module.state_dict() for name, module in self._own.items()}
         state = {"epoch": self.epoch, "optimizer": self._optimizer.state_dict(), "own": own}
+        if self._loss_scale is not None:
+            state["loss_scale"] = self._loss_scale.state_dict()
         if self._under_way is not None:
             progress, rng = self._under_way
             state["within_step"] = {"progress": progress.state_dict(), "rng": random_to_json(rng)}
@@ -139,6 +144,8 @@ class BankPretraining:
         self.epoch, self._position = state["epoch"], state.get("within_step")
         if "optimizer" in state:
             load_optimizer(self._optimizer, state["optimizer"])
+            if self._loss_scale is not None:
+                self._loss_scale.load_state_dict(state["loss_scale"])
             for name, module in self._own.items():
                 module.load_state_dict(state["own"][name])
         elif self._own:

@@ -89,15 +89,17 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
 
     def make_update(self) -> QuirkyUpdate:
         """Return the update with the quirks of the options."""
-        return QuirkyUpdate(self.config.clip, self.config.quirks, self._everything)
+        return QuirkyUpdate(self.config.clip, self.config.quirks, self._everything, self.loss_scale)
 
     def make_optimizers(self) -> None:
         """Make the optimisers of the search network and of the architecture."""
         cfg = self.config
         shared = self.twin.distiller if self.twin is not None and cfg.quirks.distiller_in_both else None
         searched = [*self.search_net.parameters(), *(() if shared is None else shared.parameters())]
-        self.search_optimizer = weights_sgd(searched, cfg.lr, cfg)
-        self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg)
+        steady = self.runtime.graphs.active
+        self.runtime.graphs.forget()
+        self.search_optimizer = weights_sgd(searched, cfg.lr, cfg, steady=steady)
+        self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg, steady=steady)
 
     @property
     def search_steps(self) -> int:
@@ -144,6 +146,10 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
     def select_unused(self, parameters: Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
         """Return ``parameters``, or none where a norm over everything needs all gradients."""
         return () if self.update.needs_all_gradients else parameters
+
+    def explain_eager(self) -> str:
+        """Return why steps cannot be captured: with some quirks, gradients outlive them."""
+        return "gradients outlive a step" if self.update.leaves_gradients else super().explain_eager()
 
     def make_batches(self, ctx: Context) -> Batches:
         """Return the reader of images, which may read one batch more than is asked for."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import nn
 from torch.optim import Optimizer
 
+from nasforge.training.loss_scale import LossScale
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.cdarts.config import QuirkOptions
 
@@ -20,12 +21,17 @@ class QuirkyUpdate(Update):
         clip: Largest norm of the gradients; 0 does not clip.
         quirks: The quirks.
         everything: Returns the parameters of both networks, the distiller and the architecture.
+        loss_scale: See `Update`.
     """
 
     def __init__(
-        self, clip: float, quirks: QuirkOptions, everything: Callable[[], Iterable[nn.Parameter]]
+        self,
+        clip: float,
+        quirks: QuirkOptions,
+        everything: Callable[[], Iterable[nn.Parameter]],
+        loss_scale: LossScale | None = None,
     ) -> None:
-        super().__init__(clip)
+        super().__init__(clip, loss_scale)
         self._quirks, self._everything = quirks, everything
 
     @property

@@ -108,6 +108,10 @@ class DartsPt(GradientSearcher[DartsPtConfig]):
         """Return the decided options; open choices are answered by their weights."""
         return self.space.discretize({**self.alpha.as_lists(), **self.ranks})
 
+    def explain_eager(self) -> str:
+        """Return why steps cannot be captured: decisions change what they compute."""
+        return "options have been decided" if self.decided else super().explain_eager()
+
     def get_fixed_weights(self) -> dict[str, Tensor]:
         """Return the option weights that are not learned: those of averaged edges and decided choices."""
         decided = {name: self._weighed(name, values) for name, values in self.decided.items()}

@@ -18,7 +18,7 @@ __all__ = ["gradients_of", "next_weights", "undone", "unrolled_gradients"]
 Loss = Callable[[], Tensor]
 
 
-def gradients_of(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+def gradients_of(loss: Tensor, parameters: Sequence[nn.Parameter], *, keep: bool = False) -> list[Tensor]:
     """Return the gradients of a loss; zeros where it does not depend on a parameter.
 
     A network of drawn options may depend on none: all edges into a node can draw ``none``.
@@ -26,10 +26,14 @@ def gradients_of(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tenso
     Args:
         loss: A scalar.
         parameters: Parameters to differentiate by.
+        keep: Keep what another backward pass of the loss needs.
     """
     if not loss.requires_grad:
         return [torch.zeros_like(p) for p in parameters]
-    return list(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+    found = torch.autograd.grad(
+        loss, parameters, retain_graph=keep or None, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
 
 
 def next_weights(

@@ -93,6 +93,11 @@ class GradientConfig(SupernetOptions):
                 f'perturbation.kind = "{self.perturbation.kind}" disturbs weights, and relaxation.kind = '
                 '"gumbel" runs one option without any; choose another relaxation'
             )
+        if self.early_stopping.threshold is not None and self.order == 2:
+            raise ValueError(
+                f"early_stopping.threshold = {self.early_stopping.threshold} compares gradients at the "
+                "weights as they are, and order = 2 looks at those of the next step; set order = 1"
+            )
         if self.regularizers.kl and self.relaxation.kind != "dirichlet":
             raise ValueError(
                 f'regularizers.kl = {self.regularizers.kl} needs relaxation.kind = "dirichlet", of whose '

@@ -7,22 +7,26 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
+from nasforge.training.steady import SteadySGD
 from nasforge_plugins.searchers.gradient.options import SupernetOptions
 
 __all__ = ["arch_adam", "weights_sgd"]
 
 
-def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: SupernetOptions) -> Optimizer:
+def weights_sgd(
+    parameters: Iterable[nn.Parameter], lr: float, options: SupernetOptions, *, steady: bool = False
+) -> Optimizer:
     """Make the optimiser of a network's weights.
 
     Args:
         parameters: The weights.
         lr: Learning rate.
         options: Momentum, whether it is Nesterov's, and weight decay.
+        steady: Whether steps are captured.
     """
     # Few operators for a thousand parameters: torch's choice on a CPU is four for each of them. A fused step
     # would be faster, but takes gradients of another layout than their parameter's for what they are not.
-    return SGD(
+    return (SteadySGD if steady else SGD)(
         list(parameters),
         lr,
         momentum=options.momentum,
@@ -32,12 +36,15 @@ def weights_sgd(parameters: Iterable[nn.Parameter], lr: float, options: Supernet
     )
 
 
-def arch_adam(parameters: Iterable[nn.Parameter], options: SupernetOptions) -> Optimizer:
+def arch_adam(
+    parameters: Iterable[nn.Parameter], options: SupernetOptions, *, steady: bool = False
+) -> Optimizer:
     """Make the optimiser of the architecture parameters.
 
     Args:
         parameters: The architecture parameters.
         options: Learning rate, betas and weight decay.
+        steady: Whether steps are captured.
     """
     return Adam(
         parameters,
@@ -45,4 +52,5 @@ def arch_adam(parameters: Iterable[nn.Parameter], options: SupernetOptions) -> O
         betas=options.arch_betas,
         weight_decay=options.arch_weight_decay,
         foreach=True,
+        capturable=steady,
     )

@@ -8,10 +8,18 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nasforge.config import PluginConfig, SearcherConfig
+from nasforge_plugins.searchers.gradient.part_options import (
+    AlignmentOptions,
+    EarlyStoppingOptions,
+    MutationOptions,
+)
 
 __all__ = [
+    "AlignmentOptions",
     "CostOptions",
+    "EarlyStoppingOptions",
     "GuardOptions",
+    "MutationOptions",
     "PenaltyOptions",
     "PerturbationOptions",
     "RegularizerOptions",
@@ -276,12 +284,30 @@ class SupernetOptions(SearcherConfig):
     guard: GuardOptions = Field(default_factory=GuardOptions)
     """When a search counts as collapsed, and what happens then."""
 
+    mutation: MutationOptions = Field(default_factory=MutationOptions)
+    """Edges that run one operation with weights alone, while the network learns (EM-DARTS)."""
+
+    alignment: AlignmentOptions = Field(default_factory=AlignmentOptions)
+    """Alignment of the gradients that equal cells have in their option weights (Λ-DARTS)."""
+
+    early_stopping: EarlyStoppingOptions = Field(default_factory=EarlyStoppingOptions)
+    """Operations that stop learning when training and validation gradients disagree (OLES)."""
+
     twin: TwinOptions = Field(default_factory=TwinOptions)
     """The evaluation network that learns beside the search network, with a [distiller] table."""
 
     def trained_batches(self) -> tuple[str, ...]:
         """Return the batch size of the data."""
         return ("data.batch_size",)
+
+    @model_validator(mode="after")
+    def _check_alignment(self) -> Self:
+        if self.alignment.strength and self.relaxation.kind == "gumbel":
+            raise ValueError(
+                f"alignment.strength = {self.alignment.strength} moves weights of options, and "
+                'relaxation.kind = "gumbel" runs one option without any; choose another relaxation'
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_momentum(self) -> Self:

@@ -114,12 +114,12 @@ class Regularizers:
     def __init__(self, options: RegularizerOptions, cost: CostPenalty | None = None) -> None:
         self._options, self._cost = options, cost
 
-    def __call__(self, alpha: ArchParameters, epoch: int) -> Tensor | None:
+    def __call__(self, alpha: ArchParameters, epoch: float | Tensor) -> Tensor | None:
         """Return what to add to the loss, a scalar; None if every strength is 0.
 
         Args:
             alpha: The architecture parameters.
-            epoch: Since the architecture began to learn, from 0.
+            epoch: Since the architecture began to learn, from 0; a scalar.
         """
         options = self._options
         terms = []

@@ -40,7 +40,13 @@ class GradientSearcher(SupernetSearcher[G]):
     """
 
     def setup(self, ctx: Context) -> None:
-        """Build everything for the first stage."""
+        """Build everything for the first stage.
+
+        Raises:
+            RunError: The options cannot be computed in fp16.
+        """
+        if ctx.runtime.precision == "fp16":
+            self._check_half()
         self.progression = Progression(self.config, ctx)
         super().setup(ctx)
 
@@ -103,6 +109,7 @@ class GradientSearcher(SupernetSearcher[G]):
         self.search_net.train()
         arch = list(self.alpha.parameters())
         values: dict[str, Tensor] = {}
+        update = Update(loss_scale=self.loss_scale)
 
         def valid_loss() -> Tensor:
             output = self.run(images)
@@ -117,10 +124,22 @@ class GradientSearcher(SupernetSearcher[G]):
                 arch, self.search_net, lambda: self._task_loss(*train), valid_loss, self.search_optimizer
             )
         else:
-            with frozen(self.search_net.parameters()):
-                gradients = gradients_of(valid_loss(), arch)
-        Update().apply(arch, gradients, self.arch_optimizer)
+            stopping = self.parts.stopping
+            measured = stopping.measured()
+            with frozen(stopping.resting(self.search_net.parameters())):
+                found = gradients_of(update.scaled(valid_loss()), [*arch, *measured])
+            gradients = found[: len(arch)]
+            stopping.compare(found[len(arch) :])
+        update.apply(arch, gradients, self.arch_optimizer)
         return values
+
+    def explain_eager(self) -> str:
+        """Return why steps cannot be captured: second order restores weights, perturbation draws numbers."""
+        if self.config.order == 2:
+            return "second order sets weights forth and back"
+        if self.config.perturbation.kind != "none":
+            return "the radius of the perturbation grows"
+        return super().explain_eager()
 
     def draw_training_weights(self, images: Tensor, labels: Tensor) -> OptionWeights:
         """Return option weights, disturbed if so configured."""
@@ -167,6 +186,20 @@ class GradientSearcher(SupernetSearcher[G]):
             self._use(self.progression.build(self.alpha))
         super().load_state_dict(state)
 
+    def _check_half(self) -> None:
+        """Refuse what differentiates losses that no update scales.
+
+        Raises:
+            RunError: The options ask for it.
+        """
+        second, attack = self.config.order == 2, self.config.perturbation.kind == "adversarial"
+        if second or attack:
+            option = "order = 2" if second else "perturbation.kind = 'adversarial'"
+            raise RunError(
+                f"[searcher]: {option} takes gradients of losses that are not scaled, of which fp16 rounds "
+                "many to zero. Set run.precision to 'bf16' or 'fp32'."
+            )
+
     def _begin_stage(self) -> None:
         """Prune the architecture, and continue with a wider search network that has the weights so far."""
         self.progression.stage += 1
@@ -180,8 +213,12 @@ class GradientSearcher(SupernetSearcher[G]):
 
     def _use(self, network: Network) -> None:
         """Search with another network, and an optimiser of its weights."""
+        cfg, graphs = self.config, self.runtime.graphs
+        graphs.forget()
         self.space, self.search_net = self.progression.space(), network
-        self.search_optimizer = weights_sgd(network.parameters(), self.config.lr, self.config)
+        self.search_optimizer = weights_sgd(network.parameters(), cfg.lr, cfg, steady=graphs.active)
+        stopped, self.parts = self.parts.stopping.stopped, self.make_parts()
+        self.parts.stopping.stop(stopped)
         self.guard.watch(Landscape(self.ctx, network, self.alpha, self.compute_mean_weights))
 
     def _task_loss(self, images: Tensor, labels: Tensor, weights: OptionWeights | None = None) -> Tensor:

@@ -11,15 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from nasforge.nn import ArchParameters, Network, OptionWeights, Output
+from nasforge.data import DataModule
+from nasforge.nn import ArchParameters, Network, OptionWeights, Output, Sigmoid, Softmax
 from nasforge.runtime import Runtime
 from nasforge.searcher import Searcher
 from nasforge.space import NetworkSpace
+from nasforge.training.loss_scale import LossScale
 from nasforge.training.optim import frozen
 from nasforge.training.twin import Twin
 from nasforge.training.update import Update
 from nasforge_plugins.searchers.gradient.batches import Batch
+from nasforge_plugins.searchers.gradient.bilevel import gradients_of
 from nasforge_plugins.searchers.gradient.options import SupernetOptions
+from nasforge_plugins.searchers.gradient.parts import LearningParts
 from nasforge_plugins.searchers.gradient.penalties import L1Penalty, Regularizers, fading
 from nasforge_plugins.searchers.gradient.progress import accuracy_of
 
@@ -33,17 +37,22 @@ class SupernetSteps(Searcher[S]):
 
     Attributes:
         space: The space that is searched.
+        data: Images of the search.
         search_net: The supernet.
         alpha: The architecture parameters.
         constant_weights: Option weights of edges that are averaged.
         twin: The evaluation network, if there is one.
         update: Makes every step of an optimiser.
+        loss_scale: Of all updates; None if the precision needs none.
+        parts: Mutation, alignment and early stopping of the search network.
         epoch: Steps of the search that were made.
         repeat: Passes over the ``weights`` split that were made in the current step.
+        held: Numbers of the penalties as tensors, if steps are captured.
         joint_epochs: Passes over the ``weights`` split in a step in which the architecture learns.
     """
 
     space: NetworkSpace[Any]
+    data: DataModule[Any]
     runtime: Runtime
     search_net: Network
     alpha: ArchParameters
@@ -54,8 +63,11 @@ class SupernetSteps(Searcher[S]):
     arch_optimizer: Optimizer
     twin: Twin | None
     update: Update
+    loss_scale: LossScale | None
+    parts: LearningParts
     epoch: int
     repeat: int
+    held: dict[str, Tensor] | None = None
     joint_epochs: int = 1
 
     @property
@@ -90,14 +102,18 @@ class SupernetSteps(Searcher[S]):
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         options = self.config.twin
         self.search_net.train()
-        with frozen(self.select_unused(self.twin.resting())):
+        unused, stopping = list(self.select_unused(self.twin.resting())), self.parts.stopping
+        with frozen(stopping.resting(unused)):
             student = self.run(images)
             arch_loss = self.cross_entropy(student, labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)
             penalty = self.compute_penalties()
             mutual = options.loss_alpha * options.distill_weight * distill_loss
             loss = (arch_loss + eval_loss) / options.loss_alpha + mutual + penalty
-        self.update.descend(loss, [self.twin.optimizer, self.arch_optimizer], self.twin.parameters())
+            if stopping.is_on:
+                stopping.compare(gradients_of(arch_loss, stopping.measured(), keep=True))
+        with self.parts.without_traces(unused):
+            self.update.descend(loss, [self.twin.optimizer, self.arch_optimizer], self.twin.parameters())
         return {
             "arch_loss": arch_loss,
             "arch_accuracy": accuracy_of(student, labels),
@@ -133,13 +149,24 @@ class SupernetSteps(Searcher[S]):
         Returns:
             Scalars by metric name.
         """
-        with frozen(self.select_unused(self.alpha.parameters())):
+        parts = self.parts
+        unused = list(self.select_unused(self.alpha.parameters()))
+        with frozen(unused):
             weights = self.draw_training_weights(images, labels)
-            self.search_net.train()
+            weights = self.draw_weights() if weights is None else weights
+        self.search_net.train()
+
+        def run() -> tuple[Output, Tensor]:
             output = self.run(images, weights)
-            loss = self.cross_entropy(output, labels)
-        self.update.descend(loss, [self.search_optimizer], self.search_net.parameters())
-        return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels)}
+            return output, self.cross_entropy(output, labels)
+
+        share = min(1.0, self.epoch / self.search_steps)
+        with parts.mutated(weights, share, self.get_fixed_weights().keys()) as given:
+            with frozen(unused):
+                output, loss, aim, values = parts.run(run, weights, given, self.alpha.relaxation.progress)
+            with parts.stopping.recorded(self.search_optimizer):
+                self.update.descend(aim, [self.search_optimizer], self.search_net.parameters())
+        return {"search_loss": loss, "search_accuracy": accuracy_of(output, labels), **values}
 
     def cross_entropy(self, output: Output, labels: Tensor) -> Tensor:
         """Return the loss of a batch with smoothed labels, a scalar in float32.
@@ -182,23 +209,64 @@ class SupernetSteps(Searcher[S]):
 
     def compute_penalties(self) -> Tensor:
         """Return the terms of the architecture's loss that depend on its parameters alone, a scalar."""
-        cfg = self.config
-        epoch = self.epoch - cfg.warmup_epochs
+        numbers = self.held or self.count_numbers()
         total = torch.zeros((), device=self.runtime.device)
+        if self.config.penalty.coefficient:
+            total = total + numbers["strength"] * self.penalty(dict(self.alpha.logits.items()))
+        more = self.regularizers(self.alpha, numbers["epoch"])
+        return total if more is None else total + more
+
+    def count_numbers(self) -> dict[str, float]:
+        """Return the numbers of `compute_penalties` that change during the search.
+
+        Returns:
+            The ``strength`` of the penalty, and the ``epoch`` since the architecture began to learn.
+        """
+        cfg = self.config
+        numbers: dict[str, float] = {"epoch": self.epoch - cfg.warmup_epochs}
         if cfg.penalty.coefficient:
-            strength = fading(
+            numbers["strength"] = fading(
                 self.count_faded_epochs(),
                 coefficient=cfg.penalty.coefficient,
                 ratio=cfg.penalty.ratio,
                 epochs=(self.search_steps - cfg.warmup_epochs) * self.joint_epochs,
             )
-            total = total + strength * self.penalty(dict(self.alpha.logits.items()))
-        more = self.regularizers(self.alpha, epoch)
-        return total if more is None else total + more
+        return numbers
+
+    def refresh_numbers(self) -> None:
+        """Fill the tensors of `count_numbers`, which captured steps read."""
+        numbers = self.count_numbers()
+        if self.held is None:
+            self.held = {name: torch.empty((), device=self.runtime.device) for name in numbers}
+        for name, value in numbers.items():
+            self.held[name].fill_(value)
+
+    def explain_eager(self) -> str:
+        """Return why steps cannot be captured as CUDA graphs; empty if they can.
+
+        Subclasses add what changes from step to step: operators, or numbers that are no tensors.
+        """
+        runtime, relaxation = self.runtime, self.alpha.relaxation
+        if runtime.shards.count > 1:
+            return "batches have shards"
+        if self.loss_scale is not None:
+            return "in fp16 every step decides whether it is made"
+        if runtime.gradient_checkpointing:
+            return "blocks are computed twice"
+        if self.parts.are_on:
+            return "parts of the search network draw, or compare gradients"
+        if type(relaxation) not in (Softmax, Sigmoid):
+            return f"{type(relaxation).__name__} draws option weights"
+        return ""
 
     def count_faded_epochs(self) -> int:
         """Return the number of earlier epochs with the penalty, from which it fades."""
         return (self.epoch - self.config.warmup_epochs) * self.joint_epochs + self.repeat
+
+    def make_parts(self) -> LearningParts:
+        """Return the parts that change how the search network learns."""
+        task = self.data.task
+        return LearningParts(self.config, self.space, task, self.runtime, self.search_net, self.alpha)
 
     def collect_parts(self) -> nn.ModuleDict:
         """Return everything with parameters: architecture, both networks, distiller."""

@@ -13,6 +13,7 @@ from nasforge.arch import Arch
 from nasforge.component import Context, Work
 from nasforge.space import NetworkSpace
 from nasforge.training.loops import load_optimizer
+from nasforge.training.loss_scale import loss_scale_for
 from nasforge.training.optim import gradients, load_gradients
 from nasforge.training.shards import step_in_shards
 from nasforge.training.stopping import until_stopped, within_step
@@ -54,7 +55,9 @@ class SupernetSearcher(SupernetSteps[S]):
         self.regularizers = Regularizers(cfg.regularizers, make_cost_penalty(cfg.cost, ctx))
         self.search_net = self.runtime.prepare(self.space.build(self.data.task, scale="search"))
         self.twin = self.make_twin(ctx)
+        self.loss_scale = loss_scale_for(self.runtime)
         self.update: Update = self.make_update()
+        self.parts = self.make_parts()
         self.make_optimizers()
         landscape = Landscape(ctx, self.search_net, self.alpha, self.compute_mean_weights)
         self.guard = CollapseGuard(cfg.guard, self.space, self.alpha, landscape)
@@ -99,16 +102,18 @@ class SupernetSearcher(SupernetSteps[S]):
 
     def make_twin_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """Make the optimiser of an evaluation network and the distiller."""
-        return weights_sgd(parameters, self.config.twin.lr, self.config)
+        return weights_sgd(parameters, self.config.twin.lr, self.config, steady=self.runtime.graphs.active)
 
     def make_update(self) -> Update:
         """Return what makes the steps of the optimisers."""
-        return Update(self.config.clip)
+        return Update(self.config.clip, self.loss_scale)
 
     def make_optimizers(self) -> None:
         """Make the optimisers of the search network and of the architecture."""
-        self.search_optimizer = weights_sgd(self.search_net.parameters(), self.config.lr, self.config)
-        self.arch_optimizer = arch_adam(self.alpha.parameters(), self.config)
+        cfg, steady = self.config, self.runtime.graphs.active
+        self.runtime.graphs.forget()
+        self.search_optimizer = weights_sgd(self.search_net.parameters(), cfg.lr, cfg, steady=steady)
+        self.arch_optimizer = arch_adam(self.alpha.parameters(), cfg, steady=steady)
 
     @property
     def total_steps(self) -> int:
@@ -167,7 +172,9 @@ class SupernetSearcher(SupernetSteps[S]):
             ``eval_loss``, ``eval_accuracy``, ``distill_loss`` and ``eval_warmup_loss``; and of the
             architecture parameters at its end ``arch_entropy`` (1 is uniform) and ``arch_confidence`` (mean
             weight of the heaviest option), with a penalty on the expected cost also that, as
-            ``expected_macs`` or the like.
+            ``expected_macs`` or the like. Alignment adds ``cell_agreement``, early stopping
+            ``stopped_operations``; see `LearningParts.run` and `OperationStopping.metrics`. In fp16 there are
+            the metrics of `LossScale`.
 
         Raises:
             Stopped: A stop was requested; the state describes the moment.
@@ -195,8 +202,8 @@ class SupernetSearcher(SupernetSteps[S]):
             for self.repeat in range(made // pairs, repeats):
                 left = islice(self._read_pairs(learning), made % pairs, None)
                 for batch, arch_batch in until_stopped(left):
-                    values = {} if arch_batch is None else self._sharded(self.step_arch, *arch_batch, batch)
-                    values |= self._sharded(self.step_search, *batch)
+                    values = {} if arch_batch is None else self._make(self.step_arch, *arch_batch, batch)
+                    values |= self._make(self.step_search, *batch)
                     progress.add(phase, len(batch[1]) * world, values)
                 made = 0
         self.repeat, self._progress = 0, None
@@ -204,7 +211,9 @@ class SupernetSearcher(SupernetSteps[S]):
             self.twin.remember()
         self.epoch += 1
         shape = {"arch_entropy": self.alpha.entropy(), "arch_confidence": self.alpha.confidence()}
-        return {**progress.means(), **shape, **self.regularizers.metrics(self.alpha)}
+        more = {**self.regularizers.metrics(self.alpha), **self.parts.stopping.metrics()}
+        more |= {} if self.loss_scale is None else self.loss_scale.metrics()
+        return {**progress.means(), **shape, **more}
 
     def observe(self) -> dict[str, float]:
         """Derive the architecture and let the guard look at it; return what it measures."""
@@ -213,6 +222,8 @@ class SupernetSearcher(SupernetSteps[S]):
             return {}
         measured = self.guard.observe(self.epoch, self.arch)
         self.arch = self.derive()  # a guard may have set the parameters back
+        if not self.searching:
+            self.runtime.graphs.forget()  # the next stages need their memory
         return measured
 
     def state_dict(self) -> dict[str, Any]:
@@ -226,10 +237,14 @@ class SupernetSearcher(SupernetSteps[S]):
             "arch_optimizer": self.arch_optimizer.state_dict(),
             "guard": self.guard.state_dict(),
         }
+        if self.parts.stopping.is_on:
+            state["early_stopping"] = self.parts.stopping.state_dict()
         if self.twin is not None:
             state["twin"] = self.twin.state_dict()
         if left := gradients(self.collect_parts()):
             state["gradients"] = left
+        if self.loss_scale is not None:
+            state["loss_scale"] = self.loss_scale.state_dict()
         if self._progress is not None:
             state["within_step"] = self._progress.state_dict()
         elif self._position is not None:
@@ -242,14 +257,19 @@ class SupernetSearcher(SupernetSteps[S]):
         Args:
             state: The result of `state_dict` in an earlier process.
         """
+        self.runtime.graphs.forget()
         if self.twin is not None:
             self.twin.load_state_dict(state["twin"])
         self.alpha.load_state_dict(state["alpha"])
         self.search_net.load_state_dict(state["search_net"])
+        if "early_stopping" in state:
+            self.parts.stopping.load_state_dict(state["early_stopping"])
         load_optimizer(self.search_optimizer, state["search_optimizer"])
         load_optimizer(self.arch_optimizer, state["arch_optimizer"])
         load_gradients(self.collect_parts(), state.get("gradients", {}))
         self.guard.load_state_dict(state["guard"])
+        if self.loss_scale is not None:
+            self.loss_scale.load_state_dict(state["loss_scale"])
         self.epoch, self.arch = state["epoch"], Arch(state["arch"])
         self._position = state.get("within_step")
 
@@ -264,6 +284,7 @@ class SupernetSearcher(SupernetSteps[S]):
 
     def _renew_twin(self) -> None:
         assert self.twin is not None
+        self.runtime.graphs.forget()
         self.twin.rebuild(self.choose_twin_arch())
         # Gradients that other steps left belong to the network before: none outlives it, as in the published
         # code, which continues with a copy of everything.
@@ -277,11 +298,17 @@ class SupernetSearcher(SupernetSteps[S]):
         for epoch in range(first, self.config.twin.warmup_epochs):
             batches = self._read_arch(epoch)
             for images, labels in until_stopped(islice(batches, made if epoch == first else 0, None)):
-                values = self._sharded(self.step_eval, images, labels)
+                values = self._make(self.step_eval, images, labels)
                 progress.add("evaluation warm-up", len(labels) * self.runtime.shards.world, values)
 
-    def _sharded(self, step: Callable[..., Mapping[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
-        return step_in_shards(self.runtime, step, *batch)
+    def _make(self, step: Callable[..., Mapping[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
+        """Make a step: in shards, or as a CUDA graph."""
+        graphs = self.runtime.graphs
+        if not graphs.active or (why := self.explain_eager()):
+            if graphs.active:
+                graphs.run_eagerly(step.__name__, why)
+            return step_in_shards(self.runtime, step, *batch)
+        return dict(self.runtime.steady(step, self.refresh_numbers)(*batch))
 
     def _read_pairs(self, learning: bool) -> Iterator[tuple[Batch, Batch | None]]:
         """Yield batches of the ``weights`` split, once it is time each with one of the ``arch`` split."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasforge.nn import EdgeSum, OptionWeights
+from nasforge.nn import EdgeSum, OptionWeights, convolve_depthwise
 from nasforge_plugins.ops.basics import concatenate
 from nasforge_plugins.ops.convolutions import FactorizedReduce, SeparableConv
 from nasforge_plugins.ops.stacking import NormStack, stack_kernels, widen
@@ -215,7 +215,7 @@ class _Path:
 
     def run(self, index: int, x: Tensor, middle: int, stride: int = 1, dilation: int = 1) -> Tensor:
         depthwise, pointwise = self.depthwise[index], self.pointwise[index]
-        y = F.conv2d(x, depthwise, None, stride, dilation * middle, dilation, len(depthwise))
+        y = convolve_depthwise(x, depthwise, stride, dilation * middle, dilation)
         y = F.conv2d(y, pointwise, groups=len(pointwise) // pointwise.shape[1])
         return self.norms.run(index, y)
 

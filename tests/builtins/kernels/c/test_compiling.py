@@ -5,17 +5,16 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from nasforge import caches
 from nasforge_plugins.kernels.c import compiling as native
-from nasforge_plugins.kernels.c import library_cache, winograd_operators
+from nasforge_plugins.kernels.c import winograd_operators
 from nasforge_plugins.kernels.c.bundle_operators import BundleSizes, has_kernels
 from nasforge_plugins.kernels.door import find_kernel
 
@@ -81,7 +80,7 @@ def test_file_of_somebody_else_is_replaced(tmp_path, monkeypatch):
         found[stat.ST_UID] += 1001
         return os.stat_result(found)
 
-    monkeypatch.setattr(library_cache.os, "fstat", of_somebody_else)
+    monkeypatch.setattr(caches.os, "fstat", of_somebody_else)
     native.compiled(torch.float32)
     assert made.stat().st_ino != before
 
@@ -236,18 +235,6 @@ def test_torch_computes_instead(trouble, monkeypatch, tmp_path):
         warnings.simplefilter("ignore")
         assert native.compiled(torch.float32) is None
         assert not has_kernels(torch.zeros(2, 3, 5, 5), SIZES)
-
-
-def test_wheels_bring_the_sources(tmp_path):
-    pytest.importorskip("hatchling")
-    root = Path(__file__).parents[4]
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=root, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    sources = {path.name for path in FOLDER.iterdir() if path.suffix in {".c", ".h"}}
-    assert "bundle.c" in sources
-    assert {f"nasforge_plugins/kernels/c/{name}" for name in sources} <= set(names)
 
 
 @needs_compiler

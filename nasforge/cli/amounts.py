@@ -1,0 +1,63 @@
+"""Amounts of memory, as people write them."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+
+__all__ = ["parse_memory"]
+
+UNITS = {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+}
+"""Bytes of the units that are understood."""
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount such as ``24GiB``.
+
+    Args:
+        text: A positive number and a unit.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)?\s*", text, re.IGNORECASE | re.ASCII)
+    number, unit = (float(found[1]), (found[2] or "").lower()) if found else (0.0, "")
+    size = int(number * UNITS[unit]) if unit in UNITS else 0
+    if size <= 0:
+        raise typer.BadParameter(
+            f"{text!r} is not an amount of memory. {_advice(number, unit)}", param_hint="--memory"
+        )
+    return size
+
+
+def _advice(number: float, unit: str) -> str:
+    """Return what to write instead of an amount that is not understood."""
+    from difflib import get_close_matches
+
+    if number <= 0:
+        return "Write a positive number and a unit: 24GiB, 800MiB or 80GB."
+    names = {
+        "kib": "KiB",
+        "mib": "MiB",
+        "gib": "GiB",
+        "tib": "TiB",
+        "kb": "kB",
+        "mb": "MB",
+        "gb": "GB",
+        "tb": "TB",
+    }
+    short = {"g": "gib", "m": "mib", "k": "kib", "t": "tib", "": "gib"}
+    close = [short[unit]] if unit in short else get_close_matches(unit, UNITS, 1)
+    if close:
+        return f"Write its unit: {number:g}{names[close[0]]}."
+    return f"{unit!r} is not a unit of memory: write MiB, GiB, MB or GB, as in {number:g}GiB."
