@@ -112,7 +112,7 @@ def test_the_second_cell_is_scored_with_the_first_decided(monkeypatch):
     searcher.step()
     assert len(seen) == 2 * (1 + len(normal.options))
     for weights in seen[1 + len(normal.options) :]:
-        assert sorted(weights.tolist()) == [0.0] * 7 + [1.0]
+        assert sorted(weights.tolist()) == [0.0] * (len(normal.options) - 1) + [1.0]
 
 
 def test_a_decided_choice_is_no_longer_mixed():
@@ -181,13 +181,13 @@ def test_an_option_the_space_never_takes_gives_way_to_the_next(monkeypatch):
     operation = next(c for c in space.choices if c.kind == "op")
     worth = [0.0] * len(operation.options)
     worth[operation.options.index("none")] = 9.0
-    worth[operation.options.index("dil_conv_5x5")] = 5.0
+    worth[operation.options.index("sep_conv_3x3")] = 5.0
     monkeypatch.setattr(searcher, "_measure", lambda weights: value_of(weights, {operation.name: worth}))
     searcher._decide_operation(operation)
     assert searcher.decided[operation.name][operation.options.index("none")] == 1.0
     edges = next(c for c in space.choices if c.name == "normal/node0/inputs")
     assert len(edges.options) == edges.k
-    assert searcher.derive()[operation.name] == ("dil_conv_5x5",)
+    assert searcher.derive()[operation.name] == ("sep_conv_3x3",)
 
 
 def test_scoring_trains_nothing_and_writes_no_statistics():

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasforge.nn import Network
+from nasforge.runtime import exact_device
 from nasforge_plugins.evaluators.zero_cost.filtering import Filtered
 from nasforge_plugins.evaluators.zero_cost.network import fresh, gradients, layers
 
@@ -35,9 +36,9 @@ def zico(network: Network, images: Tensor, labels: Tensor) -> float:
         with Filtered():
             loss = F.cross_entropy(copied(x).logits, y)
         rows.append(gradients(loss, weights))
-    total = 0.0
+    total, device = 0.0, exact_device(images.device)
     for values in zip(*rows, strict=True):
-        both = torch.stack(values).double()
+        both = torch.stack(values).to(device).double()
         deviation = both.std(0, correction=0)
         differs = deviation != 0
         if differs.any():
