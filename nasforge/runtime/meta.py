@@ -55,7 +55,7 @@ class _Generator(torch.Generator):
 
     def __new__(cls, device: Any = "cpu") -> _Generator:
         """Return a generator; draws on the meta device accept one of the CPU."""
-        return super().__new__(cls, "cpu" if torch.device(device) == META else device)
+        return super().__new__(cls, "cpu" if torch.device(device) == META else device)  # type: ignore[call-arg]
 
 
 class _Zeros(TorchDispatchMode):

@@ -118,22 +118,22 @@ class BlankRun(Run):
         self._real, self._images = real, images
 
     @property
-    def space(self) -> SearchSpace[Any]:  # type: ignore[override]
+    def space(self) -> SearchSpace[Any]:
         """The space of the other run."""
         return self._real.space
 
     @property
-    def data(self) -> DataModule[Any]:  # type: ignore[override]
+    def data(self) -> DataModule[Any]:
         """The images without values."""
         assert self._images is not None, "the recipe check requires a [data] table"
         return self._images
 
     @property
-    def task(self) -> Task:  # type: ignore[override]
+    def task(self) -> Task:
         """Input and output sizes."""
         return self._real.task if self._images is None else self._images.task
 
     @property
-    def constraints(self) -> Constraints:  # type: ignore[override]
+    def constraints(self) -> Constraints:
         """The limits of the other run, whose networks compute."""
         return self._real.constraints
