@@ -47,8 +47,8 @@ def missing_wheels(
         PackageNotFoundError: The package, or one that it needs, is not installed here.
         packaging.requirements.InvalidRequirement: The metadata of a package is wrong.
     """
-    markers = {**default_environment(), **(environment or {})}
-    names = {_normalize(name) for name in has}
+    markers = {name: str(value) for name, value in default_environment().items()} | dict(environment or {})
+    names = frozenset(_normalize(name) for name in has)
     there = names | _follow(names & FOLLOWED, requirements, markers, missing_is_fine=True)
     needed = _follow([of], requirements, markers, without=there)
     return sorted(needed - {_normalize(of)})
