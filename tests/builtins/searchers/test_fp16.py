@@ -61,7 +61,15 @@ def test_updates_are_skipped_and_made(row):
     assert torch.equal(parameters(other.searcher), parameters(searcher))
 
 
-@pytest.mark.parametrize("options", [{"order": 2}, {"perturbation": {"kind": "adversarial", "steps": 1}}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"order": 2},
+        {"perturbation": {"kind": "adversarial", "steps": 1}},
+        {"alignment": {"strength": 0.25}},
+        {"early_stopping": {"threshold": 0.4}},
+    ],
+)
 def test_losses_that_no_update_scales_are_refused(options):
     space = NasBench201(NasBench201Config.model_validate({"search_channels": 4, "search_cells": 1}))
     with pytest.raises(RunError, match=r"fp16 rounds many to zero.*run\.precision"):

@@ -37,7 +37,8 @@ class LearningParts:
         stopping: Measures operations, and stops some.
 
     Raises:
-        RunError: The network has no cells to mutate or align, or early stopping meets shards.
+        RunError: The network has no cells to mutate or align, early stopping meets shards, or gradients are
+            compared in fp16.
     """
 
     def __init__(
@@ -63,6 +64,12 @@ class LearningParts:
             self._mutation = EdgeMutation(config.mutation, space, self._cells, alpha) if mutates else None
             self._alignment = Alignment(config.alignment, self._cells) if aligns else None
         self.stopping = OperationStopping(config.early_stopping, space, network)
+        if runtime.precision == "fp16" and (aligns or self.stopping.is_on):
+            option = "alignment.strength" if aligns else "early_stopping.threshold"
+            raise RunError(
+                f"searcher.{option}: compares gradients of losses that are not scaled, of which fp16 rounds "
+                "many to zero. Set run.precision to 'bf16' or 'fp32', or leave the option out."
+            )
         if self.stopping.is_on and runtime.shards.count > 1:
             raise RunError(
                 f"searcher.early_stopping.threshold: gradients are compared in one piece, and run.shards = "
