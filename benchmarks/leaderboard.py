@@ -1,18 +1,18 @@
 """Do searchers beat one random draw? Their cells in benches, beside the exact distribution of all cells.
 
     python -m benchmarks.leaderboard FOLDER ... [--metrics cifar10_valid_accuracy cifar100_valid_accuracy]
-        [--draws 1000000]
+        [--controls random-draw most-parameters] [--draws 1000000]
 
 FOLDER is the folder of a bench, finished or not, in a space whose architectures a table knows. Runs of one
 label in several folders are one row if their seeds differ. `p` is the probability that the mean of as many
 random draws is at least the mean of the row (`--draws` such means, drawn from all cells of the space with
-seed 0); the first metric is tested. Holm's correction is for all rows of the table. Seconds are those of a
-processor.
+seed 0); the first metric is tested. Holm's correction is for all rows but `--controls`, which are not tested.
+Seconds are those of a processor.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -76,6 +76,7 @@ def table_of(
     everything: Sequence[Mapping[str, float]],
     metrics: Sequence[str],
     draws: int,
+    controls: Collection[str] = (),
 ) -> str:
     """Return a table in Markdown, the best row first.
 
@@ -84,23 +85,26 @@ def table_of(
         everything: The metrics of each architecture of the space.
         metrics: What is shown; the first decides the order and is tested.
         draws: How many means of random draws are drawn.
+        controls: Labels that are shown and not tested.
     """
     first = metrics[0]
     values = [one[first] for one in everything]
     found = {label: [run["metrics"][first] for run in seeds.values()] for label, seeds in runs.items()}
     means = {size: means_of_draws(values, size, draws) for size in {len(own) for own in found.values()}}
     labels = sorted(found, key=lambda label: -fmean(found[label]))
-    tested = correct([probability(fmean(found[label]), means[len(found[label])]) for label in labels])
+    searchers = [label for label in labels if label not in controls]
+    chances = correct([probability(fmean(found[label]), means[len(found[label])]) for label in searchers])
+    tested = {label: f"{chance:.1e}" for label, chance in zip(searchers, chances, strict=True)}
     lines = [
         f"| | runs | {' | '.join(metrics)} | worst | p, one random draw | CPU seconds |",
         "|---|---|" + "---:|" * (len(metrics) + 3),
     ]
-    for label, corrected in zip(labels, tested, strict=True):
+    for label in labels:
         own = list(runs[label].values())
         shown = [describe([run["metrics"][metric] for run in own]) for metric in metrics]
         seconds = describe([run["seconds"] for run in own], "{:.0f}")
         worst = f"{min(found[label]):.2f}"
-        cells = (label, str(len(own)), *shown, worst, f"{corrected:.1e}", seconds)
+        cells = (label, str(len(own)), *shown, worst, tested.get(label, ""), seconds)
         lines.append(f"| {' | '.join(cells)} |")
     exact = [f"{fmean(v):.2f} ± {np.std(v):.2f}" for v in ([one[m] for one in everything] for m in metrics)]
     lines.append(
@@ -120,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("benches", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--metrics", nargs="+", default=METRICS)
+    parser.add_argument("--controls", nargs="+", default=(), metavar="LABEL")
     parser.add_argument("--draws", type=int, default=1_000_000)
     options = parser.parse_args()
     runs = runs_of(options.benches)
@@ -127,7 +132,7 @@ def main() -> None:
         raise SystemExit(f"{options.benches[0]}: holds no finished run of a bench. Name the bench's folder.")
     space = space_of(options.benches[0])
     everything = [space.lookup(arch) for arch in space.enumerate()]
-    print(table_of(runs, everything, options.metrics, options.draws))
+    print(table_of(runs, everything, options.metrics, options.draws, options.controls))
 
 
 if __name__ == "__main__":

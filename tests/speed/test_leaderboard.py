@@ -49,6 +49,9 @@ def test_rows_of_several_benches_are_one_table(tmp_path, monkeypatch, capsys):
     assert exact.startswith("| one random draw, exact | 100 | 49.50 ± 28.87 | 0.00 ± 0.00 | 0.00 |")
     probabilities = [float(row.split(" | ")[-2]) for row in (good, bad)]
     assert probabilities == pytest.approx([2 * 0.0163, 0.4], abs=0.02)
+    *_, good, bad, _ = leaderboard.table_of(runs, everything, ["a"], 10_000, ["bad"]).splitlines()
+    assert float(good.split(" | ")[-2]) == pytest.approx(0.0163, abs=0.01)
+    assert bad.endswith(" |  | 43 |")
     write(second, "good", 3, a=1.0)
     with pytest.raises(SystemExit, match="another folder has a run of this label and seed"):
         leaderboard.runs_of([first, second])
