@@ -188,8 +188,7 @@ def _group_limit() -> int | None:
 
 
 def _folders() -> Iterator[Diagnosis]:
-    from nasforge.caches import cache_folder
-    from nasforge.files import user_folder
+    from nasforge.files import cache_folder, user_folder
 
     named = "Set NASFORGE_{0} to a folder that you can write to."
     yield _folder("runs", Path.cwd() / "runs", "Start runs in a folder that you can write to, or use --out.")

@@ -36,7 +36,7 @@ def launch(arguments: Sequence[str], processes: int, threads: int | None = None)
         The exit status: that of the first process that failed or was stopped, 1 if it was killed, 0 if all
         went well.
     """
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from torch._C._distributed_c10d import TCPStore
 
     # This process holds the store, so that it outlives every other; the system chooses a free port.
     store = TCPStore("127.0.0.1", 0, None, True, timedelta(minutes=5), wait_for_workers=False)

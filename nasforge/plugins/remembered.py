@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nasforge import __version__
-from nasforge.caches import UnsafeCacheError, cache_folder, open_cache, read_own
-from nasforge.files import write_bytes
+from nasforge.files import UnsafeCacheError, cache_folder, open_cache, read_own, write_bytes
 from nasforge.plugins.describe import Described
 from nasforge.plugins.hooks import Listing
 from nasforge.plugins.plugin import API, Plugin

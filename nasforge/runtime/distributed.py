@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch._C._distributed_c10d import PrefixStore, TCPStore  # in torch.distributed under a condition
 
 from nasforge.errors import NasforgeError, RunError
 from nasforge.runtime.heartbeat import Heartbeat

@@ -8,7 +8,7 @@ import threading
 import time
 from datetime import timedelta
 
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch._C._distributed_c10d import PrefixStore, TCPStore  # in torch.distributed under a condition
 
 __all__ = ["EVERY", "SILENCE", "Heartbeat"]
 

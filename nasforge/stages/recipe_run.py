@@ -140,7 +140,7 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
         lost = isinstance(error, LostProcessError)
         if lost and (reason := group.lost()):
             error.args = (f"run: another process of this run has ended: {reason}",)
-        error.is_told_elsewhere = not group.fail(str(error), lost=lost)  # type: ignore[attr-defined]
+        error.is_told_elsewhere = not group.fail(str(error), lost=lost)
         raise
     except Exception as error:
         group.fail(f"{type(error).__name__}: {error}")

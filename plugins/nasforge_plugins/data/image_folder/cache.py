@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from nasforge.caches import cache_folder
 from nasforge.errors import CheckpointError
+from nasforge.files import cache_folder
 from nasforge.images.files import Folder
 from nasforge.runtime.checkpoint import load_weights, save_weights
 from nasforge_plugins.data.image_folder.config import ImageFolderConfig

@@ -7,9 +7,8 @@ import json
 import warnings
 from pathlib import Path
 
-from nasforge.caches import cache_folder
 from nasforge.errors import CheckpointError
-from nasforge.files import read_json, write_json
+from nasforge.files import cache_folder, read_json, write_json
 from nasforge.images.broken import find_broken
 from nasforge.images.files import Folder
 

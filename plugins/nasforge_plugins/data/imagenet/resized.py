@@ -19,9 +19,8 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from nasforge.caches import cache_folder
 from nasforge.errors import DataError, ImageError
-from nasforge.files import open_own
+from nasforge.files import cache_folder, open_own
 from nasforge.images import Preprocessing
 from nasforge.images.files import Folder
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from nasforge.caches import UnsafeCacheError, cache_folder, open_cache
+from nasforge.files import UnsafeCacheError, cache_folder, open_cache
 from nasforge_plugins.kernels.c.library_cache import find_library, store_library
 
 __all__ = ["FOLDER", "compiled", "find_compiler", "library_folder"]

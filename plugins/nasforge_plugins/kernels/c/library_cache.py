@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from nasforge.caches import read_own
+from nasforge.files import read_own
 
 __all__ = ["find_library", "store_library"]
 
@@ -17,7 +17,7 @@ def find_library(folder: Path, name: str) -> Path | None:
     """Return a stored library, or None if there is none that may be loaded. Others of that name are removed.
 
     Args:
-        folder: The result of `nasforge.caches.open_cache`.
+        folder: The result of `nasforge.files.open_cache`.
         name: Its name, as given to `store_library`.
     """
     for path in sorted(folder.glob(f"{name}-*.so")):
@@ -32,7 +32,7 @@ def store_library(folder: Path, name: str, made: Path) -> Path:
     """Move a new library into the cache and return its place.
 
     Args:
-        folder: The result of `nasforge.caches.open_cache`.
+        folder: The result of `nasforge.files.open_cache`.
         name: All that the content depends on.
         made: The library, inside ``folder``.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasforge import caches
+from nasforge import files
 from nasforge_plugins.kernels.c import compiling as native
 from nasforge_plugins.kernels.c import winograd_operators
 from nasforge_plugins.kernels.c.bundle_operators import BundleSizes, has_kernels
@@ -80,7 +80,7 @@ def test_file_of_somebody_else_is_replaced(tmp_path, monkeypatch):
         found[stat.ST_UID] += 1001
         return os.stat_result(found)
 
-    monkeypatch.setattr(caches.os, "fstat", of_somebody_else)
+    monkeypatch.setattr(files.os, "fstat", of_somebody_else)
     native.compiled(torch.float32)
     assert made.stat().st_ino != before
 
