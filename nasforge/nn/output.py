@@ -82,6 +82,7 @@ class Network(nn.Module):
     Attributes:
         feature_info: Describes each entry of ``Output.features``.
         has_blocks: Whether `forward` runs its large parts with `run_block`. Set it in the class.
+        any_size: Whether images may be larger or smaller than those of the task. Set it in the class.
         recompute: Keep only the inputs of these parts for the gradient, and compute them twice.
         plain: Compute every operation by its own module, out of torch's own functions, so that hooks,
             replaced modules and torch.compile see every operation. A faster way checks `runs_plainly`.
@@ -91,6 +92,7 @@ class Network(nn.Module):
 
     feature_info: tuple[FeatureInfo, ...] = ()
     has_blocks: bool = False
+    any_size: bool = True
     recompute: bool = False
     plain: bool = False
     compiles: bool = False

@@ -137,7 +137,7 @@ def test_warnings_of_workers_arrive(toy):
     assert {str(warning.message) for warning in caught} == {"this is odd"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGUSR1])
 def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     command = [sys.executable, "-m", "nasforge", "bench", str(toy), "--workers", "2"]
     process = subprocess.Popen(

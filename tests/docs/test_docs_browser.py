@@ -32,7 +32,11 @@ PARTS = """() => ({
 UNREADABLE = """() => {
     const found = [], scrolls = ["auto", "scroll"], main = document.querySelector("main");
     const moves = e => scrolls.includes(getComputedStyle(e).overflowX);
-    const inside = e => e !== main && (moves(e) || (e.parentElement && inside(e.parentElement)));
+    const known = new Map([[main, false]]);
+    const inside = e => {
+        if (!known.has(e)) known.set(e, moves(e) || !!(e.parentElement && inside(e.parentElement)));
+        return known.get(e);
+    };
     const say = (e, what) => found.push(`${what}: ${e.outerHTML.slice(0, 80)}`);
     for (const e of document.querySelectorAll("article, article *")) {
         const box = e.getBoundingClientRect();

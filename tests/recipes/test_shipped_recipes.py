@@ -21,23 +21,17 @@ VARIANTS = [(name, profile) for name in RECIPES for profile in (None, *load(name
 # Data sets that a test cannot download are replaced by images of the same shape.
 STAND_IN = [
     'data.use="synthetic"',
-    "data.train_images=96",
+    "data.train_images=32",
     "data.test_images=24",
     "data.batch_size=16",
     "data.image_size=32",
 ]
-# A selection scores every operation of every edge on all of its images; recipes of CDARTS differ in options.
-FEW_IMAGES = {
+# A selection scores every operation of every edge.
+FEW_OPTIONS = {
     "darts_pt_cifar10": [
-        "data.train_images=32",
         "space.search_cells=3",
         'space.operations=["max_pool_3x3", "skip_connect", "sep_conv_3x3"]',
     ],
-    "cdarts_cifar100": ["data.train_images=32"],
-    "cdarts_darts_kl": ["data.train_images=32"],
-    "cdarts_darts_mse": ["data.train_images=32"],
-    "cdarts_chain_kl": ["data.train_images=32"],
-    "cdarts_chain_mse": ["data.train_images=32"],
 }
 SHORT = {"space.eval_cells": 3, "space.search_cells": 3, "space.cells": 3}
 
@@ -60,7 +54,7 @@ def test_smoke_profile_runs(name, tmp_path):
     overrides = ["run.threads=1"]
     if "data" in recipe.parts and recipe.parts["data"].plugin.name not in ("digits", "synthetic"):
         overrides += STAND_IN
-    overrides += FEW_IMAGES.get(name, [])
+    overrides += FEW_OPTIONS.get(name, [])
     result = nasforge.run(name, overrides, profile="smoke", out=tmp_path)
     assert result.results["derive"]["params"] > 0
     if "train" in recipe.parts:

@@ -49,7 +49,7 @@ def test_killed_commands_end_as_if_nothing_had_happened(tmp_path):
         "-m",
         "benchmarks.kills",
         "--times",
-        "8",
+        "4",
         "--folder",
         tmp_path,
         "--tasks",
@@ -57,4 +57,4 @@ def test_killed_commands_end_as_if_nothing_had_happened(tmp_path):
     ]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "| all | 8 |" in ended.stdout
+    assert "| all | 4 |" in ended.stdout

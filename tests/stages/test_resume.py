@@ -42,7 +42,7 @@ MOMENTS = {
     "inside a training epoch": ("train", 2, 0.05),
     "after the last training epoch": ("train", 4, 0.0),
 }
-ALONE = ("inside the second search step", "after the last search step", "inside a training epoch")
+ALONE = ("inside the second search step", "inside a training epoch")
 """The moments that are tried alone; all are tried in one run, one after the other."""
 
 

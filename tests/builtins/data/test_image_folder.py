@@ -83,7 +83,7 @@ def test_a_damaged_cache_is_made_anew(loaded, image_tree, tmp_path, damage):
 
 def test_the_cache_can_be_switched_off(loaded, image_tree, tmp_path):
     loaded("image-folder", root=image_tree(), cache=False)
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "image-folder").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(loaded, image_tree, tmp_path):

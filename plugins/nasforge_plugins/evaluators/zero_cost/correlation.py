@@ -13,7 +13,7 @@ from nasforge_plugins.evaluators.zero_cost.network import fresh
 __all__ = ["meco"]
 
 SIDE = 64
-"""Side of the image of noise."""
+"""Side of the image of noise, for networks that take any."""
 
 
 def meco(network: Network, images: Tensor, labels: Tensor) -> float:
@@ -26,7 +26,7 @@ def meco(network: Network, images: Tensor, labels: Tensor) -> float:
 
     Args:
         network: Untrained.
-        images: ``(B, C, S, S)``; only the number of channels counts.
+        images: ``(B, C, S, S)``; only the number of channels counts, and S for networks of one size.
         labels: Not read.
     """
     copied = fresh(network)
@@ -37,7 +37,8 @@ def meco(network: Network, images: Tensor, labels: Tensor) -> float:
             smallest.append(_smallest_eigenvalue(output[0].flatten(1)))
 
     handles = [module.register_forward_hook(note) for module in copied.modules()]
-    noise = torch.randn(1, images.shape[1], SIDE, SIDE, device=images.device, dtype=images.dtype)
+    side = SIDE if network.any_size else images.shape[-1]
+    noise = torch.randn(1, images.shape[1], side, side, device=images.device, dtype=images.dtype)
     with torch.no_grad():
         copied(noise)
     for handle in handles:

@@ -25,7 +25,7 @@ def nasforge_plugins() -> list[Plugin]:
                 "eval_channels": 4,
                 "eval_cells": 4,
                 "stem_multiplier": 1,
-                "operations": ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"],
+                "operations": ["max_pool_3x3", "skip_connect", "sep_conv_3x3", "none"],
             },
         )
     ]

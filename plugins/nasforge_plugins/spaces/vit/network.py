@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import Extent, FeatureInfo, Network, OptionWeights, Output, Width, picked, weighted_sum
 from nasforge.space import Task
-from nasforge_plugins.spaces.vit.blocks import Attention, Hidden, Patches, TokenClassifier, hidden_channels
 from nasforge_plugins.spaces.vit.config import VitConfig
+from nasforge_plugins.spaces.vit.encoder import Attention, Hidden, Patches, TokenClassifier, hidden_channels
 
 __all__ = ["EncoderBlock", "VitNetwork", "initialize"]
 
@@ -51,6 +51,7 @@ class VitNetwork(Network):
     """
 
     has_blocks = True
+    any_size = False
 
     def __init__(self, config: VitConfig, choices: Sequence[Choice], task: Task, arch: Arch | None) -> None:
         super().__init__()

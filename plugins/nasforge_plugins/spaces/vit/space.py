@@ -13,8 +13,8 @@ from nasforge.errors import ArchError, suggest
 from nasforge.nn import Network
 from nasforge.plugins.capabilities import NetworkPart
 from nasforge.space import NetworkSpace, Scale, Task
-from nasforge_plugins.spaces.vit.blocks import Attention, Hidden, Patches, TokenClassifier
 from nasforge_plugins.spaces.vit.config import VitConfig
+from nasforge_plugins.spaces.vit.encoder import Attention, Hidden, Patches, TokenClassifier
 from nasforge_plugins.spaces.vit.network import VitNetwork
 from nasforge_plugins.spaces.vit.notation import PUBLISHED, read_row, write_row
 
