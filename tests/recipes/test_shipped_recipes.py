@@ -26,6 +26,14 @@ STAND_IN = [
     "data.batch_size=16",
     "data.image_size=32",
 ]
+# Their evaluators and trainings have batches of their own size.
+MORE_IMAGES = {
+    "shrink_resnet18_cifar10",
+    "spos_cifar10",
+    "spos_nasbench201",
+    "train_nasbench201_cifar10",
+    "vit_cifar10",
+}
 # A selection scores every operation of every edge.
 FEW_OPTIONS = {
     "darts_pt_cifar10": [
@@ -54,6 +62,7 @@ def test_smoke_profile_runs(name, tmp_path):
     overrides = ["run.threads=1"]
     if "data" in recipe.parts and recipe.parts["data"].plugin.name not in ("digits", "synthetic"):
         overrides += STAND_IN
+    overrides += ["data.train_images=96"] if name in MORE_IMAGES else []
     overrides += FEW_OPTIONS.get(name, [])
     result = nasforge.run(name, overrides, profile="smoke", out=tmp_path)
     assert result.results["derive"]["params"] > 0

@@ -42,8 +42,8 @@ MOMENTS = {
     "inside a training epoch": ("train", 2, 0.05),
     "after the last training epoch": ("train", 4, 0.0),
 }
-ALONE = ("inside the second search step", "inside a training epoch")
-"""The moments that are tried alone; all are tried in one run, one after the other."""
+ALONE = ("inside the second search step",)
+"""The moment that is tried alone; all are tried in one run, one after the other."""
 
 
 def outcome(run: Path) -> dict:
