@@ -9,16 +9,19 @@ import typer
 __all__ = ["parse_memory"]
 
 UNITS = {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
 }
 """Bytes of the units that are understood."""
+
+NAMES = {name.lower(): name for name in UNITS}
+"""Units by how they may be written: in any case."""
 
 
 def parse_memory(text: str) -> int:
@@ -32,7 +35,7 @@ def parse_memory(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)?\s*", text, re.IGNORECASE | re.ASCII)
     number, unit = (float(found[1]), (found[2] or "").lower()) if found else (0.0, "")
-    size = int(number * UNITS[unit]) if unit in UNITS else 0
+    size = int(number * UNITS[NAMES[unit]]) if unit in NAMES else 0
     if size <= 0:
         raise typer.BadParameter(
             f"{text!r} is not an amount of memory. {_advice(number, unit)}", param_hint="--memory"
@@ -46,18 +49,8 @@ def _advice(number: float, unit: str) -> str:
 
     if number <= 0:
         return "Write a positive number and a unit: 24GiB, 800MiB or 80GB."
-    names = {
-        "kib": "KiB",
-        "mib": "MiB",
-        "gib": "GiB",
-        "tib": "TiB",
-        "kb": "kB",
-        "mb": "MB",
-        "gb": "GB",
-        "tb": "TB",
-    }
     short = {"g": "gib", "m": "mib", "k": "kib", "t": "tib", "": "gib"}
-    close = [short[unit]] if unit in short else get_close_matches(unit, UNITS, 1)
+    close = [short[unit]] if unit in short else get_close_matches(unit, NAMES, 1)
     if close:
-        return f"Write its unit: {number:g}{names[close[0]]}."
+        return f"Write its unit: {number:g}{NAMES[close[0]]}."
     return f"{unit!r} is not a unit of memory: write MiB, GiB, MB or GB, as in {number:g}GiB."

@@ -77,14 +77,14 @@ class Memory:
         self.plugins: dict[EntryPoint, list[Unread]] = {}
         self._files: dict[str, Stamps] = {}
         self._folders: dict[str, int] = {}
-        # Whoever has imported torch cannot tell whether a plugin's description imports it.
+        # Once torch is imported, a description that imports it, too, cannot be told apart.
         self._writes = "torch" not in sys.modules
         with suppress(UnsafeCacheError, OSError, RuntimeError):
             folders = sorted({str(point.dist.locate_file("")) for point in points if point.dist})
             self._folders = {folder: Path(folder).stat().st_mtime_ns for folder in folders}
             name = hashlib.sha256("\0".join([sys.prefix, *folders]).encode()).hexdigest()[:24]
             self._path = open_cache(cache_folder("plugins")) / f"{name}.json"
-            # A file of the right checksum that is not what `keep` writes is nobody's accident.
+            # The checksum can be right and the content wrong only if somebody wrote the file on purpose.
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 self._read(points)
             return

@@ -64,7 +64,7 @@ class Graphs:
     Args:
         wanted: The option ``graphs``, for `describe`.
         maker: Captures steps; None: every step runs as it is.
-        reason: Why there is no maker.
+        reason: Why steps are not captured, if they are not.
 
     Attributes:
         active: Whether steps are captured where they can be.
@@ -98,7 +98,7 @@ class Graphs:
         return self._maker is not None
 
     def steady(self, step: Step, refresh: Callable[[], None] = lambda: None) -> Step:
-        """Return a step that is captured and replayed, or the step itself where there are no graphs.
+        """Return a step that is captured and replayed, or the step itself if steps are not captured.
 
         What changes between two calls must be a tensor of the step's arguments, or a tensor that stays where
         it is and that ``refresh`` fills. Everything else keeps its first value.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.nn import Network
-from nasforge_plugins.evaluators.zero_cost.network import fresh, layers, norms
+from nasforge_plugins.evaluators.zero_cost.network import draw_weights, fresh, norms
 
 __all__ = ["zen"]
 
@@ -42,21 +42,13 @@ def zen(network: Network, images: Tensor, labels: Tensor, draws: int = 1) -> flo
 def _draw(copied: Network, images: Tensor) -> float:
     """Draw new weights and images and return the score."""
     logs = list[Tensor]()
-    for layer in layers(copied):
-        nn.init.normal_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+    draw_weights(copied, nn.init.normal_)
 
     def note(norm: Any, inputs: tuple[Tensor]) -> None:
         x = inputs[0].transpose(0, 1).flatten(1)
         logs.append(0.5 * (x.var(1, correction=0).mean() + norm.eps).log())
 
-    handles = []
-    for norm in norms(copied):
-        if norm.affine:
-            nn.init.ones_(norm.weight)
-            nn.init.zeros_(norm.bias)
-        handles.append(norm.register_forward_pre_hook(note))
+    handles = [norm.register_forward_pre_hook(note) for norm in norms(copied)]
     noise = torch.randn_like(images)
     with torch.no_grad():
         first = _last_map(copied, noise)

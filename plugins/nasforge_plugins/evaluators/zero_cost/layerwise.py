@@ -11,6 +11,7 @@ reductions, blocks. Batch norms between them and what follows the pooling are no
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.nn import Network
-from nasforge_plugins.evaluators.zero_cost.network import Norm, fresh, layers, norms
+from nasforge_plugins.evaluators.zero_cost.network import Norm, draw_weights, fresh
 
 __all__ = ["expressivity", "progressivity", "trainability"]
 
@@ -102,14 +103,7 @@ def _finite(value: float) -> float:
 def _features(network: Network, images: Tensor) -> list[Tensor]:
     """Draw weights and images, and return the maps between the parts of the network."""
     copied = fresh(network)
-    for layer in layers(copied):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    for norm in norms(copied):
-        if norm.affine:
-            nn.init.ones_(norm.weight)
-            nn.init.zeros_(norm.bias)
+    draw_weights(copied, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
     depth, found = 0, list[Tensor]()
 
     def enter(module: nn.Module, args: Any) -> None:

@@ -13,7 +13,18 @@ from torch.overrides import TorchFunctionMode
 
 from nasforge.nn import DropPath, Network
 
-__all__ = ["Activations", "Norm", "Proxy", "Sides", "Twice", "fresh", "gradients", "layers", "norms"]
+__all__ = [
+    "Activations",
+    "Norm",
+    "Proxy",
+    "Sides",
+    "Twice",
+    "draw_weights",
+    "fresh",
+    "gradients",
+    "layers",
+    "norms",
+]
 
 Proxy = Callable[[Network, Tensor, Tensor], float]
 """Scores an untrained network by images ``(B, C, S, S)`` and labels ``(B,)``; higher is better. It leaves the
@@ -47,6 +58,23 @@ def layers(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:
 def norms(network: nn.Module) -> list[Norm]:
     """Return all batch-norms."""
     return [module for module in network.modules() if isinstance(module, Norm)]
+
+
+def draw_weights(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
+    """Draw the weights of all layers anew; biases are 0 then, and batch-norms neither scale nor shift.
+
+    Args:
+        network: Changed in place.
+        draw: Fills the weight of a layer, such as `torch.nn.init.normal_`.
+    """
+    for layer in layers(network):
+        draw(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for norm in norms(network):
+        if norm.affine:
+            nn.init.ones_(norm.weight)
+            nn.init.zeros_(norm.bias)
 
 
 def gradients(value: Tensor, of: Sequence[Tensor]) -> list[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasforge.cost import count_parameters
 from nasforge.nn import Network
-from nasforge_plugins.evaluators.zero_cost.network import Activations, fresh, layers, norms
+from nasforge_plugins.evaluators.zero_cost.network import Activations, draw_weights, fresh
 
 __all__ = ["swap"]
 
@@ -50,14 +50,7 @@ def swap(
 @torch.no_grad()
 def _count(copied: Network, images: Tensor) -> int:
     """Draw new weights, and count the patterns under them."""
-    for layer in layers(copied):
-        nn.init.normal_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    for norm in norms(copied):
-        if norm.affine:
-            nn.init.ones_(norm.weight)
-            nn.init.zeros_(norm.bias)
+    draw_weights(copied, nn.init.normal_)
     powers = 2 ** torch.arange(min(BITS, len(images)), device=images.device)
     seen: list[Tensor] = []
 
