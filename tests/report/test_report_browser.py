@@ -144,10 +144,16 @@ def test_another_script_does_not_run_and_nothing_can_be_sent(open_report):
     assert sum("Content Security Policy" in text for text in noise) >= 2
 
 
+def bring_into_view(page, target):
+    """Scroll to ``target`` and wait until the page has heard of it: a scroll hides the words of a plot."""
+    target.scroll_into_view_if_needed()
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def test_a_line_tells_its_values_under_the_pointer(open_report):
     page, noise = open_report("run")
     plot = page.locator("#training svg.plot").nth(1)
-    plot.scroll_into_view_if_needed()
+    bring_into_view(page, plot)
     box = plot.bounding_box()
     page.mouse.move(box["x"] + box["width"] - 12, box["y"] + box["height"] / 2)
     tip = page.locator(".tip")
@@ -165,12 +171,27 @@ def test_the_front_has_names_by_pointer_and_by_keyboard(open_report):
     page, _ = open_report("search")
     dot = page.locator("circle.front").first
     name = dot.get_attribute("aria-label").splitlines()[0]
+    bring_into_view(page, dot)
     dot.hover()
     assert page.locator(".tip").inner_text().startswith(name)
     page.keyboard.press("Escape")
     assert not page.locator(".tip").is_visible()
     dot.focus()
     assert page.locator(".tip").inner_text().startswith(name)
+
+
+def test_the_words_of_a_focused_point_stay_while_the_page_scrolls(open_report):
+    page, _ = open_report("search")
+    tip, dot = page.locator(".tip"), page.locator("circle.front").first
+    bring_into_view(page, dot)
+    dot.focus()
+    before = tip.bounding_box()["y"]
+    page.evaluate("scrollBy(0, 20)")
+    moved = "before => document.querySelector('.tip').getBoundingClientRect().y < before - 10"
+    page.wait_for_function(moved, arg=before)
+    dot.blur()
+    page.evaluate("scrollBy(0, -20)")
+    assert not tip.is_visible()
 
 
 def test_paper_shows_everything_in_dark_ink(open_report):

@@ -15,6 +15,10 @@
     tip.hidden = false;
     place(x, y);
   };
+  const tell = (dot) => {
+    const box = dot.getBoundingClientRect();
+    text(box.right, box.top, dot.dataset.tip);
+  };
   const round = (value) => {
     if (Number.isInteger(value)) return value.toLocaleString("en");
     const size = Math.abs(value);
@@ -25,10 +29,7 @@
   document.querySelectorAll("[data-tip]").forEach((dot) => {
     dot.addEventListener("pointerenter", (event) => text(event.clientX, event.clientY, dot.dataset.tip));
     dot.addEventListener("pointerleave", hide);
-    dot.addEventListener("focus", () => {
-      const box = dot.getBoundingClientRect();
-      text(box.right, box.top, dot.dataset.tip);
-    });
+    dot.addEventListener("focus", () => tell(dot));
     dot.addEventListener("blur", hide);
   });
 
@@ -75,7 +76,12 @@
     });
     plot.addEventListener("pointerleave", hide);
   });
-  addEventListener("scroll", hide, { passive: true });
+  // Focus may itself scroll the page, so the words of a focused point stay and follow it.
+  addEventListener("scroll", () => {
+    const focused = document.activeElement;
+    if (!tip.hidden && focused.dataset.tip) tell(focused);
+    else hide();
+  }, { passive: true });
   addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
   // Paper shows everything.
