@@ -205,7 +205,7 @@ def errors_page() -> str:
     """Describe every error that nasforge raises on purpose."""
     parts = [
         "# Errors",
-        "Whatever goes wrong on purpose is a `nasforge.NasforgeError`. Its message says where, what is "
+        "Errors that nasforge raises on purpose are a `nasforge.NasforgeError`. The message says where, what is "
         "wrong, and what to do. The command line prints it and exits with its status.",
         _table(
             ("Error", "Meaning", "Exit status"),
