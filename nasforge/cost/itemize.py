@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasforge.cost import count_parameters, measure_arch, plainly_computed
 from nasforge.cost.additive import AdditiveCost, Picks, Term
@@ -182,6 +181,8 @@ def _standing_alone(space: StandaloneParts, task: Task) -> Iterator[Item]:
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton, which takes 70 MiB
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(torch.zeros(shape, device="meta"))
     return int(counter.get_total_flops() // 2)
