@@ -263,7 +263,7 @@ def _unreadable(error: Exception) -> str:
         place = f"line {match[2]}, column {match[3]}" if match and match[2] else "end of the file"
         return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}."
     if isinstance(error, UnicodeDecodeError):
-        return f"not valid TOML: byte {error.start} is no UTF-8. Save the file as UTF-8."
+        return f"not valid TOML: byte {error.start} is not UTF-8. Save the file as UTF-8."
     if isinstance(error, RecursionError):
         return "not valid TOML for a recipe: brackets are nested hundreds of levels deep."
     if isinstance(error, OSError):

@@ -201,7 +201,7 @@ def _valid(described: Iterable[object]) -> list[Plugin]:
     found: list[Plugin] = []
     for plugin in described:
         if not isinstance(plugin, Plugin):
-            raise PluginError(f"the hook returned {plugin!r}, which is no Plugin.")
+            raise PluginError(f"the hook returned {plugin!r}, which is not a Plugin.")
         found.append(plugin)
     if not found:
         raise PluginError("describes no plugin: nasforge_plugins() returned an empty list.")
