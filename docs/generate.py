@@ -28,7 +28,9 @@ KIND_PAGES = {kind: f"reference/{info.plural}.md" for kind, info in KINDS.items(
 
 SEARCH_BOOSTS = {
     **dict.fromkeys(("start/", "concepts/", "write/", "deploy.md", "runs.md", "recipes.md"), 3.0),
-    **dict.fromkeys(("reference/contracts.md", "reference/parts.md", "reference/nn.md", "reference/hooks.md"), 0.3),
+    **dict.fromkeys(
+        ("reference/contracts.md", "reference/parts.md", "reference/nn.md", "reference/hooks.md"), 0.3
+    ),
     **dict.fromkeys(("results.md", "lab-notes.md", "fidelity.md", "changelog.md", "contributing.md"), 0.3),
 }
 """How much a page counts in the search, by the beginning of its path; 1 is the default. Guides come before lists."""
