@@ -166,10 +166,10 @@ class AskTellSearcher(Searcher[C]):
             arch = self.ctx.space.canonical(self.ctx.space.sample(self.rng))
             if self.allowed(arch):
                 found = arch
-                if not self.was_seen(arch):
+                if not self.was_proposed(arch):
                     break
         if found is None:
-            raise self.ctx.constraints.impossible(DRAWS)
+            raise self.ctx.constraints.infeasible_error(DRAWS)
         return found
 
     @property
@@ -241,7 +241,7 @@ class AskTellSearcher(Searcher[C]):
         """
         return self._known.get((self.ctx.space.canonical(arch), budget))
 
-    def was_seen(self, arch: Arch) -> bool:
+    def was_proposed(self, arch: Arch) -> bool:
         """Return whether an architecture, or one that means the same, was proposed with any effort."""
         return self.ctx.space.canonical(arch) in self._seen
 
@@ -322,7 +322,7 @@ class AskTellSearcher(Searcher[C]):
         for _ in range(DRAWS):
             if self.allowed(arch := self.ask()):
                 return arch
-        raise self.ctx.constraints.impossible(DRAWS)
+        raise self.ctx.constraints.infeasible_error(DRAWS)
 
 
 @capability("searcher")

@@ -125,7 +125,7 @@ def search_once(job: Job) -> dict[str, Any]:
         search.run(state)
         best = searcher.best()
         metrics = dict(assembly.space.lookup(best))
-        score, judged = _judge(job, best, metrics, meter)
+        score, judged = _score(job, best, metrics, meter)
     return {
         "searcher": job.label,
         "seed": job.seed,
@@ -152,7 +152,7 @@ def _check_rung(job: Job, searcher: Searcher[Any]) -> None:
         )
 
 
-def _judge(
+def _score(
     job: Job, best: Arch, known: Mapping[str, float], meter: BudgetMeter | None
 ) -> tuple[float, Mapping[str, float]]:
     """Return what the result is worth by the metric of the bench, and further metrics of the evaluator."""

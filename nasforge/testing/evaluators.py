@@ -121,7 +121,7 @@ def budget_is_respected(subject: Subject) -> None:
     )
 
 
-def killed_evaluations_go_on(subject: Subject) -> None:
+def killed_evaluations_resume(subject: Subject) -> None:
     """After a kill in the middle, evaluation resumes from its slot and ends with the same score."""
     with scratch() as folder:
         bench = Workbench(subject, folder)
@@ -229,7 +229,7 @@ CHECKS: tuple[Rule, ...] = (
     metrics_are_those_announced,
     seed_decides_the_score,
     budget_is_respected,
-    killed_evaluations_go_on,
+    killed_evaluations_resume,
     evaluating_reads_no_test_images,
     testing_reads_nothing_else,
     state_is_restored,
