@@ -83,8 +83,8 @@ class PluginConfig(BaseModel):
     def programs(self) -> Mapping[str, Any]:
         """Return what options run besides plugins, as JSON data by option. Default: nothing.
 
-        The data says all that decides what runs: a command with its words, or a function, its arguments and the
-        checksum of its file. Programs of a run folder wait for the user's trust.
+        The data says all that decides what runs: a command with its words, or a function, its arguments and
+        the checksum of its file. Programs of a run folder wait for the user's trust.
         """
         return {}
 

@@ -11,9 +11,7 @@ __all__ = ["parse_row"]
 
 def _sharing(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object whose names and texts are shared with other rows that have them too."""
-    return {
-        sys.intern(name): sys.intern(value) if type(value) is str else value for name, value in pairs
-    }
+    return {sys.intern(name): sys.intern(value) if type(value) is str else value for name, value in pairs}
 
 
 _DECODER = JSONDecoder(object_pairs_hook=_sharing)

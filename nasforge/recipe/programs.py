@@ -36,6 +36,7 @@ def check_programs(draft: Draft, tables: Mapping[str, PluginConfig]) -> None:
                     "run a program of its author, add --trust, or call nasforge.trust(folder) in Python.",
                 )
                 continue
+            name = ".".join(path)
             if draft.text:
-                warnings.warn(f"{draft.source}: {'.'.join(path)} runs {told}, which is new here.", stacklevel=2)
-            trust_code([(mark, ".".join(path))])
+                warnings.warn(f"{draft.source}: {name} runs {told}, which is new here.", stacklevel=2)
+            trust_code([(mark, name)])

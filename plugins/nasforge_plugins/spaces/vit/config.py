@@ -11,6 +11,7 @@ from nasforge.config import PluginConfig
 __all__ = ["SUPERNETS", "Sizes", "VitConfig"]
 
 N = TypeVar("N", int, float)
+Channels = Annotated[int, Field(ge=1, le=65_536)]
 Sizes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[float, ...]]
 
 SUPERNETS: dict[str, Sizes] = {
@@ -29,7 +30,7 @@ class VitConfig(PluginConfig):
     """Published search space whose sizes are taken for `embed_dims`, `depths`, `heads` and `mlp_ratios` where
     these are left out."""
 
-    embed_dims: Annotated[tuple[Annotated[int, Field(ge=1, le=65_536)], ...], Field(min_length=1)] | None = None
+    embed_dims: Annotated[tuple[Channels, ...], Field(min_length=1)] | None = None
     """Channels of the tokens to choose from, in ascending order; one choice for the whole network. None takes
     those of `supernet`."""
 
