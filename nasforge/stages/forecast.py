@@ -217,7 +217,7 @@ class Forecaster:
             run: The run.
             stage: The stage that is about to begin.
         """
-        if not run.recipe.run.forecast or not self._observers.wants("forecast"):
+        if not run.recipe.run.forecast or not self._observers.handles("forecast"):
             return
         first = self._guessed is None
         if not first and stage.name not in (self._guessed or ()):
