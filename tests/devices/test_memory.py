@@ -74,6 +74,16 @@ def test_saved_tensors_are_counted_once_and_weights_not_at_all():
     assert live.peak > live.saved
 
 
+def test_storages_that_take_the_address_of_an_earlier_one_are_counted():
+    with LiveStorages(device=META) as live:
+        for _ in range(20):
+            earlier = torch.empty(64, device=META)
+            live.restart()
+            del earlier
+            live.keep(torch.empty(64, device=META))
+            assert live.saved == 64 * 4
+
+
 def test_generators_and_values_of_the_stand_in():
     with as_gpu(), reading_zeros():
         generator = torch.Generator(META).manual_seed(1)
