@@ -26,6 +26,15 @@ OUTSIDE = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 KIND_PAGES = {kind: f"reference/{info.plural}.md" for kind, info in KINDS.items()}
 """Where the plugins of a kind are described."""
 
+SEARCH_BOOSTS = {
+    **dict.fromkeys(("start/", "concepts/", "write/", "deploy.md", "runs.md", "recipes.md"), 3.0),
+    **dict.fromkeys(
+        ("reference/contracts.md", "reference/parts.md", "reference/nn.md", "reference/hooks.md"), 0.3
+    ),
+    **dict.fromkeys(("results.md", "lab-notes.md", "fidelity.md", "changelog.md", "contributing.md"), 0.3),
+}
+"""How much a page counts in the search, by the beginning of its path; 1 is the default. Guides come before lists."""
+
 WRITTEN = "\n\n*This page is written from the code.*\n"
 
 
@@ -205,7 +214,7 @@ def errors_page() -> str:
     """Describe every error that nasforge raises on purpose."""
     parts = [
         "# Errors",
-        "Whatever goes wrong on purpose is a `nasforge.NasforgeError`. Its message says where, what is "
+        "Errors that nasforge raises on purpose are a `nasforge.NasforgeError`. The message says where, what is "
         "wrong, and what to do. The command line prints it and exits with its status.",
         _table(
             ("Error", "Meaning", "Exit status"),
@@ -370,12 +379,19 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Point links that leave the sources to the pages made of what they lead to."""
+    """Point links that leave the sources to the pages made of what they lead to; weigh the page in the search."""
+    boost = next((b for path, b in SEARCH_BOOSTS.items() if page.file.src_uri.startswith(path)), 1.0)
+    page.meta.setdefault("search", {"boost": boost})
     up = "../" * page.file.src_uri.count("/")
     for target, source in OUTSIDE.items():
         markdown = markdown.replace(f"]({up}../{source}", f"]({up}{target}")
     markdown = re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)  # notebooks are pages of the site
     return markdown.replace(f"]({up}../README.md", f"]({up}index.md")
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Make empty heads of tables ordinary cells: a head without words is one that a screen reader announces."""
+    return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", html)
 
 
 def llms_text(config: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -156,7 +156,11 @@ class Constraints:
             )
         return cost[name]
 
-    def excess(self, arch: Arch) -> dict[str, float]:
+    def values(self, arch: Arch, names: Iterable[str]) -> dict[str, float]:
+        """Return several costs of an architecture by name; see `value`."""
+        return {name: self.value(arch, name) for name in names}
+
+    def find_violations(self, arch: Arch) -> dict[str, float]:
         """Return by how much an architecture is over each limit; empty if it keeps them all.
 
         Raises:
@@ -169,7 +173,7 @@ class Constraints:
         """Return whether an architecture can be evaluated and keeps all limits.
 
         Raises:
-            RunError: See `excess`.
+            RunError: See `find_violations`.
         """
         if self._known is not None and self._known(arch) is None:
             return False
@@ -188,7 +192,7 @@ class Constraints:
             raise RunError(f"constraints: nothing here can tell {name!r} of a single option.")
         return self._itemize(name)
 
-    def impossible(self, draws: int) -> RunError:
+    def infeasible_error(self, draws: int) -> RunError:
         """Return the error for a search that was stopped because nothing it drew keeps the limits.
 
         Args:

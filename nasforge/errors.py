@@ -32,7 +32,7 @@ class NasforgeError(Exception):
     exit_code: int = 2
     """Exit status of the command line: 2 for a wrong recipe or argument, 1 for a run that failed."""
 
-    is_told_elsewhere: bool = False
+    is_reported_elsewhere: bool = False
     """Whether another process of the same run tells the user."""
 
 

@@ -163,7 +163,7 @@ class Observers(Observer[PluginConfig]):
         self._observers = list(observers)
         self._is_set_up = False
 
-    def _tell(self, event: str, *args: Any) -> None:
+    def _notify(self, event: str, *args: Any) -> None:
         for observer in tuple(self._observers):
             try:
                 # A copy each, so that no observer can change a result.
@@ -178,13 +178,13 @@ class Observers(Observer[PluginConfig]):
     def setup(self, folder: Path) -> None:
         """Pass on."""
         self._is_set_up = True
-        self._tell("setup", folder)
+        self._notify("setup", folder)
 
     def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
         """Pass on."""
-        self._tell("run_start", name, resolved)
+        self._notify("run_start", name, resolved)
 
-    def wants(self, event: str) -> bool:
+    def handles(self, event: str) -> bool:
         """Return whether an observer overrides a method.
 
         Args:
@@ -194,44 +194,44 @@ class Observers(Observer[PluginConfig]):
 
     def forecast(self, forecast: Mapping[str, Any]) -> None:
         """Pass on."""
-        self._tell("forecast", forecast)
+        self._notify("forecast", forecast)
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Pass on."""
-        self._tell("stage_start", stage, done, total)
+        self._notify("stage_start", stage, done, total)
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Pass on."""
-        self._tell("progress", stage, values)
+        self._notify("progress", stage, values)
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Pass on."""
-        self._tell("step", stage, step, metrics, arch)
+        self._notify("step", stage, step, metrics, arch)
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
         """Pass on."""
-        self._tell("stage_end", stage, result, skipped)
+        self._notify("stage_end", stage, result, skipped)
 
     def run_end(self, result: Mapping[str, Any]) -> None:
         """Pass on."""
-        self._tell("run_end", result)
+        self._notify("run_end", result)
 
     def bench_start(self, name: str, done: int, total: int) -> None:
         """Pass on."""
-        self._tell("bench_start", name, done, total)
+        self._notify("bench_start", name, done, total)
 
     def bench_run_end(self, done: int, total: int, result: Mapping[str, Any]) -> None:
         """Pass on."""
-        self._tell("bench_run_end", done, total, result)
+        self._notify("bench_run_end", done, total, result)
 
     def bench_end(self, standings: Sequence[Mapping[str, Any]]) -> None:
         """Pass on."""
-        self._tell("bench_end", standings)
+        self._notify("bench_end", standings)
 
     def close(self) -> None:
         """Pass on, unless `setup` has never been called."""
         if self._is_set_up:
-            self._tell("close")
+            self._notify("close")
 
 
 def describe_duration(seconds: float) -> str:

@@ -41,7 +41,7 @@ def run_command(arguments: Sequence[str]) -> int:
         except NasforgeError as error:
             if debug:
                 raise
-            if not error.is_told_elsewhere:  # by another process of the run
+            if not error.is_reported_elsewhere:  # by another process of the run
                 print_error(str(error))
             return error.exit_code
         except BrokenPipeError:

@@ -70,7 +70,7 @@ def init(
     Without options it asks, if standard input is a terminal.
     """
     from nasforge.cli.output import print_table
-    from nasforge.cli.own_images import find_readers, look_at_images
+    from nasforge.cli.own_images import find_readers, inspect_images
     from nasforge.errors import RecipeError, suggest
     from nasforge.plugins import Registry
     from nasforge.recipe.start import BUDGETS, read_start
@@ -85,7 +85,7 @@ def init(
     if budget not in BUDGETS:
         raise RecipeError(f"--budget {budget}", [f"no such budget.{suggest(budget, BUDGETS)}"])
     registry, start = Registry.discover(), read_start()
-    found = look_at_images(images) if images else None
+    found = inspect_images(images) if images else None
     readers = find_readers(found, registry, start.data) if found else []
     if found:
         print(

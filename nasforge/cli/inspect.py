@@ -77,7 +77,7 @@ def _read(arch: str) -> str:
     try:
         return Path(arch[1:]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ArchError(f"--arch {arch}: the file cannot be read: {reason}.") from None
 
 

@@ -65,7 +65,7 @@ def diagnose_registry(registry: Registry) -> Iterator[Diagnosis]:
         yield Diagnosis("plugins", f"{len(plugins)} of {len({plugin.kind for plugin in plugins})} kinds")
     for plugin, reason in broken:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "problem", "Update or uninstall that distribution.")
-    for plugin, reason in [*registry.notes, *registry.doubts()]:
+    for plugin, reason in [*registry.notes, *registry.warnings()]:
         yield Diagnosis("plugins", f"{plugin}: {reason}", "note")
     if registry.disabled:
         names = ", ".join(registry.disabled)

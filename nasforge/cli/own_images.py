@@ -15,7 +15,7 @@ from nasforge.plugins import Plugin, Registry
 if TYPE_CHECKING:
     from nasforge.images.files import Folder
 
-__all__ = ["FolderReader", "find_readers", "look_at_images"]
+__all__ = ["FolderReader", "find_readers", "inspect_images"]
 
 SAMPLE = 200
 """Number of image files that are opened to learn their size."""
@@ -71,7 +71,7 @@ class FolderReader:
             ) from error
 
 
-def look_at_images(path: Path) -> FoundImages:
+def inspect_images(path: Path) -> FoundImages:
     """Find classes, numbers and sizes, and the files that cannot be read; warns about them.
 
     Up to `MOST` files are decoded; of more, only some are opened to learn their size.

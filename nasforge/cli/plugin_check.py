@@ -160,8 +160,8 @@ def _outcomes(
     for option in (written := dict(draft.table(plugin.kind) or {})):
         if option not in plugin.config.model_fields:
             near = suggest(option, plugin.config.model_fields)
-            draft.say((plugin.kind, option), f"no such option.{near}")
-    draft.stop_if_wrong()
+            draft.add_error((plugin.kind, option), f"no such option.{near}")
+    draft.raise_errors()
     partners, obstacle = _partners(plugin, registry, named)
     obstacle = obstacle or _missing(plugin, written)
     checks = list(checks_for(plugin, module=plugin.module or None, options=written, partners=partners))

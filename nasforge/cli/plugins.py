@@ -22,7 +22,7 @@ def list_plugins(as_json: Json = False) -> None:
     from nasforge.plugins import Registry
 
     registry = Registry.discover()
-    plugins, notes = registry.listed(), [*registry.notes, *registry.doubts()]
+    plugins, notes = registry.listed(), [*registry.notes, *registry.warnings()]
     broken = [*registry.broken, *registry.conflicts]
     if as_json:
         listed = [{"kind": p.kind, "name": p.name, "origin": p.origin, "summary": p.summary} for p in plugins]

@@ -73,9 +73,9 @@ def run(
     from nasforge import api
     from nasforge.cli.output import print_error
     from nasforge.cli.summary import print_summary
-    from nasforge.parallel.launch import is_told_elsewhere, leave_with_parent
+    from nasforge.parallel.launch import exit_with_parent, is_reported_elsewhere
 
-    leave_with_parent()
+    exit_with_parent()
     try:
         with stopping_on_signals():
             result = api.run(
@@ -93,10 +93,10 @@ def run(
         print_error("interrupted. The same command resumes from the last checkpoint.")
         raise typer.Exit(130) from None
     except Stopped as stop:
-        if not is_told_elsewhere():
+        if not is_reported_elsewhere():
             print_error(f"stopped by {stop.reason}, and everything is saved. The same command resumes.")
         raise typer.Exit(EXIT_STATUS) from None
-    if is_told_elsewhere():
+    if is_reported_elsewhere():
         return
     findings = print_summary(result, getattr(context.find_root().command, "commands", ()))
     if result.was_finished:

@@ -74,7 +74,7 @@ class Race:
         """Whether the last rung is over."""
         return self.rung == len(self.options.rungs)
 
-    def heats(self) -> list[Heat]:
+    def plan_rung(self) -> list[Heat]:
         """Return the evaluations of the next rung."""
         last = self.rung == len(self.options.rungs) - 1
         repeats = self.options.repeats if last else 1

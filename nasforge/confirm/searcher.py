@@ -220,7 +220,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         return Race.between(options, kept, allowed, growing)
 
     def _run_rung(self, race: Race) -> dict[str, float]:
-        heats = race.heats()
+        heats = race.plan_rung()
         for heat in heats:
             if heat not in self._known:
                 # Evaluators without repetitions know no such argument.

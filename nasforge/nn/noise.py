@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-__all__ = ["architecture_noise", "in_common", "random_state", "set_random_state"]
+__all__ = ["architecture_noise", "random_state", "set_random_state", "shared_noise"]
 
 COMMON = "common-"
 """Beginning of the names of the common stream's states."""
@@ -35,7 +35,7 @@ _common: ContextVar[_Stream | None] = ContextVar("common", default=None)
 
 
 @contextmanager
-def in_common(device: torch.device, seed: int) -> Iterator[None]:
+def shared_noise(device: torch.device, seed: int) -> Iterator[None]:
     """Let `architecture_noise` draw from a stream that starts at a seed.
 
     Args:

@@ -116,7 +116,7 @@ class Crew:
     def submit(self, task: WorkItem) -> None:
         """Queue a task; a worker does it as soon as one is free."""
         self._waiting.append(task)
-        self._hand_out()
+        self._assign_tasks()
 
     def wait(self) -> WorkItem | None:
         """Wait for one message, a moment at most, and return the task that ended with it, if one did.
@@ -135,7 +135,7 @@ class Crew:
         if worker != seat.worker or seat.wire is None:
             return None  # of a worker that was replaced
         if message is None:
-            return self._lose(seat, seat.wire.poll() or "the worker broke off the connection")
+            return self._drop_worker(seat, seat.wire.poll() or "the worker broke off the connection")
         if "stopped" in message:
             seat.task = None
             return None
@@ -207,7 +207,7 @@ class Crew:
         numbers, left = ", ".join(str(seat.number + 1) for seat in seats), len(self._seats)
         text = f"run.workers: worker {numbers} {reason}. The search goes on with {left}."
         warnings.warn(text, stacklevel=3)
-        self._hand_out()
+        self._assign_tasks()
 
     def _find_lost(self) -> None:
         self._heard = time.monotonic()
@@ -215,7 +215,7 @@ class Crew:
             if seat.wire is not None and seat.wire.poll():
                 self._inbox.put((seat, seat.worker, None))
 
-    def _hand_out(self) -> None:
+    def _assign_tasks(self) -> None:
         if self._stopping:
             return
         # Those that run first: after a loss, a new worker may have to wait for its place.
@@ -236,7 +236,7 @@ class Crew:
     def _inbox_of(self, seat: _Seat, worker: int) -> Receive:
         return lambda message: self._inbox.put((seat, worker, message))
 
-    def _lose(self, seat: _Seat, reason: str) -> WorkItem | None:
+    def _drop_worker(self, seat: _Seat, reason: str) -> WorkItem | None:
         assert seat.wire is not None
         seat.wire.close()
         seat.wire, started = None, seat.ready
@@ -269,5 +269,5 @@ class Crew:
         else:
             self._on_retry(task, message["error"])
             self._waiting.appendleft(task)
-        self._hand_out()
+        self._assign_tasks()
         return task if over else None

@@ -15,7 +15,7 @@ from typing import Any
 
 from nasforge.parallel.start import count_cores
 
-__all__ = ["is_told_elsewhere", "launch", "leave_with_parent"]
+__all__ = ["exit_with_parent", "is_reported_elsewhere", "launch"]
 
 PARENT = "_NASFORGE_PARENT"
 """Variable that says that standard input ends with the process that has started this one."""
@@ -85,12 +85,12 @@ def _passing_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def is_told_elsewhere() -> bool:
+def is_reported_elsewhere() -> bool:
     """Return whether another process of the run tells the user what it found."""
     return os.environ.get("RANK", "0") != "0" and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def leave_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this process when the one that has started it is gone; see `launch`."""
     if os.environ.pop(PARENT, None) is None:
         return

@@ -67,7 +67,7 @@ def describe(points: Iterable[EntryPoint], known: Iterable[str] = ()) -> list[De
             if isinstance(plugin, Plugin):
                 result.plugins.append(replace(plugin, origin=origin, module=point.module))
             else:
-                result.broken.append((at, f"the hook returned {plugin!r}, which is no Plugin."))
+                result.broken.append((at, f"the hook returned {plugin!r}, which is not a Plugin."))
         results.append(result)
     return results
 

@@ -114,7 +114,7 @@ class Plugin:
         """
         return any(kind_of(need) == kind for need in self.needs)
 
-    def doubts(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[str]:
         """Say what will be wrong when the plugin is used, as far as that can be told without importing it."""
         if missing := self.missing_target():
             yield missing

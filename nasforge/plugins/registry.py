@@ -136,7 +136,7 @@ class Registry:
         order = sorted(self._claims, key=lambda key: (ranks[key[0]], key[1]))
         return [one for key in order for one in self._claims[key]]
 
-    def doubts(self) -> list[tuple[str, str]]:
+    def warnings(self) -> list[tuple[str, str]]:
         """Return pairs like those of ``notes``: what will be wrong when a plugin is used.
 
         Descriptions are remembered only of plugins without any.
@@ -145,7 +145,7 @@ class Registry:
             (f"{one.kind} {one.name!r} ({one.origin})", doubt)
             for one in self.listed()
             if isinstance(one, Plugin)
-            for doubt in one.doubts()
+            for doubt in one.warnings()
         ]
 
     def capable(self, kind: str, capability: type | None = None) -> list[str]:

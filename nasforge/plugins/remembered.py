@@ -116,7 +116,7 @@ class Memory:
             good = [
                 one
                 for one in described
-                if not one.notes and not any(any(plugin.doubts()) for plugin in one.plugins)
+                if not one.notes and not any(any(plugin.warnings()) for plugin in one.plugins)
             ]
         if not good or not self._writes:
             return

@@ -169,14 +169,14 @@ def read_bench(
     if body is None:
         return None
     if not isinstance(body, Mapping):
-        draft.say(("bench",), 'must be a table: write [bench] and searchers = ["…"] below.')
+        draft.add_error(("bench",), 'must be a table: write [bench] and searchers = ["…"] below.')
         return None
     config = check_options(draft, "bench", BenchConfig, None, body)
     if not isinstance(config, BenchConfig):
         return None
     written = searcher.get("evaluations") if config.budget is None else config.budget
     if written is None:
-        draft.say(("bench",), 'has no budget. Write budget = 150 (evaluations) or budget = "20000 s".')
+        draft.add_error(("bench",), 'has no budget. Write budget = 150 (evaluations) or budget = "20000 s".')
         return None
     budget = Budget.parse(written)
     entrants = _EntrantReader(draft, registry, plugins, searcher, config, budget).entrants()
@@ -184,7 +184,7 @@ def read_bench(
     seeds = tuple(range(seed, seed + config.seeds))
     volume = config.hypervolume if config.metric == HYPERVOLUME else None
     if volume is not None and body.get("hypervolume") is None:
-        draft.say(
+        draft.add_error(
             ("bench", "metric"),
             'needs [bench.hypervolume] with objectives = ["score", "-…"] and reference = [worst, worst].',
         )
@@ -213,14 +213,18 @@ class _EntrantReader:
             where = ("bench", "options", label)
             # Who picks some searchers of a recipe on the command line need not take its options away.
             if label not in names and not self.draft.is_over(("bench", "searchers"), where):
-                self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
+                self.draft.add_error(
+                    where, f"no searcher of this bench has that name.{suggest(label, names)}"
+                )
         for label in self.config.limits:
             where = ("bench", "limits", label)
             if label not in names and not self.draft.is_over(("bench", "searchers"), where):
-                self.draft.say(where, f"no searcher of this bench has that name.{suggest(label, names)}")
+                self.draft.add_error(
+                    where, f"no searcher of this bench has that name.{suggest(label, names)}"
+                )
         if not self.counts_all and self.draft.table("evaluator") is None:
             able = suggest("", self.registry.names("evaluator"))
-            self.draft.say(("bench",), f"needs an [evaluator] table.{able}")
+            self.draft.add_error(("bench",), f"needs an [evaluator] table.{able}")
         found = [self._entrant(label, name) for label, name in names.items()]
         return tuple(entrant for entrant in found if entrant is not None)
 
@@ -231,11 +235,11 @@ class _EntrantReader:
         for text in self.config.searchers or ([own.name] if own else []):
             label, _, name = (part.strip() for part in text.partition("="))
             if not re.fullmatch(r"[\w-]+", label) or ("=" in text and not name):
-                self.draft.say(
+                self.draft.add_error(
                     ("bench", "searchers"), f'{text!r}: write a searcher\'s name, or "label = name".'
                 )
             elif label in named:
-                self.draft.say(
+                self.draft.add_error(
                     ("bench", "searchers"),
                     f'{label!r} is there twice. Give one another name: "{label}-2 = {name or label}".',
                 )
@@ -250,7 +254,7 @@ class _EntrantReader:
             return found[0]
         several = f"{' and '.join(map(repr, found))} are baselines"
         able = found or [p.name for p in self.registry.of("searcher") if self._fits(p)]
-        self.draft.say(
+        self.draft.add_error(
             ("bench", "baseline"),
             f"{several if found else 'no installed searcher is a baseline'}. "
             f'Write baseline = "NAME" in [bench].{suggest("", able)}',
@@ -263,14 +267,14 @@ class _EntrantReader:
         try:
             plugin = self.registry.get("searcher", name)
         except PluginError as error:
-            self.draft.say(where, str(error))
+            self.draft.add_error(where, str(error))
             return None
         if self.counts_all:
             self._check_needs(where, plugin)
         elif "evaluator" not in plugin.needs:
             needs = " and ".join(sorted(map(describe_need, plugin.needs - {"space"}))) or "no evaluator"
             able = [p.name for p in self.registry.of("searcher") if self._fits(p)]
-            self.draft.say(
+            self.draft.add_error(
                 where,
                 f"{name!r} proposes no architectures to an evaluator (it needs {needs}), so it cannot have "
                 f'an equal budget in {self.budget.unit}. Write a budget such as "30 cpu min". Without that, '
@@ -302,7 +306,7 @@ class _EntrantReader:
         for kind in sorted({kind_of(need) for need in plugin.needs}):
             if self.draft.table(kind) is None:
                 able = suggest("", self.registry.names(kind))
-                self.draft.say(where, f"{plugin.name!r} needs a [{kind}] table.{able}")
+                self.draft.add_error(where, f"{plugin.name!r} needs a [{kind}] table.{able}")
 
     def _options(self, label: str, plugin: Plugin) -> dict[str, Any]:
         own = self.searcher if plugin == self.plugins.get("searcher") else {}

@@ -31,16 +31,18 @@ def check_confirm(
     if not options.rungs:
         body = draft.table(".".join(where))
         if isinstance(body, Mapping) and body and "rungs" not in body:
-            draft.say(where, "has no rungs, so it does nothing. Write rungs = [1, 2, 4], budgets that grow.")
+            draft.add_error(
+                where, "has no rungs, so it does nothing. Write rungs = [1, 2, 4], budgets that grow."
+            )
         return
     if isinstance(config, ObjectivesConfig) and len(config.objectives) > 1:
-        draft.say(
+        draft.add_error(
             where, "compares by the score alone, and this searcher has several objectives. Remove this table."
         )
     evaluator = plugins.get("evaluator")
     if draft.table("evaluator") is None:
         able = registry.capable("evaluator", RepeatedTraining)
-        draft.say(where, f"needs an [evaluator] table, which trains the candidates.{suggest('', able)}")
+        draft.add_error(where, f"needs an [evaluator] table, which trains the candidates.{suggest('', able)}")
     elif evaluator is not None:
         _check_repeats(draft, where, options, evaluator, registry)
 
@@ -50,7 +52,7 @@ def _check_repeats(
 ) -> None:
     if options.repeats > 1 and RepeatedTraining not in evaluator.provides:
         able = registry.capable("evaluator", RepeatedTraining)
-        draft.say(
+        draft.add_error(
             (*where, "repeats"),
             f"{options.repeats}, but evaluator {evaluator.name!r} has no repetitions. Write "
             f"repeats = 1 and a margin, or use another evaluator.{suggest('', able)}",

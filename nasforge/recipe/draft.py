@@ -91,7 +91,7 @@ class Draft:
         places = [self._layers.index(self._origins[p][0]) for p in (path, other) if p in self._origins]
         return len(places) == 2 and places[0] > places[1]
 
-    def say(self, path: Sequence[str | int], message: str) -> None:
+    def add_error(self, path: Sequence[str | int], message: str) -> None:
         """Note a problem.
 
         Args:
@@ -102,22 +102,22 @@ class Draft:
         for length in range(len(keys), 0, -1):
             if keys[:length] in self._origins:
                 layer, written = self._origins[keys[:length]]
-                self.say_in(layer, (*written, *keys[length:]), message)
+                self.add_error_in(layer, (*written, *keys[length:]), message)
                 return
         self._problems.append((0, float("inf"), f"{'.'.join(keys)}: {message}"))
 
-    def say_in(self, layer: Layer, written: Keys, message: str) -> None:
+    def add_error_in(self, layer: Layer, written: Keys, message: str) -> None:
         """Note a problem at a place of one layer."""
         line = layer.line(written)
         place = f"line {line}: " if line else ""
         text = f"{layer.label}{place}{'.'.join(written)}: {message}"
         self._problems.append((layer.order, line or float("inf"), text))
 
-    def say_unplaced(self, order: int, text: str) -> None:
+    def add_unplaced_error(self, order: int, text: str) -> None:
         """Note a problem that is complete with its place, ahead of all others of that order."""
         self._problems.append((order, 0, text))
 
-    def stop_if_wrong(self) -> None:
+    def raise_errors(self) -> None:
         """Raise what was noted.
 
         Raises:
@@ -146,7 +146,7 @@ class Draft:
         for key, value in body.items():
             path, place = (*at, str(key)), (*written, str(key))
             if _depth(value, DEEPEST - len(at)) > DEEPEST - len(at):
-                self.say_in(layer, place[:3], f"is nested more than {DEEPEST} levels deep.")
+                self.add_error_in(layer, place[:3], f"is nested more than {DEEPEST} levels deep.")
             elif isinstance(value, Mapping):
                 old = target.get(key)
                 is_plugin = table_kind(".".join(path)) is not None

@@ -39,7 +39,7 @@ def draft_of_file(source: str | Path, profile: str | None, overrides: Overrides,
     path = find_recipe(source)
     reader = _LayerReader(_display(path), shares)
     layers = reader.chain(path, ())
-    reader.draft.stop_if_wrong()
+    reader.draft.raise_errors()
     reader.draft.text = reader.text
     _stack(reader.draft, layers, profile, overrides)
     return reader.draft
@@ -71,7 +71,7 @@ def draft_of_mapping(
     reader.draft.stored = folder is not None
     layer = Layer(0, "", raw, folder=folder)
     layers = [*reader.bases(layer, Path.cwd() / "recipe", ()), layer]
-    reader.draft.stop_if_wrong()
+    reader.draft.raise_errors()
     _stack(reader.draft, layers, profile, overrides)
     return reader.draft
 
@@ -113,7 +113,7 @@ class _LayerReader:
             text = path.read_bytes().decode("utf-8")
             layer = Layer(order, label, tomllib.loads(text), key_lines(text), path.resolve().parent)
         except (OSError, ValueError, RecursionError) as error:
-            self.draft.say_unplaced(order, f"{label}{_unreadable(error)}")
+            self.draft.add_unplaced_error(order, f"{label}{_unreadable(error)}")
             return []
         if not above:
             self.text = text
@@ -123,7 +123,7 @@ class _LayerReader:
         written = layer.body.get("extends", [])
         names = [written] if isinstance(written, str) else written
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            self.draft.say_in(
+            self.draft.add_error_in(
                 layer, ("extends",), "must be a file or recipe name in quotes, or a list of them."
             )
             return []
@@ -134,14 +134,16 @@ class _LayerReader:
             found = _extended(path, name)
             if found is None:
                 known = [recipe.name for recipe in shipped_recipes()]
-                self.draft.say_in(
+                self.draft.add_error_in(
                     layer,
                     ("extends",),
                     f"no file {name!r} beside it, nor a shipped recipe.{suggest(name, known)}",
                 )
             elif found.resolve() in above:
                 circle = [p.name for p in (*above[above.index(found.resolve()) :], found)]
-                self.draft.say_in(layer, ("extends",), f"a circle: {' extends '.join(circle)}. Break it.")
+                self.draft.add_error_in(
+                    layer, ("extends",), f"a circle: {' extends '.join(circle)}. Break it."
+                )
             else:
                 layers += self.chain(found, above or (path,))
         return layers
@@ -168,11 +170,13 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
         draft.apply(layer, {k: v for k, v in layer.body.items() if k not in ("extends", "profiles")})
         profiles = layer.body.get("profiles", {})
         if not isinstance(profiles, Mapping):
-            draft.say_in(layer, ("profiles",), "must hold tables such as [profiles.smoke.data].")
+            draft.add_error_in(layer, ("profiles",), "must hold tables such as [profiles.smoke.data].")
             continue
         for name, body in profiles.items():
             if not isinstance(body, Mapping):
-                draft.say_in(layer, ("profiles", name), f"must hold tables such as [profiles.{name}.data].")
+                draft.add_error_in(
+                    layer, ("profiles", name), f"must hold tables such as [profiles.{name}.data]."
+                )
                 continue
             names.append(name)
             if name == profile:
@@ -181,14 +185,14 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
                 for table in body:
                     if table not in TOP_TABLES:
                         place = ("profiles", name, table)
-                        draft.say_in(layer, place, f"no such table.{suggest(table, TOP_TABLES)}")
+                        draft.add_error_in(layer, place, f"no such table.{suggest(table, TOP_TABLES)}")
     draft.profiles = tuple(dict.fromkeys(names))
     for layer, body, uses in chosen:
         draft.apply(layer, _meant_for(draft, body, uses), written=("profiles", str(profile)))
     last = len(layers) + 1000
     if profile is not None and profile not in names:
         known = suggest(profile, names) or " This recipe has no profiles."
-        draft.say_in(Layer(last, "--profile ", {}), (profile,), f"no such profile.{known}")
+        draft.add_error_in(Layer(last, "--profile ", {}), (profile,), f"no such profile.{known}")
     override = Layer(last + 1, "--set ", _nest(draft, overrides, last + 1))
     draft.apply(override, override.body)
 
@@ -226,7 +230,7 @@ def _nest(draft: Draft, overrides: Overrides, order: int) -> dict[str, Any]:
         is_pair = isinstance(overrides, Mapping) or "=" in text
         if not is_pair or not all(keys) or (len(keys) == 1 and not isinstance(value, Mapping)):
             layer = Layer(order, "--set ", {})
-            draft.say_in(layer, (text,), "write table.key=value, such as searcher.epochs=2.")
+            draft.add_error_in(layer, (text,), "write table.key=value, such as searcher.epochs=2.")
             continue
         if len(keys) == 1:
             nested[keys[0]] = {**nested.get(keys[0], {}), **value}
@@ -259,7 +263,7 @@ def _unreadable(error: Exception) -> str:
         place = f"line {match[2]}, column {match[3]}" if match and match[2] else "end of the file"
         return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}."
     if isinstance(error, UnicodeDecodeError):
-        return f"not valid TOML: byte {error.start} is no UTF-8. Save the file as UTF-8."
+        return f"not valid TOML: byte {error.start} is not UTF-8. Save the file as UTF-8."
     if isinstance(error, RecursionError):
         return "not valid TOML for a recipe: brackets are nested hundreds of levels deep."
     if isinstance(error, OSError):

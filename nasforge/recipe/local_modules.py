@@ -88,14 +88,16 @@ def load_modules(draft: Draft, config: LocalModulesConfig) -> tuple[LocalModule,
         try:
             code = find_code(entry, draft.folder(path))
             if problem := refuse_code(draft, entry, code, config.checksums):
-                draft.say(path, f"{entry!r}: {problem}")
+                draft.add_error(path, f"{entry!r}: {problem}")
                 continue
             module = _import_code(entry, code, draft.folder(path))
         except PluginError as error:
-            draft.say(path, f"{entry!r}: {error}")
+            draft.add_error(path, f"{entry!r}: {error}")
             continue
         if found.setdefault(module.name, module).content != module.content:
-            draft.say(path, f"{entry!r}: another file is called {module.name!r} too. Rename one of them.")
+            draft.add_error(
+                path, f"{entry!r}: another file is called {module.name!r} too. Rename one of them."
+            )
     return tuple(found.values())
 
 
@@ -199,7 +201,7 @@ def _valid(described: Iterable[object]) -> list[Plugin]:
     found: list[Plugin] = []
     for plugin in described:
         if not isinstance(plugin, Plugin):
-            raise PluginError(f"the hook returned {plugin!r}, which is no Plugin.")
+            raise PluginError(f"the hook returned {plugin!r}, which is not a Plugin.")
         found.append(plugin)
     if not found:
         raise PluginError("describes no plugin: nasforge_plugins() returned an empty list.")

@@ -29,7 +29,7 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
         use = (*table.split("."), "use")
         parent = plugins.get(table.rpartition(".")[0])
         if parent and parent.kind == plugin.kind and not parent.requires(plugin.kind):
-            draft.say(
+            draft.add_error(
                 table.split("."), f"{parent.name!r} builds on no other {plugin.kind}. Remove this table."
             )
         for need in sorted(plugin.needs, key=describe_need):
@@ -38,17 +38,19 @@ def check_needs(draft: Draft, plugins: Mapping[str, Plugin], registry: Registry)
             inside = (inner for inner in inner_tables(table) if TABLES[inner] == kind)
             needed = next(inside, kind)
             if plugin.kind == kind == needed:
-                draft.say(use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only.")
+                draft.add_error(
+                    use, f"{plugin.name!r} builds on another {kind}, which works in [{kind}] only."
+                )
                 continue
             if draft.table(needed) is None:
                 if needed not in REQUIRED:
                     able = suggest("", _able(registry, kind, capability, plugin))
-                    draft.say(use, f"{plugin.name!r} needs a [{needed}] table.{able}")
+                    draft.add_error(use, f"{plugin.name!r} needs a [{needed}] table.{able}")
             elif capability and needed in plugins and capability not in plugins[needed].provides:
                 other = plugins[needed].name
                 lacks = f"{plugin.name!r} needs a {describe_need(need)}, which {other!r} lacks."
                 able = suggest("", _able(registry, kind, capability, plugin))
-                draft.say((*needed.split("."), "use"), lacks + able)
+                draft.add_error((*needed.split("."), "use"), lacks + able)
 
 
 def _able(registry: Registry, kind: str, capability: type | None, plugin: Plugin) -> list[str]:
@@ -73,4 +75,4 @@ def check_option_needs(draft: Draft, parts: Mapping[str, Part], registry: Regist
             able = registry.capable(kind, capability)
             lacks = f"needs a {describe_need(capability)}, which {parts[kind].plugin.name!r} lacks."
             fix = f" Leave this option out, or use another {kind}.{suggest('', able)}"
-            draft.say((*table.split("."), *option.split(".")), lacks + fix)
+            draft.add_error((*table.split("."), *option.split(".")), lacks + fix)

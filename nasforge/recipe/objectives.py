@@ -49,7 +49,7 @@ def check_objectives(
             )
         else:
             advice = suggest(metric, {"score", *COSTS, *metrics})
-        draft.say(path, f"{name!r}: evaluator {evaluator!r} reports no {metric!r}.{advice}")
+        draft.add_error(path, f"{name!r}: evaluator {evaluator!r} reports no {metric!r}.{advice}")
 
 
 def check_metric_limits(
@@ -74,9 +74,13 @@ def check_metric_limits(
     for where, name in limits:
         if knowing is None:
             used = " and ".join(repr(part.plugin.name) for part in evaluators) or "no evaluator"
-            draft.say(where, f"needs an evaluator that knows {name!r} before an evaluation, found {used}.")
+            draft.add_error(
+                where, f"needs an evaluator that knows {name!r} before an evaluation, found {used}."
+            )
         elif metrics is not None and name not in metrics:
-            draft.say(where, f"evaluator {knowing.plugin.name!r} knows no {name!r}.{suggest(name, metrics)}")
+            draft.add_error(
+                where, f"evaluator {knowing.plugin.name!r} knows no {name!r}.{suggest(name, metrics)}"
+            )
 
 
 def objectives_of(config: PluginConfig) -> tuple[str, ...]:
@@ -128,5 +132,5 @@ def _metrics(draft: Draft, parts: Mapping[str, Part]) -> frozenset[str] | None:
     try:
         return reported(evaluator.config, *((base.config,) if builds and base else ()))
     except Exception as error:  # a method of a plugin
-        draft.say(("evaluator",), f"asking what it reports failed: {type(error).__name__}: {error}.")
+        draft.add_error(("evaluator",), f"asking what it reports failed: {type(error).__name__}: {error}.")
         return None

@@ -28,7 +28,7 @@ def read_observers(draft: Draft, registry: Registry, names: Sequence[str] | None
     """
     tables = draft.table("observers")
     if not isinstance(tables, Mapping | None):
-        draft.say(("observers",), "must hold tables such as [observers.jsonl].")
+        draft.add_error(("observers",), "must hold tables such as [observers.jsonl].")
         return {}
     tables = tables or {}
     names = list(tables) if names is None else names
@@ -36,9 +36,9 @@ def read_observers(draft: Draft, registry: Registry, names: Sequence[str] | None
         # A profile or --set that lists fewer observers leaves the options of the others alone.
         if name not in names and not draft.is_over(("run", "observers"), ("observers", name)):
             known = suggest(name, names) or " Add it to run.observers, or remove this table."
-            draft.say(("observers", name), f"run.observers lists no observer of that name.{known}")
+            draft.add_error(("observers", name), f"run.observers lists no observer of that name.{known}")
     for name in sorted({name for name in names if names.count(name) > 1}):
-        draft.say(("run", "observers"), f"{name!r} is listed twice. Remove one.")
+        draft.add_error(("run", "observers"), f"{name!r} is listed twice. Remove one.")
     parts = (_read(draft, registry, name, tables.get(name, {})) for name in dict.fromkeys(names))
     return {part.table: part for part in parts if part is not None}
 
@@ -46,21 +46,23 @@ def read_observers(draft: Draft, registry: Registry, names: Sequence[str] | None
 def _read(draft: Draft, registry: Registry, name: str, body: object) -> Part | None:
     path = ("observers", name)
     if not isinstance(body, Mapping):
-        draft.say(path, f"must be a table: write [observers.{name}] and its options below.")
+        draft.add_error(path, f"must be a table: write [observers.{name}] and its options below.")
         return None
     use = body.get("use", name)
     if not isinstance(use, str):
-        draft.say((*path, "use"), f'must be text. Write use = "…".{suggest("", registry.names("observer"))}')
+        draft.add_error(
+            (*path, "use"), f'must be text. Write use = "…".{suggest("", registry.names("observer"))}'
+        )
         return None
     try:
         plugin = registry.get("observer", use)
     except PluginError as error:
-        draft.say((*path, "use") if "use" in body else ("run", "observers"), str(error))
+        draft.add_error((*path, "use") if "use" in body else ("run", "observers"), str(error))
         return None
     required = [option for option, field in plugin.config.model_fields.items() if field.is_required()]
     if required and not body:
         given = ", ".join(f"{option} = …" for option in required)
-        draft.say(
+        draft.add_error(
             ("run", "observers"), f"{name!r} needs options. Write [observers.{name}] and {given} below."
         )
         return None

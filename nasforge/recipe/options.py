@@ -92,17 +92,17 @@ def check_options(
         written = to_toml(value)
         written = written if len(written) <= 60 else "…"
         home = ".".join([table, *tables])
-        draft.say((*path, *where), f"has moved. Write {name} = {written} below [{home}].")
+        draft.add_error((*path, *where), f"has moved. Write {name} = {written} below [{home}].")
     try:
         options, problems = validate(model, body)
     except Exception as error:  # a validator of a third-party plugin
         origin = f" of {plugin.origin}" if plugin else ""
-        draft.say(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
+        draft.add_error(path, f"checking these options failed{origin}: {type(error).__name__}: {error}.")
         return None
     known = {where for where, _ in problems}
     problems += [(where, _TOO_LARGE) for where in _too_large(body) if where not in known]
     for where, message in problems:
-        draft.say((*path, *where), message)
+        draft.add_error((*path, *where), message)
     return None if moved or problems else options
 
 

@@ -156,7 +156,7 @@ def registry_for(source: str | Path, registry: Registry) -> Registry:
     """
     draft = draft_of_file(source, None, (), registry.shares)
     modules = _modules(draft)
-    draft.stop_if_wrong()
+    draft.raise_errors()
     return registry.extended(plugin for module in modules for plugin in module.plugins)
 
 
@@ -177,7 +177,7 @@ def space_of(source: str | Path, registry: Registry, *, overrides: Overrides = (
     if (plugin := _plugin(draft, "space", registry)) is not None:
         body = {key: value for key, value in draft.table("space").items() if key != "use"}
         config = check_options(draft, "space", plugin.config, plugin, body)
-    draft.stop_if_wrong()
+    draft.raise_errors()
     assert plugin is not None, "no problem was noted"
     assert config is not None, "no problem was noted"
     return Part("space", plugin, config)
@@ -196,7 +196,7 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
     """
     draft = draft_of_options(plugin.kind, options, source or f"{plugin.kind} {plugin.name}")
     config = check_options(draft, plugin.kind, plugin.config, plugin, draft.table(plugin.kind) or {})
-    draft.stop_if_wrong()
+    draft.raise_errors()
     assert config is not None, "no problem was noted"
     return config
 
@@ -204,7 +204,7 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
 def _check(draft: Draft, registry: Registry) -> Recipe:
     for name in draft.tables:
         if name not in TOP_TABLES:
-            draft.say((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
+            draft.add_error((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
     run = _plain(draft, "run", RunConfig)
     constraints = _plain(draft, "constraints", ConstraintsConfig)
     latency = _plain(draft, "latency", LatencyConfig)
@@ -234,15 +234,17 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
         check_shards(draft, run, parts)
     costs = {name for name in draft.table("constraints") or () if name != "max_metrics"}
     if costs and "space" in plugins and not plugins["space"].provides & {KnownCost, NetworkSpace}:
-        draft.say(("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost.")
+        draft.add_error(
+            ("constraints",), f"space {plugins['space'].name!r} does not tell what its networks cost."
+        )
     if export is not None and "train" not in plugins:
-        draft.say(("export",), "needs a [train] table: only a trained network is exported. Add one.")
+        draft.add_error(("export",), "needs a [train] table: only a trained network is exported. Add one.")
     searcher = draft.table("searcher") if "searcher" in parts else {}
     bench = read_bench(draft, registry, plugins, searcher, run.seed if isinstance(run, RunConfig) else 0)
     limits = constraints if isinstance(constraints, ConstraintsConfig) else None
     check_objectives(draft, parts, limits, bench)
     check_metric_limits(draft, parts, limits, bench)
-    draft.stop_if_wrong()
+    draft.raise_errors()
     assert isinstance(run, RunConfig), "no problem was noted"
     assert isinstance(constraints, ConstraintsConfig), "no problem was noted"
     assert isinstance(latency, LatencyConfig), "no problem was noted"
@@ -266,7 +268,7 @@ def _plain(draft: Draft, name: str, model: type[PluginConfig]) -> PluginConfig |
     """Check a table that belongs to no plugin; all of it may be left out."""
     body = draft.table(name)
     if not isinstance(body, Mapping | None):
-        draft.say((name,), f"must be a table: write [{name}] and its options below.")
+        draft.add_error((name,), f"must be a table: write [{name}] and its options below.")
         return None
     return check_options(draft, name, model, None, body or {})
 
@@ -275,14 +277,16 @@ def _modules(draft: Draft) -> tuple[LocalModule, ...]:
     """Import the local modules; what is wrong with one is noted where it is named."""
     body = draft.table("plugins")
     if not isinstance(body, Mapping | None):
-        draft.say(("plugins",), 'must be a table: write [plugins] and modules = ["./my_space.py"] below.')
+        draft.add_error(
+            ("plugins",), 'must be a table: write [plugins] and modules = ["./my_space.py"] below.'
+        )
         return ()
     config = check_options(draft, "plugins", LocalModulesConfig, None, body or {})
     if not isinstance(config, LocalModulesConfig):
         return ()
     modules = load_modules(draft, config)
     if draft.stored and len(modules) < len(set(config.entries())):
-        draft.stop_if_wrong()  # that their plugins are unknown would be said too
+        draft.raise_errors()  # that their plugins are unknown would be said too
     return modules
 
 
@@ -290,19 +294,21 @@ def _plugin(draft: Draft, name: str, registry: Registry) -> Plugin | None:
     body, kind, path = draft.table(name), TABLES[name], tuple(name.split("."))
     if body is None:
         if name in REQUIRED:
-            draft.say(path, f'this table is missing. Write [{name}] and use = "…".{_known(registry, kind)}')
+            draft.add_error(
+                path, f'this table is missing. Write [{name}] and use = "…".{_known(registry, kind)}'
+            )
         return None
     if not isinstance(body, Mapping):
-        draft.say(path, f'must be a table: write [{name}] and use = "…" below.')
+        draft.add_error(path, f'must be a table: write [{name}] and use = "…" below.')
         return None
     if not isinstance(body.get("use"), str):
         where, wrong = (path, "has no plugin") if "use" not in body else ((*path, "use"), "must be text")
-        draft.say(where, f'{wrong}. Write use = "…".{_known(registry, kind)}')
+        draft.add_error(where, f'{wrong}. Write use = "…".{_known(registry, kind)}')
         return None
     try:
         return registry.get(kind, body["use"])
     except PluginError as error:
-        draft.say((*path, "use"), str(error))
+        draft.add_error((*path, "use"), str(error))
         return None
 
 

@@ -32,7 +32,7 @@ def check_shards(draft: Draft, run: RunConfig, parts: Mapping[str, Part]) -> Non
                 continue
             seen.add(where)
             nearest = max(1, round(size / count)) * count
-            draft.say(
+            draft.add_error(
                 tuple(where.split(".")),
                 f"{size} images do not divide into run.shards = {count} equal parts. Set it to {nearest}, or "
                 f"run.shards to a divisor of {size}.",

@@ -117,7 +117,7 @@ def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]
     details = of_interest[0]
     kind, value = details["type"], details["input"]
     if kind == "extra_forbidden":
-        home = _home_of(str(where[-1]), model)
+        home = _suggest_table(str(where[-1]), model)
         return f"no such option.{home or suggest(str(where[-1]), _options(model, where[:-1]))}"
     if kind == "missing":
         return "this option must be given; it has no default."
@@ -166,7 +166,7 @@ def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
     return ""
 
 
-def _home_of(name: str, model: type[BaseModel]) -> str:
+def _suggest_table(name: str, model: type[BaseModel]) -> str:
     """Return a hint if an option stands in the wrong table: a TOML table ends where the next begins."""
     homes = [path[:-1] for path, _ in walk_options(model) if path[-1] == name]
     if len(homes) != 1:

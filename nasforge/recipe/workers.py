@@ -26,16 +26,20 @@ def check_workers(draft: Draft, run: RunConfig, plugins: Mapping[str, Plugin], r
         registry: The plugins there are.
     """
     if run.launcher and run.backend != "processes":
-        draft.say(("run", "launcher"), f"{run.backend!r} starts workers itself. Leave one of the two out.")
+        draft.add_error(
+            ("run", "launcher"), f"{run.backend!r} starts workers itself. Leave one of the two out."
+        )
     if run.workers == 1 and run.backend == "processes" and not run.launcher:
         return
     where = ("run", "workers" if run.workers > 1 else "launcher" if run.launcher else "backend")
     evaluator = plugins.get("evaluator")
     if draft.table("evaluator") is None:
-        draft.say(where, "workers evaluate candidates, and there is no [evaluator] table. Leave this out.")
+        draft.add_error(
+            where, "workers evaluate candidates, and there is no [evaluator] table. Leave this out."
+        )
     elif evaluator is not None and ParallelEvaluator not in evaluator.provides:
         able = registry.capable("evaluator", ParallelEvaluator)
-        draft.say(
+        draft.add_error(
             where,
             f"evaluator {evaluator.name!r} evaluates one candidate at a time. Leave this out, or use another "
             f"evaluator.{suggest('', able)}",

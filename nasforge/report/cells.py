@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from nasforge.drawing import Graph, Node, draw
 
-__all__ = ["Drawing", "drawings_of", "graphs_of"]
+__all__ = ["Drawing", "draw_graphs", "graphs_of"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Drawing:
     svg: Markup
 
 
-def drawings_of(graphs: Any, mark: str = "cell") -> list[Drawing]:
+def draw_graphs(graphs: Any, mark: str = "cell") -> list[Drawing]:
     """Draw cells that are stored as JSON data; those that cannot be read are left out.
 
     Args:

@@ -228,7 +228,7 @@ def _draw_series(frame: Frame, one: Series) -> None:
         upper = [(frame.at_x(x), frame.at_y(high)) for x, _, high in one.band]
         lower = [(frame.at_x(x), frame.at_y(low)) for x, low, _ in reversed(one.band)]
         frame.shapes.append(f'<path class="band {tint}" d="{_path(upper + lower)}Z"/>')
-    points = [(frame.at_x(x), frame.at_y(y)) for x, y in thinned(one.points)]
+    points = [(frame.at_x(x), frame.at_y(y)) for x, y in downsample(one.points)]
     if one.dots or len(points) == 1:
         marks = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
         frame.shapes.append(f'<path class="dots {tint}" d="{marks}"/>')
@@ -238,7 +238,7 @@ def _draw_series(frame: Frame, one: Series) -> None:
         frame.shapes.append(f'<path class="{kind} {tint}" d="{_path(points, step=one.step)}"{name}/>')
 
 
-def thinned(points: Sequence[Point], most: int = MOST) -> Sequence[Point]:
+def downsample(points: Sequence[Point], most: int = MOST) -> Sequence[Point]:
     """Return at most so many points, with the lowest and the highest of every part, and both ends.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nasforge.benches.compare import compare_folders
 from nasforge.benches.standings import cells, head
 from nasforge.errors import NasforgeError
-from nasforge.report.cells import Drawing, drawings_of
+from nasforge.report.cells import Drawing, draw_graphs
 from nasforge.report.charts import Series
 from nasforge.report.departures import differing
 from nasforge.report.findings import COSTS_IN_WORDS, Finding, decision, find
@@ -88,7 +88,7 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
         search=search + ([decided] if decided else []),
         train=overlaid_panels({n: r.rows(TRAIN.stage) for n, r in zip(names, records, strict=True)}, "epoch"),
         cells=[
-            (name, str(record.first("notation") or ""), drawings_of(record.graphs.get("best"), f"run{i}"))
+            (name, str(record.first("notation") or ""), draw_graphs(record.graphs.get("best"), f"run{i}"))
             for i, (name, record) in enumerate(zip(names, records, strict=True))
         ],
         findings=sorted(findings, key=lambda finding: finding.kind != "warning"),

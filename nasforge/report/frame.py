@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from nasforge.report.numbers import log_ticks, plain, tick_text, ticks
 
-__all__ = ["BOTTOM", "TOP", "Frame", "ends", "log_ends", "sturdy_low"]
+__all__ = ["BOTTOM", "TOP", "Frame", "ends", "log_ends", "robust_minimum"]
 
 WIDTH, HEIGHT = 330.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 10.0, 36.0
@@ -126,7 +126,7 @@ def _share(value: float, ends: tuple[float, float], log: bool) -> float:
     return (value - low) / (high - low)
 
 
-def sturdy_low(values: Sequence[float], share: float = 0.05) -> float:
+def robust_minimum(values: Sequence[float], share: float = 0.05) -> float:
     """Return where an axis of scores should begin: what lies far below the others is cut off.
 
     Args:

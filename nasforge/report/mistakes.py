@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nasforge.report.reading import Row, RunRecord
 from nasforge.runs.scope import TEST
 
-__all__ = ["ClassRow", "Confusion", "Mistakes", "Thumbnail", "mistakes_of"]
+__all__ = ["ClassRow", "Confusion", "Mistakes", "Thumbnail", "find_mistakes"]
 
 MOST_CLASSES = 20
 """Classes of a confusion matrix; of more, the most frequent confusions are listed instead."""
@@ -91,7 +91,7 @@ class Mistakes:
     wrong: int
 
 
-def mistakes_of(record: RunRecord) -> Mistakes | None:
+def find_mistakes(record: RunRecord) -> Mistakes | None:
     """Return what the network got wrong; None if that was not recorded."""
     counts = _counts(record.predictions.get("confusion"))
     if not counts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from nasforge.report.charts import COLOURS, Series, line_chart
-from nasforge.report.frame import Frame, ends, sturdy_low
+from nasforge.report.frame import Frame, ends, robust_minimum
 from nasforge.report.numbers import plain
 from nasforge.report.reading import Row
 
@@ -177,7 +177,7 @@ def metric_panels(rows: Sequence[Row], x_name: str, skip: Iterable[str] = ()) ->
 def _score_panel(title: str, series: Sequence[Series], x_name: str) -> Panel | None:
     """Draw scores; those far below the others would leave no room for what matters."""
     values = [y for one in series for _, y in one.points]
-    low = sturdy_low(values)
+    low = robust_minimum(values)
     below = sum(y < low for one in series if one.dots for _, y in one.points)
     kept = [replace(one, points=[p for p in one.points if p[1] >= low or not one.dots]) for one in series]
     found = panel(title, kept, x_name, y=ends([v for v in values if v >= low], 0.06) if below else None)

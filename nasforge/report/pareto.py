@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from nasforge.constraints import COSTS
 from nasforge.report.charts import Dot, scatter
-from nasforge.report.frame import sturdy_low
+from nasforge.report.frame import robust_minimum
 from nasforge.report.numbers import plain
 from nasforge.report.reading import RunRecord
 from nasforge.runs.scope import SEARCH
@@ -72,7 +72,7 @@ def pareto_of(record: RunRecord) -> Pareto | None:
     dots = [dot(point, "") for point in others]
     dots += [dot(point, "front") for point in front if point not in chosen]
     dots += [dot(point, "chosen") for point in chosen]
-    low = min([sturdy_low([y for _, y in points]), *(y for _, y in front), *(y for _, y in chosen)])
+    low = min([robust_minimum([y for _, y in points]), *(y for _, y in front), *(y for _, y in chosen)])
     below = sum(y < low for _, y in points)
     svg = scatter(dots, label=f"{y_name} by {x_name}", x_name=x_name, front=front, low=low)
     note = f"{below} lower ones are not shown" if below else ""

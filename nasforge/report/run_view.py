@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasforge.report.cells import Drawing, drawings_of
+from nasforge.report.cells import Drawing, draw_graphs
 from nasforge.report.departures import MISSING, Option, options_of
 from nasforge.report.deployment import Deployment, deployment_of
 from nasforge.report.findings import COSTS_IN_WORDS, Finding, find
-from nasforge.report.mistakes import Mistakes, mistakes_of
+from nasforge.report.mistakes import Mistakes, find_mistakes
 from nasforge.report.numbers import NOTHING, compact, duration, plain
 from nasforge.report.panels import Legend, Panel, constant_metrics, metric_panels
 from nasforge.report.pareto import Pareto, pareto_of
@@ -96,7 +96,7 @@ def run_view(record: RunRecord) -> RunView:
         tiles=tiles_of(record),
         phases=_phases(record),
         findings=find(record),
-        drawings=drawings_of(record.graphs.get("best")),
+        drawings=draw_graphs(record.graphs.get("best")),
         notation=str(record.first("notation") or ""),
         answers=_answers(record.first("architecture")),
         search=search,
@@ -107,7 +107,7 @@ def run_view(record: RunRecord) -> RunView:
         train=metric_panels(record.rows(TRAIN.stage), "epoch"),
         constant=constant_metrics(record.rows(TRAIN.stage)),
         numbers=_numbers(record),
-        mistakes=mistakes_of(record),
+        mistakes=find_mistakes(record),
         deployment=deployment_of(record),
         departures=[(o.name, option_text(o.value), option_text(o.default)) for o in options if o.departs],
         options=options,

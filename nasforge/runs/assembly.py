@@ -21,7 +21,7 @@ from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
 from nasforge.runs.guard import GuardedData
 from nasforge.runs.inputs import published_task, read_images
-from nasforge.runs.limits import known_metrics_of, make_constraints
+from nasforge.runs.limits import find_known_metrics, make_constraints
 from nasforge.runs.network import load_network
 from nasforge.runs.scope import SEARCH, Scope
 from nasforge.runs.slots import FileSlot
@@ -69,7 +69,7 @@ class Assembly:
     def constraints(self) -> Constraints:
         """The limits of the recipe, and the costs of its architectures."""
         config, space = self.recipe.constraints, self.resolved["space"]
-        known = known_metrics_of(self.recipe, self.space, self.runtime)
+        known = find_known_metrics(self.recipe, self.space, self.runtime)
         return make_constraints(
             config, self.space, self.task, self.runtime, space, self.folder.path, self.recipe.latency, known
         )

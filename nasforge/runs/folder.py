@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nasforge.component import Stage
 from nasforge.errors import RunError
 from nasforge.files import open_own, read_json, write_bytes, write_json, write_text
-from nasforge.runs.lock import LOCK_FILES, hold_folder
+from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
 
@@ -160,8 +160,8 @@ class RunFolder:
             write_text(self.path / "recipe.toml", text)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the folder, so that no second process works in it; see `hold_folder` for errors."""
-        return hold_folder(self.path)
+        """Hold the folder, so that no second process works in it; see `lock_folder` for errors."""
+        return lock_folder(self.path)
 
     def result(
         self, stage: Stage, fingerprint: str, shape: type[BaseModel] = Fingerprinted

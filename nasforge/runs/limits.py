@@ -36,8 +36,8 @@ from nasforge.space import KnownCost, NetworkSpace, SearchSpace, Task
 __all__ = [
     "check_limits",
     "cost_of",
+    "find_known_metrics",
     "fingerprint_of",
-    "known_metrics_of",
     "make_constraints",
     "refuse_impossible",
     "table_for",
@@ -68,7 +68,7 @@ def make_constraints(
         described: Name and options of the space.
         folder: Keeps what was timed, so that a resumed run does not time a network again.
         latency: The ``[latency]`` table: what runs the networks that are timed.
-        known: Metrics that the evaluator knows before an evaluation, see `known_metrics_of`.
+        known: Metrics that the evaluator knows before an evaluation, see `find_known_metrics`.
 
     Raises:
         RunError: There is no latency table of that name, or it is about other networks.
@@ -107,7 +107,7 @@ def make_constraints(
     return Constraints(config, lambda arch: cost_of(space, arch, task), more, itemized, known)
 
 
-def known_metrics_of(
+def find_known_metrics(
     recipe: Recipe, space: SearchSpace[Any], runtime: Runtime
 ) -> Callable[[Arch], Mapping[str, float] | None] | None:
     """Return the metrics that the evaluator of a recipe, or its base, knows before it evaluates.
@@ -199,7 +199,7 @@ def check_limits(recipe: Recipe) -> Task | None:
         runtime,
         described,
         latency=recipe.latency,
-        known=known_metrics_of(recipe, space, runtime),
+        known=find_known_metrics(recipe, space, runtime),
     )
     refuse_impossible(recipe, constraints, space, task)
     return task

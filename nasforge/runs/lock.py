@@ -15,7 +15,7 @@ from nasforge.errors import RunError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["LOCK_FILES", "hold_folder"]
+__all__ = ["LOCK_FILES", "lock_folder"]
 
 LOCK = ".lock"
 """File that is locked by the system; it is empty, and stays."""
@@ -29,7 +29,7 @@ NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLC
 
 
 @contextmanager
-def hold_folder(path: Path) -> Iterator[None]:
+def lock_folder(path: Path) -> Iterator[None]:
     """Hold a folder, which is made if it is missing, so that no second process works in it.
 
     A folder in which nothing was written is left as it was. Where the file system has no locks, a marker file

@@ -16,7 +16,7 @@ from nasforge.runs.assembly import Assembly
 from nasforge.runs.scope import SEARCH, TRAIN, Scope
 from nasforge.space import NetworkSpace
 
-__all__ = ["free_memory", "wording_memory"]
+__all__ = ["explaining_out_of_memory", "free_memory"]
 
 GIB = 1024.0
 """MiB."""
@@ -25,7 +25,7 @@ OTHERWISE = "fewer or narrower cells, fewer workers, or gradient_checkpointing =
 
 
 @contextmanager
-def wording_memory(run: Assembly, scope: Scope, arch: Arch | None = None) -> Iterator[None]:
+def explaining_out_of_memory(run: Assembly, scope: Scope, arch: Arch | None = None) -> Iterator[None]:
     """Word missing memory by the batch sizes that would fit, found by halving.
 
     Args:

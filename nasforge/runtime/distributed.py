@@ -98,7 +98,7 @@ class ProcessGroup:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        with _talking():
+        with _report_errors():
             # Under torchrun the store outlives attempts, so each has names of its own.
             ProcessGroup._made += 1
             names = f"nasforge/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{ProcessGroup._made}"
@@ -131,28 +131,28 @@ class ProcessGroup:
         padded = torch.nn.functional.pad(rows, (0, share * self.size - length))
         sent = padded.view(local, self.size, share).transpose(0, 1).contiguous()
         received = torch.empty_like(sent)
-        with _talking():
+        with _report_errors():
             dist.all_to_all_single(received, sent)
         terms = received.view(self.size * local, share)
         total = terms[0]
         for term in terms[1:]:
             total = total + term
         whole = total.new_empty(self.size * share)
-        with _talking():
+        with _report_errors():
             _all_gather(whole, total.contiguous())
         return whole[:length]
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all shards ``(k, n)`` in their order; see `Shards.gather`."""
         found = rows.new_empty(self.size * len(rows), *rows.shape[1:])
-        with _talking():
+        with _report_errors():
             _all_gather(found, rows.contiguous())
         return found
 
     def union(self, flags: Sequence[bool]) -> list[bool]:
         """Return what is true on any rank, item by item."""
         found = torch.tensor(list(flags), dtype=torch.uint8)
-        with _talking():
+        with _report_errors():
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return [bool(flag) for flag in found.tolist()]
 
@@ -160,7 +160,7 @@ class ProcessGroup:
         """Return the values of all ranks, JSON data, by rank."""
         content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         sizes = torch.empty(self.size, dtype=torch.int64)
-        with _talking():
+        with _report_errors():
             _all_gather(sizes, torch.tensor([len(content)]))
             padded = content.new_zeros(int(sizes.max()))
             padded[: len(content)] = content
@@ -217,7 +217,7 @@ class ProcessGroup:
 
 
 @contextmanager
-def _talking() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """Word the errors of `torch.distributed`."""
     try:
         yield

@@ -131,7 +131,7 @@ class Shards:
         if self.group is not None:
             self.group.exchange(None)
 
-    def everywhere(self, task: Callable[[], T]) -> T:
+    def run_everywhere(self, task: Callable[[], T]) -> T:
         """Do a task in every process; if it fails in one, it fails in all.
 
         Args:
@@ -172,11 +172,11 @@ class Shards:
         return cast("T", result if self.is_main else found["result"])
 
     def main_first(self, task: Callable[[], T]) -> T:
-        """Do a task in rank 0, then in all others, which may read what it wrote; see `everywhere`."""
+        """Do a task in rank 0, then in all others, which may read what it wrote; see `run_everywhere`."""
         if self.group is None:
             return task()
-        first = self.everywhere(task if self.is_main else lambda: cast("T", None))
-        rest = self.everywhere(task if not self.is_main else lambda: cast("T", None))
+        first = self.run_everywhere(task if self.is_main else lambda: cast("T", None))
+        rest = self.run_everywhere(task if not self.is_main else lambda: cast("T", None))
         return first if self.is_main else rest
 
     @contextmanager

@@ -83,7 +83,7 @@ def _describe(run: Run, arch: Arch) -> dict[str, Any]:
     if isinstance(run.space, NetworkSpace):
         described |= run.constraints.cost(arch)
         described["task"] = asdict(run.task)
-    if excess := run.constraints.excess(arch):
+    if excess := run.constraints.find_violations(arch):
         described["over_limit"] = excess
     if looked_up := run.space.lookup(arch, test=True):
         described["looked_up"] = dict(looked_up)

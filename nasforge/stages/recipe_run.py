@@ -69,7 +69,7 @@ def run_recipe(
             folder.claim(recipe.resolved(), recipe.text, update=update, modules=modules)
 
         shards.from_main(open_folder)
-        shards.everywhere(lambda: _check_folder(folder))
+        shards.run_everywhere(lambda: _check_folder(folder))
         origins = [part.plugin.origin for part in recipe.parts.values()]
         environment = {**describe_environment(runtime, origins, options.seed), **describe_workers(options)}
         if shards.world > 1:
@@ -126,7 +126,7 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
             if problem is not None:
                 raise problem
 
-        runtime.shards.everywhere(check)
+        runtime.shards.run_everywhere(check)
         _check_alike(recipe, runtime)
         shards = runtime.shards
         # What one process does alone is finished first.
@@ -140,7 +140,7 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
         lost = isinstance(error, LostProcessError)
         if lost and (reason := group.lost()):
             error.args = (f"run: another process of this run has ended: {reason}",)
-        error.is_told_elsewhere = not group.fail(str(error), lost=lost)
+        error.is_reported_elsewhere = not group.fail(str(error), lost=lost)
         raise
     except Exception as error:
         group.fail(f"{type(error).__name__}: {error}")

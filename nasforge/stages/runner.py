@@ -12,7 +12,7 @@ from nasforge.recipe import Recipe
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder, fingerprint
-from nasforge.runs.out_of_memory import wording_memory
+from nasforge.runs.out_of_memory import explaining_out_of_memory
 from nasforge.runs.scope import DERIVE
 from nasforge.runtime import Runtime
 from nasforge.stages import STAGES
@@ -94,7 +94,7 @@ def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> d
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)
     derived = run.results.get(DERIVE.stage, {}).get("architecture")
-    with wording_memory(run, stage.scope, Arch(derived) if derived else None):
+    with explaining_out_of_memory(run, stage.scope, Arch(derived) if derived else None):
         alone = not stage.shared
         result = shards.from_main(lambda: dict(stage.run(run, clock))) if alone else stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}

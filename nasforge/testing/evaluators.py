@@ -18,6 +18,7 @@ from nasforge.evaluator import Evaluation, RepeatedTraining
 from nasforge.recipe.objectives import reported
 from nasforge.runs.scope import SEARCH, TEST, TRAIN
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
+from nasforge.testing.forecasts import evaluations_are_forecast
 from nasforge.testing.workbench import Killed, Workbench
 
 __all__ = ["CHECKS", "REPEAT_CHECKS"]
@@ -120,7 +121,7 @@ def budget_is_respected(subject: Subject) -> None:
     )
 
 
-def killed_evaluations_go_on(subject: Subject) -> None:
+def killed_evaluations_resume(subject: Subject) -> None:
     """After a kill in the middle, evaluation resumes from its slot and ends with the same score."""
     with scratch() as folder:
         bench = Workbench(subject, folder)
@@ -228,10 +229,11 @@ CHECKS: tuple[Rule, ...] = (
     metrics_are_those_announced,
     seed_decides_the_score,
     budget_is_respected,
-    killed_evaluations_go_on,
+    killed_evaluations_resume,
     evaluating_reads_no_test_images,
     testing_reads_nothing_else,
     state_is_restored,
+    evaluations_are_forecast,
 )
 
 REPEAT_CHECKS: tuple[Rule, ...] = (repetitions_are_draws_of_their_own,)

@@ -119,7 +119,7 @@ def interruption_is_accepted(subject: Subject) -> None:
             _watch(subject, events[:count])
 
 
-def results_are_left_alone(subject: Subject) -> None:
+def results_are_not_modified(subject: Subject) -> None:
     """The arguments of a call are not changed."""
     for events in (RUN, RESUMED, BENCH):
         with _set_up(subject) as observer:
@@ -130,7 +130,7 @@ def results_are_left_alone(subject: Subject) -> None:
                 require(not changed, f"it changes {changed}. Copy what is to be changed.")
 
 
-def random_numbers_are_left_alone(subject: Subject) -> None:
+def global_rng_is_unused(subject: Subject) -> None:
     """The global random generators are not used: a run with the observer has the results of one without."""
 
     def states() -> dict[str, Any]:
@@ -177,8 +177,8 @@ CHECKS: tuple[Rule, ...] = (
     later_stages_are_accepted,
     bench_is_accepted,
     interruption_is_accepted,
-    results_are_left_alone,
-    random_numbers_are_left_alone,
+    results_are_not_modified,
+    global_rng_is_unused,
     files_stay_in_the_folder,
 )
 

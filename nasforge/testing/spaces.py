@@ -129,7 +129,7 @@ def parse_inverts_notation(subject: Subject) -> None:
             )
 
 
-def nonsense_is_refused(subject: Subject) -> None:
+def invalid_input_is_rejected(subject: Subject) -> None:
     """Architectures and text of other spaces raise `ArchError` with a message."""
     space = subject.make()
     arch = space.sample(Random(0))
@@ -198,7 +198,7 @@ CHECKS: tuple[Rule, ...] = (
     discretize_inverts_one_hot,
     discretize_takes_missing_names,
     parse_inverts_notation,
-    nonsense_is_refused,
+    invalid_input_is_rejected,
     size_is_a_count,
     neighbours_differ_in_one_answer,
     enumeration_repeats_nothing,

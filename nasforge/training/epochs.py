@@ -215,7 +215,7 @@ class EpochTraining(ABC):
             return None
         return {"scores": self._running.state_dict(), "draws": self.draws()}
 
-    def go_on(self, position: Mapping[str, Any] | None) -> None:
+    def resume_at(self, position: Mapping[str, Any] | None) -> None:
         """Let the next epoch resume where it was stopped.
 
         Args:

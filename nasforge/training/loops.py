@@ -17,7 +17,7 @@ from nasforge.errors import RunError
 from nasforge.nn.noise import random_state, set_random_state
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
-from nasforge.training.optim import resembling
+from nasforge.training.optim import match_layout
 from nasforge.training.stopping import until_stopped
 
 __all__ = [
@@ -265,7 +265,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     optimizer.load_state_dict(dict(state))
     for parameter, buffers in optimizer.state.items():
-        buffers.update(resembling(parameter, buffers))
+        buffers.update(match_layout(parameter, buffers))
 
 
 @contextmanager

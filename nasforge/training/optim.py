@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["frozen", "gradients", "load_gradients", "resembling"]
+__all__ = ["frozen", "gradients", "load_gradients", "match_layout"]
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def resembling(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
+def match_layout(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return an optimiser's values of one parameter, with buffers of its device and layout.
 
     Args:

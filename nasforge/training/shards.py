@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nasforge.errors import RunError
-from nasforge.nn.noise import in_common, random_state, set_random_state
+from nasforge.nn.noise import random_state, set_random_state, shared_noise
 from nasforge.runtime import Runtime
 from nasforge.runtime.shards import Shards
 from nasforge.seeding import derive_seed
@@ -166,7 +166,7 @@ def step_in_shards(
             shard = ShardPass(common, place)
             buffers.begin()
             torch.manual_seed(derive_seed(seed, "shard", shard.index))
-            with in_common(runtime.device, derive_seed(seed, "architecture")), _running(shard):
+            with shared_noise(runtime.device, derive_seed(seed, "architecture")), _running(shard):
                 found.append(step(*(_cut(part, place, shards.local) for part in batch)))
             buffers.note()
     finally:

@@ -20,7 +20,7 @@ from nasforge.nn import Network, Output, copy_shared, tie
 from nasforge.runtime import Runtime
 from nasforge.space import NetworkSpace, Task
 from nasforge.training.loops import load_optimizer
-from nasforge.training.optim import resembling
+from nasforge.training.optim import match_layout
 
 __all__ = ["Twin", "TwinLoss"]
 
@@ -114,7 +114,7 @@ class Twin:
         self.optimizer = self._make_optimizer(own)
         for name, parameter in self._named():
             if _fits(parameter, self._momentum.get(name)):
-                self.optimizer.state[parameter] = resembling(parameter, self._momentum[name])
+                self.optimizer.state[parameter] = match_layout(parameter, self._momentum[name])
 
     def remember(self) -> None:
         """Bring the weights of the evaluation network back to the bank."""
@@ -129,7 +129,7 @@ class Twin:
         """Return what its optimiser trains, each once: the network, what it shares, and the distiller."""
         return [p for _, p in self._named()]
 
-    def resting(self) -> list[nn.Parameter]:
+    def find_untrained(self) -> list[nn.Parameter]:
         """Return the parameters of the search network that the twin does not train."""
         self._built()
         return self._resting

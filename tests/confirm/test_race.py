@@ -20,7 +20,7 @@ def value(arch):
 def finish(race, score=lambda heat: value(heat.arch)):
     sizes = []
     while not race.done:
-        heats = race.heats()
+        heats = race.plan_rung()
         sizes.append(len(heats))
         race.advance({heat: score(heat) for heat in heats})
     return sizes
@@ -100,7 +100,7 @@ def test_without_an_incumbent_the_best_wins():
 def test_the_state_is_plain_and_complete(rungs):
     race = Race.between(OPTIONS, ARCHS[0], ARCHS[1:])
     for _ in range(rungs):
-        race.advance({t: -math.inf if t.arch == ARCHS[4] else value(t.arch) for t in race.heats()})
+        race.advance({t: -math.inf if t.arch == ARCHS[4] else value(t.arch) for t in race.plan_rung()})
     again = Race.from_state(OPTIONS, json.loads(json.dumps(race.state_dict())))
     assert again == race
 

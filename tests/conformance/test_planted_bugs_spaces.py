@@ -102,8 +102,8 @@ class CountsOneChoice(TinySpace):
         (CanonicalWanders, "samples_are_canonical", "canonical() changes"),
         (OneNameTwice, "choices_are_fixed", "op/in0"),
         (ChoicesGrow, "choices_are_fixed", "change between calls"),
-        (AcceptsAnything, "nonsense_is_refused", "accepts it"),
-        (FailsOnNonsense, "nonsense_is_refused", "IndexError"),
+        (AcceptsAnything, "invalid_input_is_rejected", "accepts it"),
+        (FailsOnNonsense, "invalid_input_is_rejected", "IndexError"),
         (CountsOneChoice, "size_is_a_count", "size() is 3"),
     ],
 )

@@ -80,7 +80,7 @@ def test_items_know_what_they_lie_inside_and_what_they_see():
 
 
 def test_a_space_that_varies_in_its_own_way_is_refused_by_name():
-    with pytest.raises(RunError, match=r"OpaqueSpace: choice 'inputs' is no ChoiceBlock or EdgeSum"):
+    with pytest.raises(RunError, match=r"OpaqueSpace: choice 'inputs' is not a ChoiceBlock or EdgeSum"):
         count_options(OpaqueSpace(PluginConfig()), TASK)
 
 

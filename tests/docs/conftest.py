@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,13 @@ HOME = "/nasforge/"
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """Folder of the built site; mkdocs fails on every warning."""
+    """Folder of the built site; mkdocs fails on every warning.
+
+    ``NASFORGE_TEST_SITE`` names one that was built from this checkout, with the `SITE_URL` below; its last
+    folder is that of `HOME`.
+    """
+    if built_already := os.environ.get("NASFORGE_TEST_SITE"):
+        return Path(built_already).resolve()
     if missing := [name for name in TOOLS if not importlib.util.find_spec(name)]:
         pytest.skip(f"the site's tools are not installed: {', '.join(missing)}")
     base = tmp_path_factory.getbasetemp()

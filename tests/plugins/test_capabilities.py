@@ -88,4 +88,4 @@ def test_an_option_that_benches_would_not_set_is_noted():
         """Ends by itself."""
 
     noted = ["its option 'evaluations' is not set by benches. Derive its options from BudgetedConfig."]
-    assert [list(plugin(Bare, config=config).doubts()) for config in (Other, Budgeted)] == [noted, []]
+    assert [list(plugin(Bare, config=config).warnings()) for config in (Other, Budgeted)] == [noted, []]

@@ -60,7 +60,7 @@ def raising(error):
     [
         (None, "nasforge_plugins() returned None. Return a list of Plugin."),
         (3, "nasforge_plugins() returned 3. Return a list of Plugin."),
-        (["x"], "the hook returned 'x', which is no Plugin."),
+        (["x"], "the hook returned 'x', which is not a Plugin."),
         (raising(ValueError("no\n  luck")), "ValueError: no luck"),
         (raising(SystemExit("bye")), "SystemExit: bye"),
         ([plugin("spce", "a")], "no kind 'spce'. Did you mean 'space'?"),

@@ -85,7 +85,7 @@ def test_the_second_command_imports_the_plugin_that_it_uses_alone(installed):
     assert second.get("space", "made-up") == first.get("space", "made-up")
     assert installed.imported() == {"made_up_one"}
     assert [(p.kind, p.name) for p in second] == [(p.kind, p.name) for p in first]
-    assert second.broken == second.notes == second.doubts() == []
+    assert second.broken == second.notes == second.warnings() == []
 
 
 def test_an_extended_registry_imports_nothing(installed):
@@ -129,7 +129,7 @@ def test_new_and_removed_distributions_are_seen(installed):
 def test_a_removed_target_is_told_again(installed):
     installed.discover()
     (installed.folder / "made_up_one" / "part.py").unlink()
-    assert "no module 'made_up_one.part'" in dict(installed.discover().doubts()).popitem()[1]
+    assert "no module 'made_up_one.part'" in dict(installed.discover().warnings()).popitem()[1]
 
 
 def test_whoever_misbehaves_is_described_every_time(installed):

@@ -149,7 +149,7 @@ def test_paths_start_at_the_file_that_sets_them(folder):
             BY_NAME.replace("MineConfig)]", "MineConfig, api=2)]"),
             "space 'mine' (?): it was written for plugin API 2",
         ),
-        (BY_NAME.replace("return [", "return ['x'] or ["), "the hook returned 'x', which is no Plugin."),
+        (BY_NAME.replace("return [", "return ['x'] or ["), "the hook returned 'x', which is not a Plugin."),
         (
             BY_NAME.replace("return [", "return []\n    ["),
             "describes no plugin: nasforge_plugins() returned an empty",

@@ -202,7 +202,7 @@ def test_what_is_no_toml_says_where(tmp_path, monkeypatch):
     assert "not valid TOML" in found
     (tmp_path / "latin.toml").write_bytes("# gr\xfcn\n".encode("latin-1"))
     assert problems(tmp_path / "latin.toml") == [
-        "not valid TOML: byte 4 is no UTF-8. Save the file as UTF-8."
+        "not valid TOML: byte 4 is not UTF-8. Save the file as UTF-8."
     ]
 
 

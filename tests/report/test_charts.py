@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from nasforge.report.charts import Box, Dot, Series, box_plot, line_chart, scatter, thinned
+from nasforge.report.charts import Box, Dot, Series, box_plot, downsample, line_chart, scatter
 from nasforge.report.numbers import compact, duration, log_ticks, plain, tick_text, ticks
 
 
@@ -67,13 +67,13 @@ def test_a_single_point_is_a_dot():
 def test_thinning_keeps_ends_and_extremes():
     values = [(i, 0.0) for i in range(5000)]
     values[1234], values[4321] = (1234, 9.0), (4321, -9.0)
-    kept = thinned(values, 200)
+    kept = downsample(values, 200)
     assert len(kept) <= 202
     assert (kept[0], kept[-1]) == (values[0], values[-1])
     assert (1234, 9.0) in kept
     assert (4321, -9.0) in kept
     assert [x for x, _ in kept] == sorted(x for x, _ in kept)
-    assert thinned(values[:150], 200) == values[:150]
+    assert downsample(values[:150], 200) == values[:150]
 
 
 NASTY = '"><script>alert(1)</script>'

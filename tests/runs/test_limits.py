@@ -61,7 +61,7 @@ def test_costs_are_measured_once():
     limits = Constraints(ConstraintsConfig(max_macs=5), lambda arch: asked.append(arch) or {"macs": 7.0})
     arch = Arch({"a": "x"})
     assert not limits.allow(arch)
-    assert limits.excess(arch) == {"macs": 2.0}
+    assert limits.find_violations(arch) == {"macs": 2.0}
     assert len(asked) == 1
     with pytest.raises(RunError, match=r"does not tell 'params' of its architectures\. Known: macs"):
         Constraints(ConstraintsConfig(max_params=5), lambda arch: {"macs": 7.0}).allow(arch)
@@ -93,7 +93,7 @@ def test_messages_about_limits_have_units():
         {"memory": lambda arch: 7.0, "latency_ms": lambda arch: 9.0},
     )
     limits.cost(Arch({"a": "b"}))
-    told = str(limits.impossible(5))
+    told = str(limits.infeasible_error(5))
     assert "max_memory = 2.5 MiB (the smallest seen so far: 7 MiB)" in told
     assert "max_macs = 1,000 MACs (the smallest seen so far: 2,000,000 MACs)" in told
     assert "max_latency_ms = 4 ms (the smallest seen so far: 9 ms)" in told

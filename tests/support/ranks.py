@@ -108,7 +108,7 @@ def _run(rank: int, recipe: Mapping[str, Any], folder: Path, prepare: Any) -> No
         code = 0
     except NasforgeError as error:
         code = error.exit_code
-        if not error.is_told_elsewhere:
+        if not error.is_reported_elsewhere:
             (folder / f"words-{rank}.txt").write_text(str(error))
     except BaseException:
         (folder / f"words-{rank}.txt").write_text(traceback.format_exc())

@@ -14,7 +14,7 @@ from nasforge.distiller import Distiller
 from nasforge.nn import FeatureInfo, Output
 from nasforge.runtime import Runtime
 from nasforge.space import Task
-from nasforge.training.optim import frozen, gradients, load_gradients, resembling
+from nasforge.training.optim import frozen, gradients, load_gradients, match_layout
 from nasforge.training.twin import Twin
 from support.twin_world import TASK, TinySpace
 
@@ -87,7 +87,7 @@ def test_tied_submodules_are_trained_by_the_twin_and_the_rest_is_not():
     assert twin.network.stem is twin._search_net.stem
     assert all(id(p) in own for p in twin._search_net.stem.parameters())
     assert id(twin.distiller.shift) in own
-    resting = {id(p) for p in twin.resting()}
+    resting = {id(p) for p in twin.find_untrained()}
     everything = {id(p) for p in twin._search_net.parameters()}
     assert resting == everything - own
     assert len(twin.parameters()) == len(own)
@@ -210,7 +210,7 @@ def test_gradients_come_back_in_the_layout_of_their_parameters():
 def test_resembling_keeps_values_and_counters():
     parameter = nn.Parameter(torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last))
     values = {"momentum_buffer": torch.randn(4, 3, 3, 3), "step": torch.tensor(3.0), "other": None}
-    restored = resembling(parameter, values)
+    restored = match_layout(parameter, values)
     assert torch.equal(restored["momentum_buffer"], values["momentum_buffer"])
     assert restored["momentum_buffer"].stride() == parameter.stride()
     assert (restored["step"], restored["other"]) == (values["step"], None)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from nasforge_plugins.kernels.door import find_kernel
 from nasforge_plugins.ops.basics import average_pool
-from nasforge_plugins.ops.stacking import NormStack, pays_per_operator
+from nasforge_plugins.ops.stacking import NormStack, is_launch_bound
 from nasforge_plugins.ops.statistics import RunningStatistics
 
 __all__ = ["NODES", "CellOperation", "OperationKind", "sum_cell"]
@@ -108,7 +108,7 @@ def _add(
     sums: dict[tuple[int, ...], Tensor], targets: tuple[int, ...], value: Tensor, factor: Tensor | None = None
 ) -> None:
     """Add maps ``(B, H, W, targets or 1, C)``, times a factor for each target."""
-    if len(targets) > 1 and not pays_per_operator(value):
+    if len(targets) > 1 and not is_launch_bound(value):
         factors = [None] * len(targets) if factor is None else factor.split(1)
         for target, part, scale in zip(targets, _parts(value, len(targets)), factors, strict=True):
             _add(sums, (target,), part.unsqueeze(3), scale)

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from nasforge_plugins.ops.statistics import RunningStatistics
 
-__all__ = ["NormStack", "pays_per_operator", "stack_kernels", "widen"]
+__all__ = ["NormStack", "is_launch_bound", "stack_kernels", "widen"]
 
 
-def pays_per_operator(x: Tensor) -> bool:
+def is_launch_bound(x: Tensor) -> bool:
     """Return whether few operators are faster than few passes over memory on the device of a tensor.
 
     They are on a GPU, which waits for each. A processor is faster on maps that it has in its cache.

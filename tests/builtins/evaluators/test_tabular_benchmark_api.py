@@ -59,7 +59,7 @@ def test_other_benchmarks_are_refused():
     with pytest.raises(TableError, match="has 3 architectures, NAS-Bench-201 has 15625"):
         read_api(FakeApi(CELLS[:3]))
     with pytest.raises(
-        TableError, match="architecture 0 is no NAS-Bench-201 cell: '64:64:64:64:64', character 1"
+        TableError, match="architecture 0 is not a NAS-Bench-201 cell: '64:64:64:64:64', character 1"
     ):
         read_api(FakeApi(["64:64:64:64:64"] * 15_625))
     with pytest.raises(TableError, match=r"architecture 0 is .* which has index 1"):

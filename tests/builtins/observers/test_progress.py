@@ -182,9 +182,9 @@ def test_the_time_left_is_known_before_the_first_step(capsys, clock):
     lines.forecast(FORECAST)
     lines.stage_start("search", 0, None)
     clock.now = 59
-    lines.break_silence()
+    lines.write_heartbeat()
     clock.now = 60
-    lines.break_silence()
+    lines.write_heartbeat()
     assert capsys.readouterr().out.splitlines()[-2:] == ["search: begins", "search: 0 %  40 s left"]
 
 
@@ -193,10 +193,10 @@ def test_a_silent_step_is_heard_of_every_minute(capsys, clock):
     lines.stage_start("search", 0, 4)
     for second in range(0, 200, 5):
         clock.now = float(second)
-        lines.break_silence()
+        lines.write_heartbeat()
     lines.stage_end("search", {"seconds": 200.0}, False)
     clock.now = 500
-    lines.break_silence()
+    lines.write_heartbeat()
     said = capsys.readouterr().out.splitlines()
     assert said == ["search: begins", *["search: 0 %"] * 3, "search: done in 3 min"]
 

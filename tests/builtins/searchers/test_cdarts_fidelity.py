@@ -15,7 +15,7 @@ from nasforge_plugins.distillers.stages.config import StagesConfig
 from nasforge_plugins.distillers.stages.distiller import StagesDistiller
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.searcher import Cdarts
-from nasforge_plugins.searchers.cdarts.transfer import left_behind
+from nasforge_plugins.searchers.cdarts.transfer import find_untransferred
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.space import DartsSpace
@@ -253,7 +253,7 @@ def test_pooling_is_no_identity_for_the_published_copy():
     searcher = make()
     arch = Arch({**CONV_AFTER_SKIP, "op/in1": "pool"})
     searcher.twin.rebuild(arch)
-    assert left_behind(searcher.twin.network, arch) == []
+    assert find_untransferred(searcher.twin.network, arch) == []
     searcher.twin.rebuild(CONV_AFTER_SKIP)
     edges = [f"cells.{cell}.node.edges.in0." for cell in (0, 1)]
-    assert left_behind(searcher.twin.network, CONV_AFTER_SKIP) == edges
+    assert find_untransferred(searcher.twin.network, CONV_AFTER_SKIP) == edges

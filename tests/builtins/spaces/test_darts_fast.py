@@ -21,7 +21,7 @@ def kernels(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setenv("NASFORGE_NATIVE", "0")
     elif request.param == "few operators":
-        monkeypatch.setattr(network, "pays_per_operator", lambda x: True)
+        monkeypatch.setattr(network, "is_launch_bound", lambda x: True)
     elif not HAS_KERNELS:
         pytest.skip("there are no kernels in C here")
 

@@ -179,7 +179,7 @@ def test_fast_equals_reference(mode, scale, training, way, monkeypatch):
     if way != "kernels":
         monkeypatch.setenv("NASFORGE_NATIVE", "0")
     if way == "few operators":  # as on a GPU
-        monkeypatch.setattr(sum_cell, "pays_per_operator", lambda x: True)
+        monkeypatch.setattr(sum_cell, "is_launch_bound", lambda x: True)
     fast, reference = tiny(search_cells=2), tiny(search_cells=2, execution="reference")
     codes = {"network": "resnet", "cut network": "010203", "empty network": "000000"}
     arch = fast.parse(codes[mode]) if mode in codes else None

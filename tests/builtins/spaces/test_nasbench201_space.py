@@ -97,7 +97,7 @@ def test_malformed_cells_name_the_character(text, position, words):
         ("#15625", "a number from 0 to 15624"),
         ("#-1", "a number from 0 to 15624"),
         ("resnett", "Did you mean 'resnet'?"),
-        ("", "is no NAS-Bench-201 cell"),
+        ("", "is not a NAS-Bench-201 cell"),
         ('{"node1/node0": "none"}', "choice 'node2/node0' is not answered"),
         ("{1}", "not JSON"),
     ],

@@ -72,7 +72,7 @@ class Predictor(Evaluator[PredictorConfig]):
         started = time.perf_counter()
         mean, deviation = record.predict(arch)
         facts = {**record.quality(), "predicted": mean, "predicted_deviation": deviation}
-        if record.wants(mean):
+        if record.select(mean):
             result = self._ask(record, arch, budget, mean)
             return replace(result, metrics={**result.metrics, **facts})
         metrics = {**self._costs(arch, record), "evaluated": float(len(record.told)), **facts}
@@ -123,7 +123,7 @@ class Predictor(Evaluator[PredictorConfig]):
         result = self.base.evaluate(arch, budget=budget)
         if result.failed:
             return result
-        record.tell(replace(result, budget=budget), predicted)
+        record.add(replace(result, budget=budget), predicted)
         return replace(result, metrics={**result.metrics, "evaluated": float(len(record.told))})
 
     def _costs(self, arch: Arch, record: Record) -> dict[str, float]:

@@ -58,7 +58,7 @@ class Record:
         """Return the evaluation of an architecture, if it has one."""
         return self._known.get(canonical)
 
-    def tell(self, result: Evaluation, predicted: float | None) -> None:
+    def add(self, result: Evaluation, predicted: float | None) -> None:
         """Add an evaluation.
 
         Args:
@@ -79,7 +79,7 @@ class Record:
         mean, deviation = ensemble.predict(encoding.encode([arch]))
         return float(mean[0]), float(deviation[0])
 
-    def wants(self, mean: float) -> bool:
+    def select(self, mean: float) -> bool:
         """Decide whether an architecture with this prediction is evaluated, and remember it."""
         self._recent = [*self._recent, mean][-WINDOW:]
         places = self._config.share * len(self._recent)
@@ -127,7 +127,7 @@ class Record:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned; the model is fitted when it is needed."""
         for row, predicted in zip(state["told"], state["predicted"], strict=True):
-            self.tell(Evaluation.from_json(row), predicted)
+            self.add(Evaluation.from_json(row), predicted)
         self.estimates, self._since, self._fitted = state["estimates"], state["since"], state["fitted"]
         self._recent = list(state["recent"])
 

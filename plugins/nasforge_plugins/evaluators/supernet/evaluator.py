@@ -136,7 +136,7 @@ class Supernet(ParallelEvaluator[SupernetConfig]):
         first = 0
         if state is not None and state["options"] == options:
             training.load_state_dict(state)
-            training.go_on(state.get("position"))
+            training.resume_at(state.get("position"))
             first = state["epoch"]
         for epoch in range(first, config.epochs):
             try:

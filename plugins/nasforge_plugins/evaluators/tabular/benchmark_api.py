@@ -128,7 +128,7 @@ def _check_cell(text: str, index: int, official: Table) -> None:
     try:
         code = "".join(str(OPERATIONS.index(name)) for name in parse_cell(text))
     except ArchError as error:
-        raise TableError(f"benchmark: architecture {index} is no NAS-Bench-201 cell: {error}") from None
+        raise TableError(f"benchmark: architecture {index} is not a NAS-Bench-201 cell: {error}") from None
     if code != official.key(index):
         raise TableError(
             f"benchmark: architecture {index} is {text!r}, which has index {official.row(code)}."

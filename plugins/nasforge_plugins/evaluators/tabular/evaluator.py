@@ -80,7 +80,7 @@ class Tabular(ParallelEvaluator[TabularConfig]):
         row = self._row(arch)
         metrics = self._metrics(row, epochs)
         if row is None or metrics is None:
-            raise RunError(f"table {self.config.table!r}: {self._lack(row, epochs)}")
+            raise RunError(f"table {self.config.table!r}: {self._describe_missing(row, epochs)}")
         seconds = float(self.table.seconds(self.dataset, epochs)[row])
         return Evaluation(arch, self._sign * metrics[self.score], seconds, metrics)
 
@@ -102,7 +102,7 @@ class Tabular(ParallelEvaluator[TabularConfig]):
             RunError: It does not hold this architecture.
         """
         if (row := self._row(arch)) is None:
-            raise RunError(f"table {self.config.table!r}: {self._lack(row, self.epochs)}")
+            raise RunError(f"table {self.config.table!r}: {self._describe_missing(row, self.epochs)}")
         lengths = self.table.epochs(self.dataset, "test")
         epochs = self.epochs if lengths or not self.table.metrics(self.dataset).get("test_accuracy") else None
         return {"test_accuracy": float(self.table.accuracy(self.dataset, "test", epochs)[row])}
@@ -133,7 +133,7 @@ class Tabular(ParallelEvaluator[TabularConfig]):
         draw = derive_seed(self.ctx.seed, "tabular", self.table.key(row), str(epochs))
         return int(known[draw % len(known)])
 
-    def _lack(self, row: int | None, epochs: int | None) -> str:
+    def _describe_missing(self, row: int | None, epochs: int | None) -> str:
         """Return what a table lacks, in words."""
         if row is None:
             return "it does not hold this architecture. Searchers propose only those that it holds."

@@ -167,7 +167,7 @@ class Trainer(ParallelEvaluator[TrainConfig]):
         stopping = EarlyStopping(self.config.stop) if self.config.stop.patience else None
         if state is not None:
             training.load_state_dict(state["training"])
-            training.go_on(state.get("position"))
+            training.resume_at(state.get("position"))
             if stopping is not None:
                 stopping.load_state_dict(state["stop"])
             first, seconds = state["epoch"], state["seconds"]

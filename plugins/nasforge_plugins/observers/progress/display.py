@@ -136,7 +136,7 @@ class Lines(ProgressDisplay):
 
     def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
         """Name the run, and begin to watch for silence."""
-        self._say(f"run {name}")
+        self._write_line(f"run {name}")
         if self._pause > 0:
             threading.Thread(target=self._watch, name="progress lines", daemon=True).start()
 
@@ -144,51 +144,53 @@ class Lines(ProgressDisplay):
         """Write the forecast."""
         super().forecast(forecast)
         for line in forecast.get("text", ()):
-            self._say(line)
+            self._write_line(line)
 
     def stage_start(self, stage: Stage, done: int, total: int | None) -> None:
         """Report that a stage begins or resumes."""
         super().stage_start(stage, done, total)
         of = f" of {total}" if total is not None else ""
-        self._say(f"{stage}: resumes after step {done}{of}" if done else f"{stage}: begins")
+        self._write_line(f"{stage}: resumes after step {done}{of}" if done else f"{stage}: begins")
 
     def progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """Say how far a long step is, if nothing was said for a while."""
         super().progress(stage, values)
         if self._clock() - self._last_line >= self._pause:
             over = f"{stage}: {self._percent()}"
-            self._say(_join(over, describe_metrics(values), self._time_left()))
+            self._write_line(_join(over, describe_metrics(values), self._time_left()))
 
     def step(self, stage: Stage, step: int, metrics: Mapping[str, float], arch: str | None) -> None:
         """Say what the step measured."""
         super().step(stage, step, metrics, arch)
         number = f"{step}/{self._total}" if self._total is not None else str(step)
-        self._say(_join(f"{stage} {number}", describe_metrics(metrics), self._time_left(), _shorten(arch)))
+        self._write_line(
+            _join(f"{stage} {number}", describe_metrics(metrics), self._time_left(), _shorten(arch))
+        )
 
     def stage_end(self, stage: Stage, result: Mapping[str, Any], skipped: bool) -> None:
         """Say that the stage is over."""
         super().stage_end(stage, result, skipped)
-        self._say(_stage_end(stage, result, skipped))
+        self._write_line(_stage_end(stage, result, skipped))
 
     def close(self) -> None:
         """End the thread."""
         self._closed.set()
 
-    def break_silence(self) -> None:
+    def write_heartbeat(self) -> None:
         """Write how far the stage is, if nothing was written for twice the pause."""
         with self._writing:
             stage = self._stage
             if stage is not None and self._clock() - self._last_line >= 2 * self._pause:
-                self._say(_join(f"{stage}: {self._percent()}", self._time_left()))
+                self._write_line(_join(f"{stage}: {self._percent()}", self._time_left()))
 
     def _watch(self) -> None:
         while not self._closed.wait(self._pause / 4):
-            self.break_silence()
+            self.write_heartbeat()
 
     def _time_left(self) -> str:
         return f"{describe_duration(self._left)} left" if self._left is not None else ""
 
-    def _say(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         with self._writing:
             self._last_line = self._clock()
             print(line, flush=True)

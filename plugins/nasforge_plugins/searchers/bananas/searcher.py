@@ -123,7 +123,7 @@ class Bananas(AskTellSearcher[BananasConfig]):
             child = self.rng.choice(parents)
             for _ in range(self.rng.randint(1, self.config.mutations)):
                 child = self.ctx.space.mutate(child, self.rng)
-            if not self.was_seen(child) and self.allowed(child):
+            if not self.was_proposed(child) and self.allowed(child):
                 found[child] = None
                 if len(found) == self.config.candidates:
                     break

@@ -16,7 +16,7 @@ from nasforge.training.stopping import within_step
 from nasforge.training.twin import Twin
 from nasforge_plugins.searchers.cdarts.config import CdartsConfig
 from nasforge_plugins.searchers.cdarts.pretraining import BankPretraining
-from nasforge_plugins.searchers.cdarts.transfer import left_behind, norms_inside
+from nasforge_plugins.searchers.cdarts.transfer import find_untransferred, norms_inside
 from nasforge_plugins.searchers.cdarts.update import QuirkyUpdate
 from nasforge_plugins.searchers.gradient.batches import Batch, Batches
 from nasforge_plugins.searchers.gradient.optimizers import arch_adam, weights_sgd
@@ -61,7 +61,7 @@ class Cdarts(SupernetSearcher[CdartsConfig]):
             Beginnings of names.
         """
         quirks = self.config.quirks
-        lost = left_behind(network, arch) if quirks.copy_bug else []
+        lost = find_untransferred(network, arch) if quirks.copy_bug else []
         return [*lost, *(norms_inside(network) if quirks.fresh_norms else ())]
 
     def choose_twin_arch(self) -> Arch:

@@ -8,10 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nasforge.arch import Arch
 from nasforge.nn import ChoiceBlock, EdgeSum
 
-__all__ = ["left_behind", "norms_inside"]
+__all__ = ["find_untransferred", "norms_inside"]
 
 
-def left_behind(network: nn.Module, arch: Arch) -> list[str]:
+def find_untransferred(network: nn.Module, arch: Arch) -> list[str]:
     """Return what the published weight transfer does not reach.
 
     It goes through a node's edges from the strongest to the weakest, and ends at the first identity instead

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from nasforge.training.loops import random_state, set_random_state
 from nasforge.training.optim import frozen
 
-__all__ = ["gradients_of", "next_weights", "undone", "unrolled_gradients"]
+__all__ = ["gradients_of", "next_weights", "restoring", "unrolled_gradients"]
 
 Loss = Callable[[], Tensor]
 
@@ -93,7 +93,7 @@ def unrolled_gradients(
     weights = list(network.parameters())
     device = weights[0].device
     before = random_state(device)
-    with undone(network):
+    with restoring(network):
         with frozen(arch):
             loss = train_loss()
         _set(weights, next_weights(weights, gradients_of(loss, weights), optimizer))
@@ -105,7 +105,7 @@ def unrolled_gradients(
     epsilon = scale / norm.clamp_min(1e-12)
     sides = []
     for sign in (1.0, -1.0):
-        with undone(network):
+        with restoring(network):
             _set(weights, [w.detach() + sign * epsilon * part for w, part in zip(weights, v, strict=True)])
             set_random_state(device, before)
             with frozen(weights):
@@ -124,7 +124,7 @@ def _rate(group: Mapping[str, Any]) -> float:
 
 
 @contextmanager
-def undone(network: nn.Module) -> Iterator[None]:
+def restoring(network: nn.Module) -> Iterator[None]:
     """Restore parameters and buffers at the end of the block, running statistics among them.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nasforge.errors import RunError
 from nasforge.nn import ChoiceBlock, EdgeSum, Network
 from nasforge.training.loops import isolated_random
-from nasforge_plugins.searchers.gradient.bilevel import undone
+from nasforge_plugins.searchers.gradient.bilevel import restoring
 
 __all__ = ["Cell", "Cells", "Given"]
 
@@ -118,7 +118,7 @@ class Cells:
 
         with (
             isolated_random(probe.device, 0),
-            undone(self._network),
+            restoring(self._network),
             self._hooked([note for _ in self.list]),
         ):
             self._network(probe)

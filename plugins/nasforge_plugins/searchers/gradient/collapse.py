@@ -131,7 +131,7 @@ class CollapseGuard:
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._rows.append(_Row(step, metrics["parameter_free_share"], metrics.get("hessian_eigenvalue")))
         self._past.append(self._flat().clone())
-        if self.verdict is None and (found := self._judge()) is not None:
+        if self.verdict is None and (found := self._find_collapse()) is not None:
             self._act(found)
         return metrics
 
@@ -166,7 +166,7 @@ class CollapseGuard:
         verdict = state.get("verdict")
         self.verdict = None if verdict is None else Collapse(**verdict)
 
-    def _judge(self) -> Collapse | None:
+    def _find_collapse(self) -> Collapse | None:
         options, step = self._options, self._rows[-1].step
         judged = self._rows[options.start :]
         if not judged:

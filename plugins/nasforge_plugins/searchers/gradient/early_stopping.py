@@ -63,7 +63,7 @@ class OperationStopping:
         """Return the parameters of the operations that have not stopped."""
         return [p for name in self._operations if name not in self.stopped for p in self._operations[name]]
 
-    def resting(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    def select_unmeasured(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """Return those of the parameters whose gradients are not measured.
 
         Args:
@@ -123,7 +123,7 @@ class OperationStopping:
             else:
                 self._counts[name] += 1
         self._before = {}
-        self._judge(full)
+        self._stop_steady(full)
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop operations; names of operations that do not exist are left out.
@@ -165,7 +165,7 @@ class OperationStopping:
         self._counts = dict(state["counts"])
         self.stop(state["stopped"])
 
-    def _judge(self, full: Sequence[str]) -> None:
+    def _stop_steady(self, full: Sequence[str]) -> None:
         if not full:
             return
         # Fetched together: fetching each would make a GPU wait for every one.

@@ -16,7 +16,7 @@ from nasforge.nn import OptionWeights, one_hot
 from nasforge.seeding import derive_seed
 from nasforge.training.loops import isolated_random
 from nasforge.training.optim import frozen
-from nasforge_plugins.searchers.gradient.bilevel import undone
+from nasforge_plugins.searchers.gradient.bilevel import restoring
 from nasforge_plugins.searchers.gradient.curvature import dominant_eigenvalue, hessian_product
 
 __all__ = ["Landscape"]
@@ -98,7 +98,7 @@ class Landscape:
         modes = {module: module.training for module in self._network.modules()}
         self._network.train()
         try:
-            with undone(self._network):
+            with restoring(self._network):
                 yield
         finally:
             for module, training in modes.items():

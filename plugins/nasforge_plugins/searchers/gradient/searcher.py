@@ -126,7 +126,7 @@ class GradientSearcher(SupernetSearcher[G]):
         else:
             stopping = self.parts.stopping
             measured = stopping.measured()
-            with frozen(stopping.resting(self.search_net.parameters())):
+            with frozen(stopping.select_unmeasured(self.search_net.parameters())):
                 found = gradients_of(update.scaled(valid_loss()), [*arch, *measured])
             gradients = found[: len(arch)]
             stopping.compare(found[len(arch) :])

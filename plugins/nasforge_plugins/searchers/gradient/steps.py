@@ -102,8 +102,8 @@ class SupernetSteps(Searcher[S]):
         assert self.twin.optimizer is not None, "the evaluation network is built before its first update"
         options = self.config.twin
         self.search_net.train()
-        unused, stopping = list(self.select_unused(self.twin.resting())), self.parts.stopping
-        with frozen(stopping.resting(unused)):
+        unused, stopping = list(self.select_unused(self.twin.find_untrained())), self.parts.stopping
+        with frozen(stopping.select_unmeasured(unused)):
             student = self.run(images)
             arch_loss = self.cross_entropy(student, labels)
             eval_loss, distill_loss, teacher = self.twin.loss(images, labels, student)

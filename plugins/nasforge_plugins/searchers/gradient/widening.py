@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nasforge.training.optim import resembling
+from nasforge.training.optim import match_layout
 
 __all__ = ["Sources", "copy_widened", "find_sources", "widen_momentum"]
 
@@ -102,7 +102,7 @@ def widen_momentum(
             for key, value in state.items()
         }
         if wide:
-            target.state[parameter] = resembling(parameter, wide)
+            target.state[parameter] = match_layout(parameter, wide)
 
 
 def widened(tensor: Tensor, sources: tuple[Tensor | None, ...]) -> Tensor:

@@ -29,7 +29,7 @@ class Grid(AskTellSearcher[GridConfig]):
         self._order = ctx.space.enumerate()
         self._next = self._allowed_next()
         if self._next is None:
-            raise ctx.constraints.impossible(ctx.space.size())
+            raise ctx.constraints.infeasible_error(ctx.space.size())
 
     @property
     def evaluations(self) -> int:  # type: ignore[override]
@@ -67,5 +67,5 @@ class Grid(AskTellSearcher[GridConfig]):
             if self.allowed(arch):
                 return arch
             if skipped == SKIPPED:
-                raise self.ctx.constraints.impossible(SKIPPED)
+                raise self.ctx.constraints.infeasible_error(SKIPPED)
         return None

@@ -67,7 +67,7 @@ class LocalSearch(AskTellSearcher[LocalSearchConfig]):
 
     def _open(self, at: Evaluation) -> list[Arch]:
         near = self.ctx.space.neighbours(at.arch)
-        return [arch for arch in near if not self.was_seen(arch) and self.allowed(arch)]
+        return [arch for arch in near if not self.was_proposed(arch) and self.allowed(arch)]
 
     def _better(self, at: Evaluation) -> Evaluation | None:
         """Return the best neighbour that is known, if it is better."""

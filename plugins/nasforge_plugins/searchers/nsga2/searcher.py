@@ -50,7 +50,7 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
             return self.sample()
         children = (self._child() for _ in range(ATTEMPTS))
         allowed = [c for c in children if self.allowed(c)]
-        fresh = [c for c in allowed if not self.was_seen(c)]
+        fresh = [c for c in allowed if not self.was_proposed(c)]
         return (fresh or allowed or [self.sample()])[0]
 
     def asks_ahead(self) -> bool:

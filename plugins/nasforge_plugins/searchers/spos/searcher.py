@@ -37,7 +37,7 @@ class Spos(AskTellSearcher[SposConfig]):
         crossed = position < round(cfg.crossover * cfg.population) and len(parents) > 1
         for _ in range(DRAWS):
             child = self.cross(parents) if crossed else self.mutant(self.rng.choice(parents))
-            if child is not None and not self.was_seen(child) and self.allowed(child):
+            if child is not None and not self.was_proposed(child) and self.allowed(child):
                 return child
         return self.sample()
 

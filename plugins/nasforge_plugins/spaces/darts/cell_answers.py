@@ -68,10 +68,10 @@ class CellAnswers:
                 picks[inputs_name(cell, node)] = tuple(chosen)
                 for source in names:
                     name = edge_name(cell, node, source)
-                    picks[name] = chosen.get(source) or self.untaken(name)
+                    picks[name] = chosen.get(source) or self.unused_answer(name)
         return Arch(picks)
 
-    def untaken(self, name: str) -> tuple[str, ...]:
+    def unused_answer(self, name: str) -> tuple[str, ...]:
         """Return the answer of an edge that its node does not take: ``none``, or nothing if there is none."""
         return ("none",) if "none" in self.operations[name] else ()
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from nasforge.arch import Arch, Choice
 from nasforge.nn import FeatureInfo, Network, OptionWeights, Output
 from nasforge.space import Scale, Task
-from nasforge_plugins.ops.stacking import pays_per_operator
+from nasforge_plugins.ops.stacking import is_launch_bound
 from nasforge_plugins.spaces.darts.cell import CellPlan, DartsCell
 from nasforge_plugins.spaces.darts.config import DartsConfig
 from nasforge_plugins.spaces.darts.names import EDGES, NODES
@@ -180,7 +180,7 @@ class DartsNetwork(Network):
     ) -> tuple[Callable[[DartsCell, Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """Return a function that computes a cell, and one for its inputs, as two cells read each output."""
         reference = self.execution == "reference" or self.runs_plainly or x.dtype not in EXACT
-        few = pays_per_operator(x)
+        few = is_launch_bound(x)
         # Folded norms, on a CPU, need sums of squares in full precision.
         if reference or (not few and torch.is_autocast_enabled(x.device.type)):
             return lambda cell, before, previous: cell(before, previous, weights), lambda output: output

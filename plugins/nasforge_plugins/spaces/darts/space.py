@@ -140,7 +140,7 @@ class DartsSpace(NetworkSpace[DartsConfig]):
             for node in range(NODES):
                 for source in set(sources(node)).difference(arch[inputs_name(cell, node)]):
                     name = edge_name(cell, node, source)
-                    picks[name] = self._answers.untaken(name)
+                    picks[name] = self._answers.unused_answer(name)
         return Arch(picks)
 
     def discretize(self, weights: Mapping[str, Sequence[float]]) -> Arch:

@@ -185,7 +185,7 @@ def _nothing(model: nn.Module, unreadable: Sequence[_Unreadable]) -> str:
             f"{head} Every module could be read by torch.fx, but none is the sum of a branch and a shortcut. "
             "Write a space of your own for other networks: see 'Write a space'."
         )
-    listed = " ".join(_told(one) for one in innermost[:3])
+    listed = " ".join(_describe(one) for one in innermost[:3])
     more = f" So do {len(innermost) - 3} more." if len(innermost) > 3 else ""
     rule = innermost[0].name
     return (
@@ -199,6 +199,6 @@ def _inside(path: str, around: str) -> bool:
     return path != around and (not around or path.startswith(f"{around}."))
 
 
-def _told(one: _Unreadable) -> str:
+def _describe(one: _Unreadable) -> str:
     name = f"module {one.path!r}" if one.path else "the model itself"
     return f"torch.fx cannot read {name} ({one.name}): {one.reason.rstrip('.')}."

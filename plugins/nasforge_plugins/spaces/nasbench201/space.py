@@ -86,7 +86,7 @@ class NasBench201(NetworkSpace[NasBench201Config]):
         if text.isdecimal() and len(text) == len(CHOICES):
             return self.arch(parse_code(text))
         hint = f" For an official index write '#{text}'." if text.isdecimal() else suggest(text, NAMED)
-        raise ArchError(f"{text!r} is no NAS-Bench-201 cell. A cell reads {EXAMPLE!r}.{hint}")
+        raise ArchError(f"{text!r} is not a NAS-Bench-201 cell. A cell reads {EXAMPLE!r}.{hint}")
 
     def notation(self, arch: Arch) -> str:
         """Write the benchmark's string ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
