@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -55,15 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shares = [options.times // len(chosen) + (i < options.times % len(chosen)) for i in range(len(chosen))]
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         for task, share in zip(chosen, shares, strict=True):
-            kills += campaign(task, share, Path(place), draw)
+            for kill in campaign(task, share, Path(place), draw):
+                kills.append(kill)
+                if options.json:
+                    options.json.write_text(json.dumps(kills, indent=1))
             print(f"{task.name}: {share} kills", file=sys.stderr, flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(kills, indent=1))
     print(table(kills))
     sys.exit(0 if kills and all(kill["ended"] and kill["equal"] for kill in kills) else 1)
 
 
-def campaign(task: Task, times: int, place: Path, draw: Random) -> list[dict[str, Any]]:
+def campaign(task: Task, times: int, place: Path, draw: Random) -> Iterator[dict[str, Any]]:
     """Kill one command a number of times, up to three times on its way to the end.
 
     Args:
@@ -72,21 +73,21 @@ def campaign(task: Task, times: int, place: Path, draw: Random) -> list[dict[str
         place: A folder for its runs.
         draw: Chooses moments and ways.
 
-    Returns:
+    Yields:
         A row for each kill: how, at which share of the processor time, whether the same command then ended
         well, and with equal contents.
     """
     if not times:
-        return []
+        return
     straight = _fresh(task, place / "straight")
     whole = _Command(task, straight)
     if whole.wait():
         raise SystemExit(f"{task.name}: ends with status {whole.status} without any kill:\n{whole.said()}")
-    expected, rows = contents(straight), []
-    while len(rows) < times:
+    expected, left = contents(straight), times
+    while left:
         folder = _fresh(task, place / "killed")
         hits = []
-        for _ in range(min(draw.randint(1, 3), times - len(rows))):
+        for _ in range(min(draw.randint(1, 3), left)):
             for _ in range(8):  # a kill that comes too late does not count
                 if kill := _kill(task, folder, whole, draw):
                     hits.append(kill)
@@ -98,10 +99,11 @@ def campaign(task: Task, times: int, place: Path, draw: Random) -> list[dict[str
         equal = found == expected if task.resumes else ended and set(found or ()) == set(expected)
         whole_files = not [*folder.rglob("*.partial")]
         told = "" if ended and equal else last.said()
-        rows += [{**hit, "ended": ended and whole_files, "equal": equal, "said": told} for hit in hits]
+        for hit in hits:
+            yield {**hit, "ended": ended and whole_files, "equal": equal, "said": told}
+        left -= len(hits)
         shutil.rmtree(folder)
     shutil.rmtree(straight)
-    return rows
 
 
 def table(kills: Sequence[dict[str, Any]]) -> str:
@@ -151,7 +153,7 @@ class _Command:
     def __init__(self, task: Task, folder: Path, limit: int | None = None) -> None:
         self.status: int | None = None
         self.cpu, self.largest = 0.0, 0
-        self._folder, self._log = folder, folder.with_name(f"{folder.name}.log")
+        self._task, self._folder, self._log = task, folder, folder.with_name(f"{folder.name}.log")
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
@@ -197,11 +199,11 @@ class _Command:
 
     def kill(self, number: int, cpu: float, target: str) -> bool:
         """Send a signal once the process has used so much processor time; return whether it was alive."""
-        while self.status is None and self._used() < cpu:
-            time.sleep(0.001)
+        while self.status is None and (self._used() < cpu or (target != "main" and not self._workers())):
+            time.sleep(0.05 if self._task.workers else 0.001)
             self._look()
-        workers = _children(self.pid)
-        if self.status is not None or (target == "a worker" and not workers):
+        workers = self._workers()
+        if self.status is not None:
             self.wait()
             return False
         if target != "main":
@@ -222,11 +224,14 @@ class _Command:
             self.status, self.cpu = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
 
     def _used(self) -> float:
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
+        """Return the processor time of the command and of its workers, those that have ended included."""
+        used = _ticks(self.pid)
+        if used is None:
             return float("inf")
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return (used + sum(_ticks(worker) or 0 for worker in self._workers())) / TICK
+
+    def _workers(self) -> list[int]:
+        return _children(self.pid) if self._task.workers else []
 
     def _end_group(self) -> None:
         """End what the command may have left running: workers whose main process was killed."""
@@ -234,8 +239,17 @@ class _Command:
             os.killpg(self.pid, signal.SIGKILL)
 
 
+def _ticks(pid: int) -> int | None:
+    """Return the processor time of a process and of its children that have ended; None if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return sum(int(field) for field in fields[11:15])
+
+
 def _children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the running processes that a process has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):

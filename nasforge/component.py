@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from nasforge.config import PluginConfig
+from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.constraints import Constraints
 from nasforge.errors import RunError
+from nasforge.seeding import derive_seed
 
 if TYPE_CHECKING:
     from nasforge.data import DataModule, Split
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from nasforge.runtime import Runtime
     from nasforge.space import SearchSpace
 
-__all__ = ["Component", "Context", "Slot", "Stage", "Work"]
+__all__ = ["Component", "Context", "Slot", "Stage", "Work", "forecast_costs"]
 
 C = TypeVar("C", bound=PluginConfig)
 
@@ -151,3 +154,23 @@ class Component(Generic[C]):
         Args:
             state: The result of `state_dict` in an earlier process.
         """
+
+
+def forecast_costs(ctx: Context, costs: Iterable[str], planned: Mapping[Any, float]) -> list[Work]:
+    """Return the work of counting or timing what candidates cost.
+
+    Args:
+        ctx: Has the space and the limits.
+        costs: Costs that are wanted besides those that the recipe speaks of.
+        planned: Number of candidates, by anything.
+    """
+    options = None if ctx.evaluator is None else ctx.evaluator.config
+    reported = options.reports() if isinstance(options, EvaluatorConfig) else None
+    wanted = sorted({*costs} - (reported or frozenset()) | ctx.constraints.asked)
+    rng = Random(derive_seed(ctx.seed, "forecast", "costs"))
+
+    def run() -> None:
+        with suppress(RunError):  # an evaluator that does not say what it reports may report this cost
+            ctx.constraints.values(ctx.space.canonical(ctx.space.sample(rng)), wanted)
+
+    return [Work("costs of candidates", sum(planned.values()), run)] if wanted else []

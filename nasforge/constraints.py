@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -155,6 +155,10 @@ class Constraints:
                 f"{suggest('', cost)} Leave the limit out, or give the space a method cost()."
             )
         return cost[name]
+
+    def values(self, arch: Arch, names: Iterable[str]) -> dict[str, float]:
+        """Return several costs of an architecture by name; see `value`."""
+        return {name: self.value(arch, name) for name in names}
 
     def find_violations(self, arch: Arch) -> dict[str, float]:
         """Return by how much an architecture is over each limit; empty if it keeps them all.

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from nasforge.arch import Arch
-from nasforge.component import C, Component, Context, Work
+from nasforge.component import C, Component, Context, Work, forecast_costs
 from nasforge.evaluator import Effort, Evaluation, Evaluator, forecast_evaluations
 from nasforge.files import AppendOnly
 from nasforge.plugins import capability
@@ -226,8 +226,9 @@ class AskTellSearcher(Searcher[C]):
         return {Effort(): max(0, self.evaluations - len(self.history))}
 
     def workload(self) -> Sequence[Work] | None:
-        """Return the work of the evaluations that are planned."""
-        return forecast_evaluations(self.ctx, self.planned())
+        """Return the work of the evaluations that are planned, and of the costs that go with them."""
+        works = forecast_evaluations(self.ctx, planned := self.planned())
+        return None if works is None else works + forecast_costs(self.ctx, self.costs, planned)
 
     def known(self, arch: Arch, budget: int | None = None) -> Evaluation | None:
         """Return the first evaluation of an architecture, or of one that means the same; None if new.
@@ -297,8 +298,7 @@ class AskTellSearcher(Searcher[C]):
         wanted = sorted(missing | limits.asked)
         if result.failed or not wanted:
             return result
-        values = {name: limits.value(result.arch, name) for name in wanted}
-        return replace(result, metrics={**result.metrics, **values})
+        return replace(result, metrics={**result.metrics, **limits.values(result.arch, wanted)})
 
     def _propose(self, evaluator: Evaluator[Any]) -> None:
         while self.proposed < self.evaluations and (not self.pending or self.asks_ahead()):

@@ -17,7 +17,7 @@ PLUGINS = ROOT / "plugins" / "nasforge_plugins"
 
 # The contract lies flat at the top of nasforge/: what everything is made of, and what plugin authors read.
 FLAT = {
-    "ground": ("arch", "config", "drawing", "errors", "files", "seeding"),
+    "ground": ("arch", "config", "drawing", "errors", "files", "rows", "seeding"),
     "contracts": (
         *("component", "constraints", "data", "distiller", "evaluator", "observer", "pareto", "searcher"),
         "space",

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasforge.arch import Arch
 from nasforge.nn import Network
@@ -45,6 +44,8 @@ def measure(network: nn.Module, task: Task) -> Cost:
         network: Called with images ``(1, C, S, S)``.
         task: The image size.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton, which takes 70 MiB
+
     device = next(network.parameters()).device
     image = torch.zeros(1, task.in_channels, task.image_size, task.image_size, device=device)
     training = network.training

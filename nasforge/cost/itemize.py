@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasforge.cost import count_parameters, measure_arch, plainly_computed
 from nasforge.cost.additive import AdditiveCost, Picks, Term
@@ -68,8 +67,8 @@ def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tup
     known = {choice for _, picks, _, _ in found for choice, _ in picks}
     if missing := [c.name for c in space.choices if c.name not in known]:
         raise RunError(
-            f"{type(space).__name__}: choice {missing[0]!r} is not a ChoiceBlock or EdgeSum of its supernet, so "
-            "the cost of a single option is unknown. Build its options with nasforge.nn, or give the space "
+            f"{type(space).__name__}: choice {missing[0]!r} is not a ChoiceBlock or EdgeSum of its supernet, "
+            "so the cost of a single option is unknown. Build its options with nasforge.nn, or give the space "
             "the capability StandaloneParts."
         )
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name, _, _, _ in found}
@@ -182,6 +181,8 @@ def _standing_alone(space: StandaloneParts, task: Task) -> Iterator[Item]:
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton, which takes 70 MiB
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(torch.zeros(shape, device="meta"))
     return int(counter.get_total_flops() // 2)

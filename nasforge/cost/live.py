@@ -34,7 +34,7 @@ class LiveStorages(TorchDispatchMode):
         self.now = self.peak = self.saved = 0
         self._known, self._device = dict(known), device
         self._alive: dict[int, weakref.ref[Any]] = {}
-        self._resting: frozenset[int] = frozenset()
+        self._resting = set[int]()
         self._kept: dict[int, int] = {}
         self._kept_now = 0
 
@@ -53,7 +53,7 @@ class LiveStorages(TorchDispatchMode):
     def restart(self) -> None:
         """Begin new peaks, from what is alive now."""
         self.peak, self.saved = self.now, 0
-        self._resting, self._kept, self._kept_now = frozenset(self._known), {}, 0
+        self._resting, self._kept, self._kept_now = set(self._known), {}, 0
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Count a tensor that a backward pass needs, and return it."""
@@ -91,5 +91,6 @@ class LiveStorages(TorchDispatchMode):
 
     def _free(self, key: int) -> None:
         del self._alive[key]
+        self._resting.discard(key)  # another storage may get its address
         self.now -= self._known.pop(key, 0)
         self._kept_now -= self._kept.pop(key, 0)

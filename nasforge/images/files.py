@@ -40,6 +40,17 @@ class Folder:
         files, labels = tuple(self.files[i] for i in kept), tuple(self.labels[i] for i in kept)
         return replace(self, files=files, labels=labels)
 
+    def stamps(self) -> list[tuple[str, int, int]]:
+        """Return path, size and time of change of each file, for the names of caches; -1 of broken links."""
+        found = []
+        for file in self.files:
+            try:
+                status = (self.path / file).stat()
+                found.append((file, status.st_size, status.st_mtime_ns))
+            except OSError:  # reported when it is decoded
+                found.append((file, -1, -1))
+        return found
+
 
 def list_folder(path: Path, where: str) -> Folder:
     """List ``path/<class>/**/*.jpg`` (jpeg, png, bmp, webp; in any case), without opening a file.

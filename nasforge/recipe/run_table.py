@@ -8,8 +8,11 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from nasforge.config import PluginConfig
+from nasforge.errors import suggest
 
 __all__ = ["RunConfig"]
+
+DEVICES = ("auto", "cpu", "cuda", "hpu", "mps", "mtia", "privateuseone", "xla", "xpu")
 
 LONGEST_NAME = 200
 """Bytes of a folder's name; file systems take 255."""
@@ -125,6 +128,9 @@ class RunConfig(PluginConfig):
             )
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
-        if device.partition(":")[0] == "meta":
+        kind = device.partition(":")[0]
+        if kind == "meta":
             raise ValueError("'meta' computes no numbers. Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'")
+        if kind not in DEVICES:
+            raise ValueError(f"there is no device {kind!r}.{suggest(kind, DEVICES)}")
         return device

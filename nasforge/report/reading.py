@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nasforge.report.shapes import (
     shaped_rows,
     shaped_trajectory,
 )
+from nasforge.rows import parse_row
 from nasforge.runs.folder import CHOICES, GRAPHS, PREDICTIONS, TRAJECTORY, RunFolder
 from nasforge.runs.scope import DERIVE, SEARCH, TEST
 from nasforge.stages import STAGES
@@ -124,15 +125,20 @@ class _Reader:
         """Return the rows of a file of JSON lines; damaged lines are left out."""
         found: list[Row] = []
         damaged = []
-        for number, line in enumerate(self.text(*place).splitlines(), 1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if isinstance(row, dict):
-                found.append(row)
-            elif line.strip():
-                damaged.append(number)
+        path = self.folder.joinpath(*place)
+        try:
+            with path.open("rb") if path.is_file() else BytesIO() as file:
+                for number, line in enumerate(file, 1):
+                    try:
+                        row = parse_row(line)
+                    except (ValueError, RecursionError):
+                        row = None
+                    if isinstance(row, dict):
+                        found.append(row)
+                    elif line.strip():
+                        damaged.append(number)
+        except OSError as error:
+            self.problems.append(f"{'/'.join(place)} cannot be read: {error.strerror}.")
         if damaged:
             some = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
             lines = f"line {some}" if len(damaged) == 1 else f"{len(damaged)} lines ({some})"

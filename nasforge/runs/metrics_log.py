@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasforge.errors import CheckpointError
 from nasforge.files import open_own, write_text
+from nasforge.rows import parse_row
 
 if TYPE_CHECKING:
     from nasforge.runtime.shards import Shards
@@ -40,31 +42,20 @@ class MetricsLog:
         Raises:
             CheckpointError: The file cannot be read.
         """
-        if not self.path.exists():
-            return []
-        try:
-            with open_own(self.path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror}).") from None
-        lines = content.splitlines(keepends=True)
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            row = _row(line)
-            if row is not None:
-                rows.append(row)
-            elif number < len(lines) or line.endswith(b"\n"):
-                warnings.warn(f"{self.path}: line {number} is damaged and is left out.", stacklevel=3)
-        return rows
+        return [row for _, row in self._read()]
 
     def forget(self, keep: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop the rows that ``keep`` refuses."""
         if not self._writes:
             return
-        rows = self.rows()
-        kept = [row for row in rows if _kept(keep, row)]
-        if len(kept) < len(rows) or not self._ends_well():
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        kept, dropped = [], False  # lines, not rows: a long search has many
+        for line, row in self._read():
+            if _kept(keep, row):
+                kept.append(line.rstrip(b"\n").decode("utf8", "replace") + "\n")
+            else:
+                dropped = True
+        if dropped or not self._ends_well():
+            write_text(self.path, "".join(kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row at the end."""
@@ -74,13 +65,33 @@ class MetricsLog:
         with open_own(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
 
+    def _read(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield the lines that hold a row, and the rows."""
+        if not self.path.exists():
+            return
+        try:
+            with open_own(self.path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    row = _row(line)
+                    if row is not None:
+                        yield line, row
+                    elif line.endswith(b"\n"):
+                        warnings.warn(f"{self.path}: line {number} is damaged and is left out.", stacklevel=4)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror}).") from None
+
     def _ends_well(self) -> bool:
-        return not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
+        if not self.path.exists():
+            return True
+        with open_own(self.path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return file.read(1) in (b"", b"\n")
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = parse_row(line)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -91,7 +91,7 @@ class Runtime:
             if chosen.type == "meta":
                 raise RuntimeError("it computes no numbers")
             torch.empty(1, device=chosen)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
+        except (RuntimeError, AssertionError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise RunError(
                 f"run.device: {device!r} cannot be used: {reason.rstrip('.')}. "

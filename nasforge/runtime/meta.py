@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from nasforge.runtime.device import Runtime
+from nasforge.runtime.result_shapes import ResultShapes
 
 __all__ = ["META", "as_gpu", "reading_zeros"]
 
@@ -125,6 +126,7 @@ def as_gpu() -> Iterator[None]:
             (torch, "_dirichlet_grad", lambda x, *_: torch.empty_like(x)),
         ):
             stack.enter_context(_replaced(owner, replaced, value))
+        stack.enter_context(ResultShapes())
         yield
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from nasforge.errors import CheckpointError
 from nasforge.files import AppendOnly, Mark, open_own
+from nasforge.rows import parse_row
 
 __all__ = ["append_rows", "read_rows"]
 
@@ -79,7 +80,7 @@ def _line(row: Any) -> bytes:
 
 
 def _row(line: bytes) -> Any:
-    return json.loads(line)[1]
+    return parse_row(line)[1]
 
 
 def _damage(lines: list[bytes], rows: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.component import Stage as StageName
-from nasforge.errors import CheckpointError, NasforgeError
+from nasforge.errors import CheckpointError, NasforgeError, describe_system_error
 from nasforge.files import read_json
 from nasforge.observer import Observers, describe_duration
 from nasforge.recipe import Recipe
@@ -293,6 +293,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory."
+    if isinstance(error, OSError):
+        return describe_system_error(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -18,6 +18,7 @@ from nasforge.evaluator import Evaluation, RepeatedTraining
 from nasforge.recipe.objectives import reported
 from nasforge.runs.scope import SEARCH, TEST, TRAIN
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
+from nasforge.testing.forecasts import evaluations_are_forecast
 from nasforge.testing.workbench import Killed, Workbench
 
 __all__ = ["CHECKS", "REPEAT_CHECKS"]
@@ -232,6 +233,7 @@ CHECKS: tuple[Rule, ...] = (
     evaluating_reads_no_test_images,
     testing_reads_nothing_else,
     state_is_restored,
+    evaluations_are_forecast,
 )
 
 REPEAT_CHECKS: tuple[Rule, ...] = (repetitions_are_draws_of_their_own,)

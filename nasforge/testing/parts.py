@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
-from nasforge.component import Context
+from nasforge.component import Context, Work
 from nasforge.config import EvaluatorConfig, PluginConfig
 from nasforge.data import DataModule, Split
 from nasforge.distiller import Distiller
 from nasforge.errors import DataError, PluginError, suggest
-from nasforge.evaluator import Evaluation, Evaluator
+from nasforge.evaluator import Effort, Evaluation, Evaluator
 from nasforge.images import Preprocessing
 from nasforge.nn import ChoiceBlock, EdgeSum, FeatureInfo, Network, OptionWeights, Output
 from nasforge.plugins import Plugin, Registry
@@ -161,6 +161,10 @@ class TinyEvaluator(Evaluator[PluginConfig]):
         score = 100.0 * derive_seed(0, "tiny", arch.key) / 2**63
         self.seen.append(Evaluation(arch, score, 1.0, {"params": float(len(arch.key)), "accuracy": score}))
         return self.seen[-1]
+
+    def workload(self, arch: Arch, effort: Effort) -> list[Work]:
+        """Return the evaluation."""
+        return [Work("evaluations", 1, lambda: self.evaluate(arch, budget=effort.budget))]
 
 
 class TinyDistiller(Distiller[PluginConfig]):

@@ -9,6 +9,7 @@ from nasforge.arch import Arch
 from nasforge.constraints import Constraints, ConstraintsConfig
 from nasforge.searcher import AskTellSearcher
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
+from nasforge.testing.forecasts import searches_are_forecast
 from nasforge.testing.workbench import SearchDriver
 
 __all__ = ["CHECKS"]
@@ -215,6 +216,7 @@ CHECKS: tuple[Rule, ...] = (
     searching_reads_no_test_images,
     best_is_the_best_seen,
     limits_are_kept,
+    searches_are_forecast,
 )
 
 

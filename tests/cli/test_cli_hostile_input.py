@@ -58,6 +58,7 @@ def test_recipes(case, tmp_path, monkeypatch, capsys):
         (f"train.epochs=1{'0' * 400}", "--set train.epochs: must be at most 9223372036854775807 (2^63 - 1)"),
         (f"searcher.evaluations={2**63}", "--set searcher.evaluations: must be at most 9223372036854775807"),
         ("run.device=meta", "--set run.device: 'meta' computes no numbers. Write 'auto', 'cpu'"),
+        ("run.device=cdua:1", "--set run.device: there is no device 'cdua'. Did you mean 'cuda'?"),
     ],
 )
 def test_options_that_no_run_can_use_are_refused_by_check(option, said, tmp_path, monkeypatch, capsys):
@@ -113,9 +114,11 @@ def test_a_damaged_stored_table_does_not_break_the_list(tmp_path, monkeypatch, c
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "noise.npz").write_bytes(os.urandom(100))
     (tmp_path / "tables" / "folder.npz").mkdir()
+    os.mkfifo(tmp_path / "tables" / "pipe.npz")
     assert run_command(["tables", "list"]) == 0
     said = capsys.readouterr().out
     assert "broken:\n  folder: " in said
+    assert "pipe.npz: is not a file. Remove it." in said
     assert "nasbench201" in said
 
 

@@ -171,6 +171,14 @@ def test_unusual_networks(tmp_path):
     assert "self.scale = nn.Parameter(torch.empty((1, 4, 1, 1)))" in text
 
 
+def test_a_network_that_changes_no_input_is_recorded_once(monkeypatch):
+    source = source_of("nasbench201")
+    program = record(source)
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", lambda *_: pytest.fail("again"))
+    code, _ = write_model(program, source.classifier, "About.")
+    assert "torch.ops" not in code
+
+
 class OtherSecondTime(nn.Module):
     def __init__(self):
         super().__init__()

@@ -158,6 +158,29 @@ def _batch_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
     return Text(f"F.batch_norm({_list([x, mean, var, weight, bias, False, momentum, eps])})", first=True)
 
 
+def _evaluated_batch_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    x, weight, bias, mean, var, training, momentum, eps, _ = args
+    if training:
+        raise _UnusualError
+    return Text(f"F.batch_norm({_list([x, mean, var, weight, bias, False, momentum, eps])})")
+
+
+def _layer_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    return Text(f"F.layer_norm({_list(args[:5])})")  # the sixth chooses a kernel
+
+
+def _evaluated_dropout(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    if args[2]:
+        raise _UnusualError
+    return _first(args, kwargs)
+
+
+def _new_zeros(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
+    if kwargs.get("dtype") is not None:
+        raise _UnusualError
+    return Text(f"{args[0].inside(2)}.new_zeros({_shown(tuple(args[1]))})")
+
+
 def _pad(args: Sequence[Any], kwargs: dict[str, Any]) -> Text:
     value = f", value={args[2]!r}" if len(args) > 2 and args[2] else ""
     return Text(f"F.pad({_list([args[0], tuple(args[1])])}{value})")
@@ -201,6 +224,7 @@ _WRITERS: dict[str, Write] = {
     "aten.mean.dim": _method("mean", ("", "keepdim")),
     "aten.sum.dim_IntList": _method("sum", ("", "keepdim")),
     "aten.flatten.using_ints": _method("flatten"),
+    "aten.unflatten.int": _method("unflatten"),
     "aten.reshape.default": _method("reshape", spread=True),
     "aten.view.default": _method("reshape", spread=True),
     "aten.permute.default": _method("permute", spread=True),
@@ -209,8 +233,15 @@ _WRITERS: dict[str, Write] = {
     "aten.squeeze.dim": _method("squeeze"),
     "aten.squeeze.dims": _method("squeeze"),
     "aten.expand.default": _method("expand", spread=True),
+    "aten.expand_as.default": _method("expand_as"),
+    "aten.new_zeros.default": _new_zeros,
     "aten.slice.Tensor": _slice,
     "aten.alias.default": _first,
     "aten.detach.default": _first,
+    "aten.unbind.int": _method("unbind"),
+    "aten.embedding.default": _call("F.embedding", (1, 0)),
+    "aten.layer_norm.default": _layer_norm,
+    "aten.dropout.default": _evaluated_dropout,
+    "aten.batch_norm.default": _evaluated_batch_norm,
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
 }

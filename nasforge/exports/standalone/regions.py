@@ -52,8 +52,10 @@ class Recording:
     """
 
     def __init__(self, program: ExportedProgram) -> None:
-        # Without operators that change their input; layers of torch.nn stay whole.
-        program = program.run_decompositions({})
+        # Without operators that change their input; layers of torch.nn stay whole. Recording again takes ten
+        # times as long as all the rest, and few networks need it.
+        if any(map(_changes_input, program.graph.nodes)):
+            program = program.run_decompositions({})
         self.constants: dict[str, Tensor] = {
             name: value for name, value in program.constants.items() if isinstance(value, Tensor)
         }
@@ -125,6 +127,11 @@ class Recording:
                 open_regions[-1].items.append(region)
                 open_regions.append(region)
             open_regions[-1].items.append(node)
+
+
+def _changes_input(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and schema.is_mutable
 
 
 def is_size(node: Node) -> bool:

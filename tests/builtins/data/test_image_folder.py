@@ -294,10 +294,11 @@ def test_a_test_share_with_copies_is_reported(loaded, image_tree):
         loaded("image-folder", root=root, test_share=0.5)
 
 
-def test_a_named_pipe_is_an_error_that_names_it(loaded, image_tree):
+def test_pipes_and_broken_links_are_an_error_that_names_them(loaded, image_tree):
     root = image_tree()
     os.mkfifo(root / "train/ant/pipe.png")
-    with pytest.raises(DataError, match=r"pipe\.png.*not a regular file"):
+    (root / "train/bee/link.png").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"(?s)pipe\.png.*not a regular file.*link\.png.*[Nn]o such file"):
         loaded("image-folder", root=root)
 
 

@@ -35,12 +35,8 @@ def cache_path(folder: Folder, config: ImageFolderConfig) -> Path:
         folder: The files.
         config: How they are decoded and resized.
     """
-    listing = []
-    for file in folder.files:
-        status = (folder.path / file).stat()
-        listing.append((file, status.st_size, status.st_mtime_ns))
     how = [config.image_size, config.resize, config.background, config.channels, config.skip_broken]
-    key = json.dumps([FORMAT, str(folder.path.resolve()), how, listing])
+    key = json.dumps([FORMAT, str(folder.path.resolve()), how, folder.stamps()])
     return cache_folder("image-folder") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 

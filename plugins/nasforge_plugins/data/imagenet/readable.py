@@ -45,9 +45,5 @@ def known_broken(folder: Folder, threads: int) -> dict[str, str]:
 
 
 def _place(folder: Folder) -> Path:
-    listing = []
-    for file in folder.files:
-        status = (folder.path / file).stat()
-        listing.append((file, status.st_size, status.st_mtime_ns))
-    key = json.dumps([str(folder.path.resolve()), listing])
+    key = json.dumps([str(folder.path.resolve()), folder.stamps()])
     return cache_folder("imagenet") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"

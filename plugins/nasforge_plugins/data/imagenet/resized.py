@@ -174,10 +174,6 @@ def _parse(line: bytes) -> tuple[int, int, int, int, int] | None:
 
 
 def _place(folder: Folder, side: int, preprocessing: Preprocessing) -> Path:
-    listing = []
-    for file in folder.files:
-        status = (folder.path / file).stat()
-        listing.append((file, status.st_size, status.st_mtime_ns))
     how = [FORMAT, side, preprocessing.background, preprocessing.exif]
-    key = json.dumps([how, str(folder.path.resolve()), listing])
+    key = json.dumps([how, str(folder.path.resolve()), folder.stamps()])
     return cache_folder("imagenet") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.bytes"

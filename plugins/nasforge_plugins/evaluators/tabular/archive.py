@@ -53,6 +53,7 @@ def read_archive(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Raises:
         TableError: The file is missing, damaged, or not a table.
     """
+    check_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -78,12 +79,23 @@ def stored_checksum(path: Path) -> str:
     Raises:
         TableError: The file cannot be read.
     """
+    check_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(file["meta"].tobytes())
         return str(about.get("sha256", ""))
     except UNREADABLE as error:
         raise TableError(f"{path}: {DAMAGED.format(error)}") from None
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is in the place of a table file: a folder, or a named pipe, whose reader waits for ever.
+
+    Raises:
+        TableError: It is there, and not a regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise TableError(f"{path}: is not a file. Remove it.")
 
 
 def _checksum(arrays: Arrays, about: Mapping[str, Any]) -> str:

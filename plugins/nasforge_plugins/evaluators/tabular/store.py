@@ -119,6 +119,8 @@ def _columns(name: str) -> list[Column]:
 
 
 def _members(path: Path) -> set[str]:
+    if not path.is_file():
+        raise TableError(f"{path}: is not a file. Remove it.")
     try:
         with zipfile.ZipFile(path) as file:
             return {member.removesuffix(".npy") for member in file.namelist()}
