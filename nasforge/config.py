@@ -80,6 +80,14 @@ class PluginConfig(BaseModel):
         """
         return {}
 
+    def programs(self) -> Mapping[str, Any]:
+        """Return what options run besides plugins, as JSON data by option. Default: nothing.
+
+        The data says all that decides what runs: a command with its words, or a function, its arguments and
+        the checksum of its file. Programs of a run folder wait for the user's trust.
+        """
+        return {}
+
     def trained_batches(self) -> tuple[str, ...]:
         """Return the options that are sizes of training batches, which `run.shards` divides. Default: none.
 

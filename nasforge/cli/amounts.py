@@ -20,6 +20,9 @@ UNITS = {
 }
 """Bytes of the units that are understood."""
 
+LARGEST = 2**50
+"""Bytes that are still taken for the memory of a GPU: 1,024 TiB."""
+
 NAMES = {name.lower(): name for name in UNITS}
 """Units by how they may be written: in any case."""
 
@@ -31,14 +34,18 @@ def parse_memory(text: str) -> int:
         text: A positive number and a unit.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: It is none, or larger than `LARGEST`.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)?\s*", text, re.IGNORECASE | re.ASCII)
     number, unit = (float(found[1]), (found[2] or "").lower()) if found else (0.0, "")
-    size = int(number * UNITS[NAMES[unit]]) if unit in NAMES else 0
+    size = int(min(number * UNITS[NAMES[unit]], 2 * LARGEST)) if unit in NAMES else 0
     if size <= 0:
         raise typer.BadParameter(
             f"{text!r} is not an amount of memory. {_advice(number, unit)}", param_hint="--memory"
+        )
+    if size > LARGEST:
+        raise typer.BadParameter(
+            f"{text!r} is more than any GPU has. Write an amount up to 1024TiB.", param_hint="--memory"
         )
     return size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -27,6 +28,10 @@ class LatencyConfig(PluginConfig):
 
     timeout: PositiveFloat = 300.0
     """Seconds after which a command is stopped, which is an error."""
+
+    def programs(self) -> Mapping[str, str]:
+        """Return the command."""
+        return {} if self.backend in (TORCH, ONNXRUNTIME) else {"backend": self.backend}
 
     @field_validator("backend")
     @classmethod

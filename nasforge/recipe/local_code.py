@@ -12,7 +12,7 @@ from pathlib import Path
 from nasforge.errors import PluginError
 from nasforge.files import read_json
 from nasforge.recipe.draft import Draft
-from nasforge.recipe.trust import is_trusted, trust_code
+from nasforge.recipe.trust import is_trusted, trust_code, trust_folder
 
 __all__ = ["Code", "find_code", "refuse_code", "trust"]
 
@@ -97,6 +97,8 @@ def refuse_code(draft: Draft, entry: str, code: Code, checksums: Mapping[str, st
 def trust(folder: str | Path, *, keep: bool = True) -> tuple[str, ...]:
     """Trust the local modules of a run folder, as they are now: they may run on this computer from now on.
 
+    Programs that other options of its recipe start may run in this process, and are noted when they do.
+
     Trust is about content: it ends when a file changes, and holds for copies of it.
 
     Args:
@@ -110,6 +112,7 @@ def trust(folder: str | Path, *, keep: bool = True) -> tuple[str, ...]:
         PluginError: A module cannot be read.
         CheckpointError: ``resolved.json`` cannot be read.
     """
+    trust_folder(Path(folder))
     stored = Path(folder) / "resolved.json"
     written = read_json(stored, advice="") if stored.exists() else {}
     table = written.get("plugins")

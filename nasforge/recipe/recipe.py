@@ -26,6 +26,7 @@ from nasforge.recipe.objectives import check_metric_limits, check_objectives
 from nasforge.recipe.observer_tables import read_observers
 from nasforge.recipe.options import check_options
 from nasforge.recipe.part import Part
+from nasforge.recipe.programs import check_programs
 from nasforge.recipe.run_table import RunConfig
 from nasforge.recipe.sharding import check_shards
 from nasforge.recipe.shipped import find_recipe
@@ -225,6 +226,8 @@ def _check(draft: Draft, registry: Registry) -> Recipe:
     observers = read_observers(draft, registry, names)
     parts |= observers
     plugins |= {table: part.plugin for table, part in observers.items()}
+    tables = {name: part.config for name, part in parts.items()} | {"run": run, "latency": latency}
+    check_programs(draft, {name: c for name, c in tables.items() if isinstance(c, PluginConfig)})
     check_needs(draft, plugins, registry)
     if "searcher" in parts:
         check_confirm(draft, "searcher", parts["searcher"].config, plugins, registry)

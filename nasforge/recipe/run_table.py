@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -100,6 +101,10 @@ class RunConfig(PluginConfig):
     forecast: bool = True
     """Whether a run that shows its progress first estimates the time and memory of its stages, by timing a
     few batches of a copy. The result is the same either way."""
+
+    def programs(self) -> Mapping[str, Any]:
+        """Return the words before the commands of workers."""
+        return {"launcher": list(self.launcher)} if self.launcher else {}
 
     @field_validator("name")
     @classmethod

@@ -10,13 +10,26 @@ from pathlib import Path
 
 from nasforge.files import open_own
 
-__all__ = ["is_trusted", "list_place", "trust_code"]
+__all__ = ["is_trusted", "is_trusted_folder", "list_place", "trust_code", "trust_folder"]
 
 _WRITABLE = 0o022
 """Permission bits that let others write."""
 
 _now: set[str] = set()
 """What is trusted in this process, whether it could be written down or not."""
+
+_folders: set[Path] = set()
+"""Run folders that were trusted as a whole in this process."""
+
+
+def trust_folder(folder: Path) -> None:
+    """Trust whatever the recipe of a run folder runs, in this process."""
+    _folders.add(folder.resolve())
+
+
+def is_trusted_folder(folder: Path) -> bool:
+    """Return whether `trust_folder` was called for a folder."""
+    return folder.resolve() in _folders
 
 
 def list_place() -> Path:

@@ -68,7 +68,13 @@ def group_errors(
     grouped: dict[Location, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         grouped.setdefault(_locate(details, model, body), []).append(details)
-    return grouped
+    # pydantic counts valid items only, so a wrong item may make a list "too short" as well.
+    lists = {where[:-1] for where in grouped if where and isinstance(where[-1], int)}
+    return {
+        where: found
+        for where, found in grouped.items()
+        if where not in lists or any(details["type"] != "too_short" for details in found)
+    }
 
 
 MANY = 100

@@ -44,6 +44,7 @@ def test_a_memory_that_no_batch_fits_is_said_in_words(capsys):
         ("24 apples", "'apples' is not a unit of memory: write MiB, GiB, MB or GB, as in 24GiB."),
         ("24", "Write its unit: 24GiB."),
         ("24gibb", "Write its unit: 24GiB."),
+        (f"1{'0' * 400}TiB", "is more than any GPU has. Write an amount up to 1024TiB."),
         ("-3GiB", "Write a positive number and a unit"),
         ("0MiB", "Write a positive number and a unit"),
     ],

@@ -82,6 +82,7 @@ def message(toml):
         ("items=3", "items: must be a list such as [1, 2], got 3."),
         ("items=[]", "items: must be a list of at least 1 (it has 0), got []."),
         ("items=[1, 2, 3, 4]", "items: must be a list of at most 3 (it has 4), got [1, 2, 3, 4]."),
+        ('items=["x"]', 'items.0: must be a whole number, got "x".'),
         ('items=[1, "x"]', 'items.1: must be a whole number, got "x".'),
         ("pair=3", "pair: must be a list such as [1, 2], got 3."),
         ("pair=[1, 2, 3]", "pair: must be a list of at most 2 (it has 3), got [1, 2, 3]."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +12,11 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from nasforge.config import PluginConfig
 
 __all__ = ["BlockRule", "ModelConfig", "is_file_name", "split_model"]
+
+LIBRARIES = ("torchvision", "timm")
+"""Libraries whose networks are named by ``model``; nothing else of them is called."""
+
+SAMPLE = "nasforge_plugins.spaces.model.sample:SmallResNet"
 
 Kind = Literal["drop", "width", "kernel", "activation", "gate"]
 Activation = Literal["relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "mish"]
@@ -93,6 +99,13 @@ class ModelConfig(PluginConfig):
 
     checksum: str = ""
     """SHA-256 of the model's file. A run notes it by itself, and refuses to resume with another file."""
+
+    def programs(self) -> Mapping[str, Any]:
+        """Return what makes the network, unless that is a library of networks, or the sample."""
+        source, _ = split_model(self.model)
+        if source in LIBRARIES or self.model == SAMPLE:
+            return {}
+        return {"model": [self.model, self.arguments, self.checksum]}
 
     @field_validator("model")
     @classmethod
