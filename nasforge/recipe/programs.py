@@ -30,7 +30,7 @@ def check_programs(draft: Draft, tables: Mapping[str, PluginConfig]) -> None:
             if is_trusted(mark):
                 continue
             if draft.stored and not is_trusted_folder(draft.folder(path)):
-                draft.say(
+                draft.add_error(
                     path,
                     f"runs {told}, which was neither run nor trusted on this computer. Read it. If you would "
                     "run a program of its author, add --trust, or call nasforge.trust(folder) in Python.",
