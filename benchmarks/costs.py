@@ -1,28 +1,34 @@
 """Times of the shipped recipes and their profiles, for ``nasforge recipes list``.
 
+    python -m benchmarks.costs --seconds 60                           # all that have no time yet
     python -m benchmarks.costs quickstart 'cdarts_cifar10:cpu' 'cdarts_cifar10:'
 
 A time is derived: the units of work of every stage times the processor time of a unit, which is measured
-here with one thread. It replaces the entry of ``recipes/costs.json``. CIFAR images are replaced by synthetic
-ones of the same number and size.
+here with one thread. It replaces the entry of ``recipes/costs.json``, at once, so a listing that is stopped
+continues with what is left. A profile that cannot be timed is kept there under ``missing``, with the reason.
+CIFAR images are replaced by synthetic ones of the same number and size.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+import signal
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nasforge.errors import NasforgeError
 from nasforge.observer import Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import check, load
-from nasforge.recipe.shipped import find_shipped
+from nasforge.recipe.shipped import find_shipped, shipped_recipes
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import processor_name
@@ -43,6 +49,8 @@ def derive(name: str, profile: str) -> dict[str, Any]:
     """
     registry = Registry.discover()
     tables = load(name, registry, profile=profile or None).resolved()
+    if name.startswith("bench_"):
+        raise NasforgeError("a bench of many searches takes as long as its budget")
     data = tables.get("data", {})
     if data.get("use") in CIFAR:
         tables["data"] = {
@@ -60,22 +68,67 @@ def derive(name: str, profile: str) -> dict[str, Any]:
         stages = [stage for stage in STAGES if stage.needed({*recipe.parts, *run.resolved})]
         forecast = forecast_run(run, stages, time.process_time)
     found = {stage.stage: stage.seconds for stage in forecast.stages}
+    if forecast.seconds is None:
+        unknown = ", ".join(stage for stage, seconds in found.items() if seconds is None)
+        raise NasforgeError(f"{name}: the work of {unknown} is unknown.")
     return {"how": "derived", "seconds": forecast.seconds, "stages": found}
 
 
+@contextmanager
+def processor_time(seconds: float) -> Iterator[None]:
+    """Stop the block after this much processor time of the process, by a TimeoutError.
+
+    Args:
+        seconds: The limit.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError(f"a few units of every stage take over {seconds:g} s of processor time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def untimed(stored: dict[str, Any]) -> list[str]:
+    """Return the recipes and profiles without a time, as on the command line, the shortest kinds first."""
+    known = {(name, profile) for name, profiles in stored["costs"].items() for profile in profiles}
+    pairs = [(recipe.name, profile) for recipe in shipped_recipes() for profile in ("", *recipe.profiles)]
+    order = {"smoke": 0, "cpu": 1}
+    left = sorted((pair for pair in pairs if pair not in known), key=lambda pair: order.get(pair[1], 2))
+    return [":".join(pair) for pair in left]
+
+
 def main() -> None:
-    """Derive the times that the command line names, and store each at once."""
-    for asked in sys.argv[1:]:
-        name, _, profile = asked.partition(":")
+    """Derive the times that the command line names, or all that are missing, and store each at once."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("recipes", nargs="*", help="NAME or NAME:PROFILE; none: all without a time")
+    parser.add_argument("--seconds", type=float, default=60.0, help="processor time for each at most")
+    asked = parser.parse_args()
+    stored = json.loads(FILE.read_text(encoding="utf8")) if FILE.exists() else {"costs": {}}
+    for line in asked.recipes or untimed(stored):
+        name, _, profile = line.partition(":")
         assert find_shipped(name), name
-        entry = derive(name, profile)
-        stored = json.loads(FILE.read_text(encoding="utf8")) if FILE.exists() else {"costs": {}}
+        missing = stored.setdefault("missing", {}).setdefault(name, {})
+        missing.pop(profile, None)
+        try:
+            with processor_time(asked.seconds):
+                entry = derive(name, profile)
+        except (NasforgeError, TimeoutError, MemoryError) as error:
+            missing[profile] = " ".join(str(error).split()) or type(error).__name__
+            print(line, "missing:", missing[profile], flush=True)
+        else:
+            entry["date"] = datetime.now(UTC).date().isoformat()
+            stored["costs"].setdefault(name, {})[profile] = entry
+            print(line, entry, flush=True)
         stored["machine"] = f"{processor_name()}, torch {torch.__version__}, one thread"
-        entry["date"] = datetime.now(UTC).date().isoformat()
-        stored["costs"].setdefault(name, {})[profile] = entry
         stored["costs"] = dict(sorted(stored["costs"].items()))
+        stored["missing"] = {n: reasons for n, reasons in sorted(stored["missing"].items()) if reasons}
         FILE.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf8")
-        print(asked, entry, flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ SEARCH_BOOSTS = {
     ),
     **dict.fromkeys(("results.md", "lab-notes.md", "fidelity.md", "changelog.md", "contributing.md"), 0.3),
 }
-"""How much a page counts in the search, by the beginning of its path; 1 is the default. Guides come before lists."""
+"""Weight of a page in the search, by the beginning of its path; 1 is the default. Guides come first."""
 
 WRITTEN = "\n\n*This page is written from the code.*\n"
 
@@ -214,8 +214,8 @@ def errors_page() -> str:
     """Describe every error that nasforge raises on purpose."""
     parts = [
         "# Errors",
-        "Errors that nasforge raises on purpose are a `nasforge.NasforgeError`. The message says where, what is "
-        "wrong, and what to do. The command line prints it and exits with its status.",
+        "Errors that nasforge raises on purpose are a `nasforge.NasforgeError`. The message says where, "
+        "what is wrong, and what to do. The command line prints it and exits with its status.",
         _table(
             ("Error", "Meaning", "Exit status"),
             [(f"`{e.__name__}`", _first(e), str(e.exit_code)) for e in error_classes()],
@@ -379,7 +379,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Point links that leave the sources to the pages made of what they lead to; weigh the page in the search."""
+    """Point links that leave the sources to pages of the site; weigh the page in the search."""
     boost = next((b for path, b in SEARCH_BOOSTS.items() if page.file.src_uri.startswith(path)), 1.0)
     page.meta.setdefault("search", {"boost": boost})
     up = "../" * page.file.src_uri.count("/")
@@ -390,7 +390,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Make empty heads of tables ordinary cells: a head without words is one that a screen reader announces."""
+    """Make empty heads of tables ordinary cells, as a screen reader announces every head."""
     return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", html)
 
 

@@ -37,6 +37,9 @@ __all__ = [
 
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
+READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+"""Flags of files of others: no link, no waiting for a pipe, and bytes as they are (Windows)."""
+
 
 class UnsafeCacheError(Exception):
     """The cache cannot be used, because another user could change its files."""
@@ -209,7 +212,7 @@ def read_own(path: Path) -> bytes | None:
         path: A file in the result of `open_cache`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, READING)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -247,7 +250,8 @@ def sync(path: Path) -> None:
     """Flush a file, or the entries of a folder, to the disk; folders only where the system can (POSIX)."""
     if path.is_dir() and os.name != "posix":
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch.autograd.profiler_util import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.record import Record
@@ -160,7 +159,7 @@ def _profile(step: Callable[[], Any], seconds: float, device: torch.device) -> d
             launches["kernels"] += event.count
         elif event.key.startswith("cudaGraphLaunch"):
             launches["graphs"] += event.count
-        elif event.device_type == DeviceType.CUDA and not event.is_user_annotation:
+        elif event.device_type.name == "CUDA" and not event.is_user_annotation:
             kernels += event.self_device_time_total / 1e6
     named = {f"launched_{name}": count for name, count in launches.items()}
     return {**named, "kernel_seconds": kernels, "busy_share": kernels / seconds}

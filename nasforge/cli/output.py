@@ -54,7 +54,8 @@ def readable(message: str) -> str:
 
 def print_json(data: Any) -> None:
     """Write data to standard output, for programs to read."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    escaped = (sys.stdout.encoding or "utf8").lower().replace("-", "") != "utf8"
+    print(json.dumps(data, indent=2, ensure_ascii=escaped))
 
 
 def show_count(what: str, count: int, total: int) -> None:

@@ -68,8 +68,8 @@ def itemize(space: NetworkSpace[Any], task: Task, scale: Scale = "final") -> tup
     if missing := [c.name for c in space.choices if c.name not in known]:
         raise RunError(
             f"{type(space).__name__}: choice {missing[0]!r} is not a ChoiceBlock or EdgeSum of its supernet, "
-            "so the cost of a single option is unknown. Build its options with nasforge.nn, or give the space "
-            "the capability StandaloneParts."
+            "so the cost of a single option is unknown. Build its options with nasforge.nn, or give the "
+            "space the capability StandaloneParts."
         )
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name, _, _, _ in found}
 

@@ -93,10 +93,13 @@ def reading_zeros() -> Iterator[None]:
 
 
 @contextmanager
-def as_gpu() -> Iterator[None]:
+def as_gpu(shapes: ResultShapes | None = None) -> Iterator[None]:
     """Treat the meta device as torch treats a GPU: with foreach operators, autocast and generators.
 
     `Tensor.tolist` gives zeros there, which set-ups read.
+
+    Args:
+        shapes: Results of earlier blocks, and of this one afterwards.
     """
     from torch.optim import optimizer
     from torch.utils import _foreach_utils
@@ -126,7 +129,7 @@ def as_gpu() -> Iterator[None]:
             (torch, "_dirichlet_grad", lambda x, *_: torch.empty_like(x)),
         ):
             stack.enter_context(_replaced(owner, replaced, value))
-        stack.enter_context(ResultShapes())
+        stack.enter_context(shapes or ResultShapes())
         yield
 
 

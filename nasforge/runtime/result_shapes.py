@@ -70,7 +70,7 @@ class ResultShapes(TorchDispatchMode):
 def _kind_of(func: Any) -> str:
     """Return whether an operator is ``"pure"`` with new results, ``"in place"``, or ``"other"``."""
     schema = func._schema
-    if func.is_view or torch.Tag.inplace_view in func.tags or torch.Tag.nondeterministic_seeded in func.tags:
+    if func.is_view or torch.Tag.inplace_view in func.tags:
         return "other"
     aliased = [one.alias_info is not None for one in schema.returns]
     if not schema.returns or not any(aliased):

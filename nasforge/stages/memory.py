@@ -25,6 +25,7 @@ from nasforge.recipe import Recipe
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
 from nasforge.runtime.meta import META, as_gpu, reading_zeros
+from nasforge.runtime.result_shapes import ResultShapes
 from nasforge.stages.blank import BlankImages, BlankRun
 from nasforge.stages.runner import Run
 from nasforge.stages.stage import Stage
@@ -91,6 +92,7 @@ class Rehearsal:
         if images is not None:
             self._real.__dict__["data"] = images  # limits need the sizes of images and never read them
         self._found: Arch | None = None
+        self._shapes = ResultShapes()
 
     def count(self, stage: Stage) -> StageMemory | None:
         """Return the memory of a stage; None if its work needs none."""
@@ -138,7 +140,7 @@ class Rehearsal:
             self._images.instead, self._images.share = dict(instead), Fraction(counted, shards)
         run = BlankRun(self._real, self._images, counted)
         live = LiveStorages(device=META)
-        with rehearsing(run) as trial, as_gpu(), live, reading_zeros():
+        with rehearsing(run) as trial, as_gpu(self._shapes), live, reading_zeros():
             trial.found = self._found
             yield trial, list(stage.workload(trial) or ()), live
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from nasforge.component import Work
@@ -87,7 +87,7 @@ def _read(works: Sequence[Work], bench: Workbench, where: str) -> float:
     total = 0.0
     for work in works:
         require(
-            isinstance(work, Work) and work.name and isinstance(work.run, Callable),
+            isinstance(work, Work) and work.name and callable(work.run),
             f"{where} returns {work!r}; it is a list of nasforge.component.Work with names.",
         )
         require(

@@ -74,6 +74,22 @@ def test_saved_tensors_are_counted_once_and_weights_not_at_all():
     assert live.peak > live.saved
 
 
+def test_storages_that_take_the_address_of_an_earlier_one_are_counted():
+    def addresses(tensors):
+        return [tensor.untyped_storage()._cdata for tensor in tensors]
+
+    with LiveStorages(device=META) as live:
+        earlier = [torch.empty(64, device=META) for _ in range(50)]
+        taken = addresses(earlier)
+        live.restart()
+        del earlier
+        later = [torch.empty(64, device=META) for _ in range(300)]
+        assert {*taken} & {*addresses(later)}, "the allocator took no address again"
+        for tensor in later:
+            live.keep(tensor)
+    assert live.saved == 300 * 64 * 4
+
+
 def test_generators_and_values_of_the_stand_in():
     with as_gpu(), reading_zeros():
         generator = torch.Generator(META).manual_seed(1)

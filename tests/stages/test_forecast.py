@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ import torch
 from nasforge import run
 from nasforge.component import Work
 from nasforge.errors import NasforgeError
+from nasforge.evaluator import Effort
 from nasforge.observer import Observer, Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import check
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.scope import TRAIN
 from nasforge.runtime import Runtime
 from nasforge.stages import forecast as forecasts
 from nasforge.stages.forecast import FILE, Forecast, ProfileForecast, StageForecast, forecast_run
@@ -21,7 +24,7 @@ from nasforge.stages.runner import Run
 from nasforge.stages.search import Search
 from nasforge.stages.test import Test as StageTest
 from nasforge.stages.train import Train
-from nasforge.stages.trial import time_work
+from nasforge.stages.trial import rehearsing, time_work
 from nasforge_plugins.evaluators.train.training import Training
 from nasforge_plugins.searchers.gradient.steps import SupernetSteps
 from support.tiny_recipe import tiny
@@ -140,6 +143,27 @@ def test_the_batches_of_a_training_are_counted_as_they_are_done(tmp_path, monkey
     assert units["training batches"] == calls["step"] == 4
     assert units["checkpoints of a training"] == 2
     assert units["test batches"] == 3 * 1  # two epochs are measured, and the predictions once more
+
+
+def test_a_last_batch_that_is_not_full_counts_as_a_part_of_one(tmp_path):
+    sized, works = [], {}
+    stage_run = make_run(tmp_path, data={"train_images": 30}, train={"batch_size": 24})
+    with rehearsing(stage_run) as trial:
+        trainer = trial.trainer(TRAIN)
+        for work in trainer.workload(trial.space.sample(Random(0)), Effort()):
+            works[work.name] = work
+        batches = trainer.ctx.data.batches
+        trainer.ctx.data.batches = lambda *a, **k: noted(batches(*a, **k), sized)
+        for _ in range(3):
+            works["training batches"].run()
+    assert works["training batches"].units == 2 * 30 / 24
+    assert sized == [24, 6, 24, 6, 24], "those of 6 are read and not timed"
+
+
+def noted(batches, sized):
+    for batch in batches:
+        sized.append(len(batch[1]))
+        yield batch
 
 
 def test_a_known_architecture_is_not_guessed(tmp_path):

@@ -1,5 +1,6 @@
 import os
 import warnings
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
@@ -213,3 +214,13 @@ def test_training_images_that_are_test_images_are_reported(loaded, photos, monke
         made = loaded("imagenet", root=photos, **SMALL).data
     with pytest.warns(UserWarning, match="3 training images are test images"):
         made.verify()
+
+
+def test_photos_can_be_sent_to_a_spawned_process(loaded, photos):
+    made = loaded("imagenet", root=photos, cached_side=12, **SMALL)
+    made.read("weights")
+    reader = made.data._loader("weights", True)._photos
+    assert reader.resized is not None
+    copied = ForkingPickler.loads(ForkingPickler.dumps(reader))
+    for key in ((3, None), (3, 5)):
+        assert torch.equal(copied[key][0], reader[key][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -40,7 +41,9 @@ def training_work(trainer: Trainer, arch: Arch, effort: Effort, continues: bool)
     same = state is not None and state["settings"]["options"] == config.to_json()
     done = state["epoch"] if state is not None and same else 0
     epochs = max(0, until - max(effort.known if continues else 0, done))
-    batches = ctx.data.num_batches(rehearsal.split, batch_size=config.batch_size)
+    batches: float = ctx.data.num_batches(rehearsal.split, batch_size=config.batch_size)
+    # In whole batches: of few images, the last batch is a large part of an epoch, and may be nearly empty.
+    batches = min(batches, max(1.0, ctx.data.sizes()[rehearsal.split] / config.batch_size))
     batches = min(config.epoch_batches or batches, batches)
     works = [
         Work("training batches", epochs * batches, rehearsal.train_batch),
@@ -127,12 +130,15 @@ class TrainingRehearsal:
         return self._read_scored_images()
 
     def _read_training_images(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches without end, without those that are not full."""
         data = self._trainer.ctx.data
         assert data is not None, "the recipe check requires a [data] table"
-        epoch = 0
-        while True:
-            yield from data.batches(self.split, epoch=epoch, batch_size=self._trainer.config.batch_size)
-            epoch += 1
+        largest = 0
+        for epoch in count():
+            for batch in data.batches(self.split, epoch=epoch, batch_size=self._trainer.config.batch_size):
+                largest = max(largest, len(batch[1]))
+                if len(batch[1]) == largest:
+                    yield batch
 
     def _read_scored_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         ctx = self._trainer.ctx

@@ -88,7 +88,7 @@ def _built(folder: Path, compiler: str, flags: Sequence[str], source: str) -> Pa
 
 
 def _texts(source: str) -> list[str]:
-    return [path.read_text() for path in (FOLDER / source, *sorted(FOLDER.glob("*.h")))]
+    return [path.read_text("utf8") for path in (FOLDER / source, *sorted(FOLDER.glob("*.h")))]
 
 
 def _instructions() -> str:
