@@ -71,7 +71,9 @@ def _version(name: str) -> str | None:
 def _commit(folder: Path) -> str | None:
     """Return the commit of a source checkout, with ``+changes`` if files differ; None elsewhere."""
     try:
-        ask = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+        # Without optional locks: a process that is killed here must not leave the checkout locked.
+        ask = ["git", "--no-optional-locks", "-C", str(folder), "status", "--porcelain=v2", "--branch"]
+        ask += ["--untracked-files=no"]
         done = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None

@@ -138,7 +138,10 @@ class ModelConfig(PluginConfig):
         if not is_file_name(source):
             return self
         try:
-            content = Path(source).expanduser().read_bytes()
+            path = Path(source).expanduser()
+            if path.exists() and not path.is_file():  # a device or a pipe may have no end
+                raise OSError("it is not a file")
+            content = path.read_bytes()
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ValueError(
