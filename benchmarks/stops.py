@@ -30,6 +30,7 @@ __all__ = ["Moment", "lost_batches", "main", "measure"]
 RECIPE = """
 [run]
 name = "stops"
+forecast = false
 threads = 1
 [data]
 use = "synthetic"
