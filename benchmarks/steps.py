@@ -32,7 +32,7 @@ from nasforge_plugins.searchers.cdarts.searcher import Cdarts
 from nasforge_plugins.searchers.gradient.config import GradientConfig
 from nasforge_plugins.searchers.gradient.searcher import GradientSearcher
 
-__all__ = ["CdartsStep", "DartsStep", "Setting", "TrainEpoch", "Work"]
+__all__ = ["CdartsStep", "DartsStep", "Setting", "TrainEpoch", "Work", "build_context", "draw_batches"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class CdartsStep:
         )
         self.searcher = Cdarts(config)
         self.searcher.setup(
-            _context(
+            build_context(
                 space, setting, distiller=StagesDistiller(StagesConfig.model_validate({"freeze_heads": True}))
             )
         )
@@ -100,7 +100,7 @@ class CdartsStep:
             self.searcher.twin.optimizer,
         )
         _as_written(setting, optimizers)
-        self.batches = _batches(self.searcher.data, setting)
+        self.batches = draw_batches(self.searcher.data, setting)
 
     def step(self) -> Tensor:
         """Make both steps; return the loss of the search network in the first."""
@@ -123,10 +123,10 @@ class DartsStep:
     ) -> None:
         torch.manual_seed(0)
         self.searcher = GradientSearcher(GradientConfig.model_validate(dict(options)))
-        self.searcher.setup(_context(space, setting))
+        self.searcher.setup(build_context(space, setting))
         self.searcher.search_net.train()
         _as_written(setting, (self.searcher.search_optimizer, self.searcher.arch_optimizer))
-        self.batches = _batches(self.searcher.data, setting)
+        self.batches = draw_batches(self.searcher.data, setting)
         self.step = self._plain_step if setting.reference else self._step
 
     def _step(self) -> Tensor:
@@ -172,7 +172,7 @@ class TrainEpoch:
         torch.manual_seed(0)
         published = {"auxiliary_weight": 0.4, "cutout": 16, "drop_path": 0.2, "batch_size": setting.batch}
         config = TrainConfig.model_validate({**published, **options})
-        context = _context(space, setting, images=steps * setting.batch, stage="train")
+        context = build_context(space, setting, images=steps * setting.batch, stage="train")
         self.training = Training(config, context, space.parse(arch), epochs=1000)
         self.epoch = 500
 
@@ -189,7 +189,7 @@ def _as_written(setting: Setting, optimizers: Iterable[torch.optim.Optimizer]) -
             group["foreach"] = None
 
 
-def _context(
+def build_context(
     space: NetworkSpace[Any], setting: Setting, images: int | None = None, stage: Any = "search", **parts: Any
 ) -> Context:
     def no_slot(name: str) -> Any:
@@ -204,7 +204,7 @@ def _context(
     return context
 
 
-def _batches(data: Any, setting: Setting) -> dict[str, tuple[Tensor, Tensor]]:
+def draw_batches(data: Any, setting: Setting) -> dict[str, tuple[Tensor, Tensor]]:
     splits: tuple[Split, Split] = ("weights", "arch")
     return {
         split: next(iter(data.batches(split, augment=False, batch_size=setting.batch))) for split in splits

@@ -171,6 +171,6 @@ def forecast_costs(ctx: Context, costs: Iterable[str], planned: Mapping[Any, flo
 
     def run() -> None:
         with suppress(RunError):  # an evaluator that does not say what it reports may report this cost
-            ctx.constraints.values(ctx.space.canonical(ctx.space.sample(rng)), wanted)
+            ctx.constraints.add_costs(ctx.space.canonical(ctx.space.sample(rng)), {}, wanted)
 
     return [Work("costs of candidates", sum(planned.values()), run)] if wanted else []

@@ -156,9 +156,19 @@ class Constraints:
             )
         return cost[name]
 
-    def values(self, arch: Arch, names: Iterable[str]) -> dict[str, float]:
-        """Return several costs of an architecture by name; see `value`."""
-        return {name: self.value(arch, name) for name in names}
+    def add_costs(self, arch: Arch, metrics: Mapping[str, float], costs: Iterable[str]) -> dict[str, float]:
+        """Return metrics with the costs that they lack; those that the recipe speaks of replace theirs.
+
+        Args:
+            arch: The architecture.
+            metrics: What an evaluator reported of it.
+            costs: Names of the costs that are wanted besides.
+
+        Raises:
+            RunError: See `value`.
+        """
+        wanted = sorted({*costs} - metrics.keys() | self.asked)
+        return {**metrics, **{name: self.value(arch, name) for name in wanted}}
 
     def find_violations(self, arch: Arch) -> dict[str, float]:
         """Return by how much an architecture is over each limit; empty if it keeps them all.

@@ -212,7 +212,7 @@ class AskTellSearcher(Searcher[C]):
         arch, budget = self.pending[place]
         known = self.known(arch, budget)
         if known is None or known.estimated:
-            result = self._priced(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
+            result = self._with_costs(replace(evaluator.evaluate(arch, budget=budget), budget=budget))
         else:
             result = replace(known, arch=arch, cost=0.0)
         del self.pending[place]
@@ -291,14 +291,11 @@ class AskTellSearcher(Searcher[C]):
         self._seen.add(canonical)
         self.tell(result)
 
-    def _priced(self, result: Evaluation) -> Evaluation:
-        """Add the costs that are wanted; what the recipe speaks of counts, not what an evaluator reports."""
-        limits = self.ctx.constraints
-        missing = {name for name in self.costs if name not in result.metrics}
-        wanted = sorted(missing | limits.asked)
-        if result.failed or not wanted:
+    def _with_costs(self, result: Evaluation) -> Evaluation:
+        if result.failed:
             return result
-        return replace(result, metrics={**result.metrics, **limits.values(result.arch, wanted)})
+        metrics = self.ctx.constraints.add_costs(result.arch, result.metrics, self.costs)
+        return replace(result, metrics=metrics)
 
     def _propose(self, evaluator: Evaluator[Any]) -> None:
         while self.proposed < self.evaluations and (not self.pending or self.asks_ahead()):

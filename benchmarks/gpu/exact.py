@@ -1,4 +1,4 @@
-"""What makes steps on two devices comparable: equal noise, and float64 throughout."""
+"""Equal noise and float64 throughout, so that steps on two devices can be compared."""
 
 from __future__ import annotations
 

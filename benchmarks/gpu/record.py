@@ -149,7 +149,7 @@ class Record:
 
 @contextmanager
 def _interrupted(seconds: float) -> Iterator[None]:
-    """Raise `TimeIsOver` in the block when the time is over; outside the main thread, the block goes on."""
+    """Raise `TimeIsOver` in the block when the time is over; outside the main thread, never."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return

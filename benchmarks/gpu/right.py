@@ -27,7 +27,7 @@ Rounding to float32 grows from step to step: an update of a weight may be thousa
 
 @dataclass(frozen=True)
 class Steps:
-    """What some steps came to.
+    """Losses of some steps, and the weights after them.
 
     Attributes:
         losses: Of each step ``(steps, losses)``, in float64 on the CPU.

@@ -38,7 +38,7 @@ PARTS = {"right": 0.35, "fast": 0.65, "depthwise": 0.7, "published": 0.98}
 """By name in their order: the share of the time at which a part ends."""
 
 CHANGING = ("started", "command", "graphs", "seed", "precision", "depthwise_layout", "plugins")
-"""What differs between two calls on the same machine."""
+"""Entries that differ between two calls on the same machine."""
 
 
 def main(arguments: Sequence[str] | None = None, restart: Callable[..., Any] = os.execv) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.steps import Setting, _batches, _context
+from benchmarks.steps import Setting, build_context, draw_batches
 from nasforge.component import Context
 from nasforge.plugins import Registry
 from nasforge.runtime import Runtime
@@ -118,10 +118,10 @@ def _search(name: str, space: NetworkSpace[Any], setting: Setting) -> Subject:
     searcher = plugin.load()(plugin.config(**given))
     assert isinstance(searcher, SupernetSearcher)
     distiller = StagesDistiller(StagesConfig.model_validate({})) if name == "cdarts" else None
-    searcher.setup(_context(space, setting, distiller=distiller))
+    searcher.setup(build_context(space, setting, distiller=distiller))
     if searcher.twin is not None:
         searcher.twin.rebuild(space.sample(Random(1)))
-    batches = _batches(searcher.data, setting)
+    batches = draw_batches(searcher.data, setting)
 
     def step() -> list[Tensor]:
         searcher.collect_parts().train()
@@ -137,7 +137,7 @@ def _search(name: str, space: NetworkSpace[Any], setting: Setting) -> Subject:
 
 
 def _training(name: str, space: NetworkSpace[Any], setting: Setting) -> Subject:
-    context: Context = _context(space, setting, stage="search" if name == "spos" else "train")
+    context: Context = build_context(space, setting, stage="search" if name == "spos" else "train")
     training: SupernetTraining | Training
     if name == "spos":
         config = SupernetConfig.model_validate({"batch_size": setting.batch, "epochs": 3})
@@ -147,7 +147,7 @@ def _training(name: str, space: NetworkSpace[Any], setting: Setting) -> Subject:
         options = TrainConfig.model_validate({"batch_size": setting.batch, "epochs": 3, "cutout": 0})
         training = Training(options, context, space.sample(Random(1)), epochs=3)
         training.augmentation.start(0)
-    batches = _batches(training.data, setting)
+    batches = draw_batches(training.data, setting)
 
     def step() -> list[Tensor]:
         return [training.step(*batches["weights"])[0].detach()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -15,7 +15,7 @@ import torch
 from nasforge.arch import Arch
 from nasforge.benches.meter import BudgetMeter, BudgetSpent, CpuClock
 from nasforge.confirm import ConfirmedSearcher
-from nasforge.constraints import COSTS, Constraints
+from nasforge.constraints import COSTS
 from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.observer import Observers
@@ -159,7 +159,8 @@ def _score(
     if job.hypervolume is not None:
         assert meter is not None, "the recipe check requires an [evaluator] table"
         objectives = Objectives(job.hypervolume["objectives"])
-        priced = [_add_costs(e, objectives.costs, meter.ctx.constraints) for e in meter.full]
+        limits, full = meter.ctx.constraints, [e for e in meter.full if not e.failed]
+        priced = [replace(e, metrics=limits.add_costs(e.arch, e.metrics, objectives.costs)) for e in full]
         return objectives.hypervolume(priced, job.hypervolume["reference"]), {}
     if job.metric != "score":
         if job.metric not in known:
@@ -173,12 +174,6 @@ def _score(
     if judged.failed:
         raise RunError(f"bench: {job.label!r} with seed {job.seed} found nothing that works: {judged.failed}")
     return judged.score, judged.metrics
-
-
-def _add_costs(evaluation: Evaluation, costs: Iterable[str], limits: Constraints) -> Evaluation:
-    """Add the costs that the evaluator does not report; those that the recipe speaks of replace its own."""
-    wanted = [name for name in costs if name not in evaluation.metrics or name in limits.asked]
-    return replace(evaluation, metrics={**evaluation.metrics, **limits.values(evaluation.arch, wanted)})
 
 
 class _MeteredSearch:

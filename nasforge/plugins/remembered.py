@@ -84,7 +84,7 @@ class Memory:
             self._folders = {folder: Path(folder).stat().st_mtime_ns for folder in folders}
             name = hashlib.sha256("\0".join([sys.prefix, *folders]).encode()).hexdigest()[:24]
             self._path = open_cache(cache_folder("plugins")) / f"{name}.json"
-            # The checksum can be right and the content wrong only if somebody wrote the file on purpose.
+            # Wrong content with the right checksum was written on purpose.
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 self._read(points)
             return

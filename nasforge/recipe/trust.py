@@ -23,7 +23,7 @@ _folders: set[Path] = set()
 
 
 def trust_folder(folder: Path) -> None:
-    """Trust whatever the recipe of a run folder runs, in this process."""
+    """Trust everything that the recipe of a run folder runs, in this process."""
     _folders.add(folder.resolve())
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part
 
 from benchmarks.launches import META, Launches, as_on_gpu, make_on_meta
 from benchmarks.rows import ROWS, TINY
-from benchmarks.steps import DartsStep, Setting, TrainEpoch, _batches, _context
+from benchmarks.steps import DartsStep, Setting, TrainEpoch, build_context, draw_batches
 from nasforge.runtime import Runtime
 from nasforge_plugins.evaluators.supernet.config import SupernetConfig
 from nasforge_plugins.evaluators.supernet.training import SupernetTraining
@@ -104,7 +104,7 @@ def test_training_copies_nothing():
         work.__init__(setting(), space, "CDARTS", steps=1, options={"cutout": 0, "accumulate": 2})
     training = work.training
     training.augmentation.start(0)
-    images, labels = next(iter(_batches(training.data, setting()).values()))
+    images, labels = next(iter(draw_batches(training.data, setting()).values()))
     counted = count(lambda: training.step(images, labels))
     assert (counted.transfers, counted.mixed) == ([], [])
     with Launches() as counted:
@@ -114,9 +114,9 @@ def test_training_copies_nothing():
 
 def test_supernet_training_copies_nothing():
     space, config = SPACES["nasbench201"](), SupernetConfig.model_validate({"batch_size": 2, "epochs": 1})
-    training = SupernetTraining(config, _context(space, setting()), space)
+    training = SupernetTraining(config, build_context(space, setting()), space)
     training._paths = Random(0)
-    images, labels = next(iter(_batches(training.data, setting()).values()))
+    images, labels = next(iter(draw_batches(training.data, setting()).values()))
     counted = count(lambda: training.step(images, labels))
     assert (counted.transfers, counted.mixed) == ([], [])
 
