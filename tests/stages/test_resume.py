@@ -43,6 +43,7 @@ MOMENTS = {
     "after the last training epoch": ("train", 4, 0.0),
 }
 
+
 def outcome(run: Path) -> dict:
     """Return everything that must not depend on when a run was killed."""
     test = json.loads((run / "test" / "result.json").read_text())
@@ -66,7 +67,7 @@ def test_killed_again_and_again(tmp_path):
     for moment in MOMENTS.values():
         kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *moment)
         if moment[0] == "search":
-            assert not (run / "train" / "weights.safetensors").exists(), "the run was over before it was killed"
+            assert not (run / "train" / "weights.safetensors").exists(), "the kill came too late"
     output = finish(start(recipe, tmp_path))
     assert outcome(run) == expected
     assert "This run is finished" not in output
