@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from nasforge.runs.folder import RunFolder
     from nasforge.runtime import Runtime
 
-__all__ = ["check_start", "count_cores", "describe_workers", "evaluating", "threads_per_worker"]
+__all__ = [
+    "check_processes",
+    "check_start",
+    "count_cores",
+    "describe_workers",
+    "evaluating",
+    "threads_per_worker",
+]
 
 
 @contextmanager
@@ -74,6 +81,30 @@ def check_start(options: RunConfig) -> None:
         raise RunError(
             f"run.launcher: there is no program {program!r} here.{suggest(program, near)} Run this where it "
             "is installed, or write its path."
+        )
+
+
+def check_processes(options: RunConfig, processes: int) -> None:
+    """Refuse several processes that cannot share a run.
+
+    Args:
+        options: The ``[run]`` table.
+        processes: How many.
+
+    Raises:
+        RunError: They do not divide the shards, or the run has workers.
+    """
+    if options.shards % processes:
+        fitting = [str(n) for n in range(1, options.shards + 1) if options.shards % n == 0]
+        raise RunError(
+            f"run.shards: {options.shards} shards cannot be shared equally by {processes} processes. Start "
+            f"{' or '.join(filter(None, (', '.join(fitting[:-1]), fitting[-1])))}, or set run.shards to a "
+            f"multiple of {processes}; that changes the result."
+        )
+    if _has_workers(options):
+        raise RunError(
+            f"run.workers: {options.workers} workers ({options.backend}) evaluate candidates, and "
+            f"{processes} processes share the batches of one. Use one of the two."
         )
 
 

@@ -9,8 +9,9 @@ import torch
 
 import nasforge
 from nasforge.errors import RecipeError, RunError
+from nasforge.parallel.start import check_processes
 from nasforge.plugins import Registry
-from nasforge.recipe import check
+from nasforge.recipe import RunConfig, check
 from nasforge.runtime.distributed import find_world, place_device
 from support.photos import write_photos
 from support.ranks import start_ranks
@@ -76,9 +77,19 @@ def test_workers_and_processes(tmp_path):
     assert "run.workers: 2 workers (processes) evaluate candidates" in message
 
 
-def test_a_list_of_devices():
+@pytest.mark.parametrize("devices", ["cuda:0,cuda:1", ["cuda:0", "cuda:1"]])
+def test_a_list_of_devices(devices):
     with pytest.raises(RecipeError, match=r"run.device: must be one device: for several GPUs write 'cuda'"):
-        check(sharded("gdas", device="cuda:0,cuda:1"), Registry.discover())
+        check(sharded("gdas", device=devices), Registry.discover())
+
+
+@pytest.mark.parametrize(("shards", "fitting"), [(1, "1"), (2, "1 or 2"), (8, "1, 2, 4 or 8")])
+def test_processes_are_counted_before_they_start(shards, fitting):
+    with pytest.raises(
+        RunError, match=rf"{shards} shards cannot be shared equally by 3.*Start {fitting}, or"
+    ):
+        check_processes(RunConfig(shards=shards), 3)
+    check_processes(RunConfig(shards=shards), 1)
 
 
 def test_one_gpu_for_several_processes():
