@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,18 +36,18 @@ class Checkout:
     Args:
         root: The checkout.
         row: Name of the row.
-        tiny: Whether networks are tiny.
+        arguments: Further words of the command line.
 
     Raises:
         FileNotFoundError: The folder is not a checkout with benchmarks.
     """
 
-    def __init__(self, root: Path, row: str, tiny: bool) -> None:
+    def __init__(self, root: Path, row: str, arguments: Sequence[str] = ()) -> None:
         if not (root / "benchmarks" / "rows.py").exists():
             raise FileNotFoundError(f"'{root}': there is no 'benchmarks/rows.py' in it. Name a checkout.")
         path = os.pathsep.join([str(root.resolve()), str(root.resolve() / "plugins")])
         # -P: what lies beside this file belongs to this checkout.
-        command = [sys.executable, "-P", __file__, "--driven", row, *(["--tiny"] if tiny else [])]
+        command = [sys.executable, "-P", __file__, "--driven", row, *arguments]
         environment = {**os.environ, "PYTHONPATH": path}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -72,16 +74,16 @@ class Checkout:
         self._process.communicate()
 
 
-def measure(before: Path, row: str, pairs: int, tiny: bool) -> list[tuple[float, float]]:
+def measure(before: Path, row: str, pairs: int, arguments: Sequence[str] = ()) -> list[tuple[float, float]]:
     """Return the seconds of each round, before and now.
 
     Args:
         before: The other checkout.
         row: Name of the row.
         pairs: Rounds that count.
-        tiny: Whether networks are tiny.
+        arguments: Further words of the command line of each side.
     """
-    sides = [Checkout(before, row, tiny), Checkout(HERE, row, tiny)]
+    sides = [Checkout(before, row, arguments), Checkout(HERE, row, arguments)]
     try:
         found = []
         for number in range(pairs + 1):
@@ -99,24 +101,29 @@ def main() -> None:
     options = _parser().parse_args()
     torch.set_num_threads(1)
     if options.driven:
-        _drive(options.driven, options.tiny)
+        _drive(options.driven, options.batch, options.tiny)
         return
+    arguments = [
+        *(["--tiny"] if options.tiny else []),
+        *(["--batch", str(options.batch)] if options.batch else []),
+    ]
     print(
         "| Row | before, s | now, s | now / before (smallest to largest) |\n|---|---:|---:|---:|", flush=True
     )
     titles = {row.name: row.title for row in ROWS}
     for name in options.rows:
-        found = measure(options.before, name, options.pairs, options.tiny)
+        found = measure(options.before, name, options.pairs, arguments)
         before, now = (statistics.median(column) for column in zip(*found, strict=True))
         ratios = sorted(second / first for first, second in found)
         spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
         print(f"| {titles[name]} | {before:.2f} | {now:.2f} | {spread} |", flush=True)
 
 
-def _drive(name: str, tiny: bool) -> None:
+def _drive(name: str, batch: int | None, tiny: bool) -> None:
     """Make a step of nasforge's side for every line of standard input."""
     row = next(row for row in ROWS if row.name == name)
-    work = row.make("nasforge", "cpu", TINY[name] if tiny else row.size)
+    size = TINY[name] if tiny else row.size
+    work = row.make("nasforge", "cpu", replace(size, batch=batch or size.batch))
     for _ in sys.stdin:
         gc.collect()
         started = time.process_time()
@@ -134,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--before", type=Path, default=HERE, help="another checkout")
     parser.add_argument("--rows", nargs="+", choices=names, default=names, metavar="ROW", help=str(names))
     parser.add_argument("--pairs", type=int, default=5, help="rounds that count")
+    parser.add_argument("--batch", type=int, help="images per step, instead of the row's own number")
     parser.add_argument("--tiny", action="store_true", help="tiny networks: to see that everything runs")
     parser.add_argument("--driven", choices=names, help=argparse.SUPPRESS)
     return parser
