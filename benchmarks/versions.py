@@ -13,6 +13,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -37,14 +38,9 @@ class Checkout:
         root: The checkout.
         row: Name of the row.
         arguments: Further words of the command line.
-
-    Raises:
-        FileNotFoundError: The folder is not a checkout with benchmarks.
     """
 
     def __init__(self, root: Path, row: str, arguments: Sequence[str] = ()) -> None:
-        if not (root / "benchmarks" / "rows.py").exists():
-            raise FileNotFoundError(f"'{root}': there is no 'benchmarks/rows.py' in it. Name a checkout.")
         path = os.pathsep.join([str(root.resolve()), str(root.resolve() / "plugins")])
         # -P: what lies beside this file belongs to this checkout.
         command = [sys.executable, "-P", __file__, "--driven", row, *arguments]
@@ -96,14 +92,21 @@ def measure(before: Path, row: str, pairs: int, arguments: Sequence[str] = ()) -
             side.close()
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    options = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print a table.
+
+    Args:
+        arguments: Instead of those of this process.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not (options.before / "benchmarks" / "rows.py").exists():
+        parser.error(f"--before: there is no 'benchmarks/rows.py' in '{options.before}'. Name a checkout.")
     torch.set_num_threads(1)
     if options.driven:
         _drive(options.driven, options.batch, options.tiny)
         return
-    arguments = [
+    passed = [
         *(["--tiny"] if options.tiny else []),
         *(["--batch", str(options.batch)] if options.batch else []),
     ]
@@ -111,8 +114,10 @@ def main() -> None:
         "| Row | before, s | now, s | now / before (smallest to largest) |\n|---|---:|---:|---:|", flush=True
     )
     titles = {row.name: row.title for row in ROWS}
+    if options.batch:
+        titles = {n: re.sub(r"batch \d+", f"batch {options.batch}", t) for n, t in titles.items()}
     for name in options.rows:
-        found = measure(options.before, name, options.pairs, arguments)
+        found = measure(options.before, name, options.pairs, passed)
         before, now = (statistics.median(column) for column in zip(*found, strict=True))
         ratios = sorted(second / first for first, second in found)
         spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
