@@ -28,7 +28,7 @@ WHERE = "latency.backend"
 
 
 def make_backend(config: LatencyConfig, runtime: Runtime) -> Backend:
-    """Return what the ``[latency]`` table of a recipe times with.
+    """Return the backend that the ``[latency]`` table of a recipe chooses.
 
     Args:
         config: The table.

@@ -129,7 +129,7 @@ def _source(run: Run) -> ExportSource:
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {"notation", "params", "macs", "memory", "latency_ms"}
+    kept = {"notation", "params", "macs"}
     return {k: v for k, v in result.items() if k in kept or "accuracy" in k}
 
 
