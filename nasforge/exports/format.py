@@ -49,10 +49,7 @@ class Format(ABC):
         """
         missing = [name for name in self.modules if find_spec(name) is None]
         if missing:
-            raise RunError(
-                f"export {self.name!r}: not installed: {', '.join(missing)}. Run: "
-                f"pip install 'nasforge[{self.extra}]'"
-            )
+            raise RunError(f"needs {', '.join(missing)}. Run: pip install 'nasforge[{self.extra}]'")
 
     @abstractmethod
     def write(self, source: ExportSource, path: Path) -> dict[str, Any]:

@@ -269,8 +269,17 @@ def _remarks(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
+_ACCURACIES = {
+    "accuracy": "test accuracy",
+    "train_accuracy": "training accuracy",
+    "accuracy_best": "best of the last epochs, chosen on the test images",
+}
+"""Names of accuracies in words; others are shown as they are called."""
+
+
 def _numbers(record: RunRecord) -> list[tuple[str, str]]:
-    rows = [(name.replace("_", " "), f"{value:.2f} %") for name, value in accuracies(record).items()]
+    words = _ACCURACIES if TEST.stage in record.results else {}
+    rows = [(words.get(n, n.replace("_", " ")), f"{v:.2f} %") for n, v in accuracies(record).items()]
     looked_up = record.first("looked_up") or {}
     return rows + [
         (f"{name.replace('_', ' ')} (looked up)", plain(value, 5))

@@ -113,7 +113,7 @@ def test_a_missing_library_names_the_pip_line(tmp_path, monkeypatch):
     monkeypatch.setattr("nasforge.exports.format.find_spec", lambda name: None)
     written = write_formats(source_of("nasbench201"), tmp_path, ["onnx"])
     assert written.formats["onnx"]["failed"] == (
-        "export 'onnx': not installed: onnx, onnxscript, onnxruntime. Run: pip install 'nasforge[export]'"
+        "needs onnx, onnxscript, onnxruntime. Run: pip install 'nasforge[export]'"
     )
 
 

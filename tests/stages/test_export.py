@@ -82,7 +82,7 @@ def test_a_run_without_an_export_table_has_no_export(tmp_path):
 
 def test_a_run_without_training_cannot_be_exported(tmp_path):
     folder = nasforge.run(tiny(train=None), out=tmp_path).folder
-    with pytest.raises(RunError, match=r"its recipe has no \[train\] table, so no network was trained"):
+    with pytest.raises(RunError, match=r"no trained network yet, because its recipe has no \[train\] table"):
         nasforge.export(folder)
     recipe = {**tiny(train=None), "export": {}}
     with pytest.raises(RecipeError, match=r"export: needs a \[train\] table"):
