@@ -73,7 +73,14 @@ def recipe_costs() -> tuple[str, dict[str, list[RecipeCost]]]:
 
 def missing_costs() -> dict[str, dict[str, str]]:
     """Return the reason why a time is missing, by recipe and profile; the empty profile is none."""
-    found: dict[str, dict[str, str]] = _stored_costs().get("missing", {})
+    stored = _stored_costs()
+    known, reasons = stored.get("costs", {}), stored.get("missing", {})
+    found: dict[str, dict[str, str]] = {}
+    for recipe in shipped_recipes() if stored else ():
+        for profile in ("", *recipe.profiles):
+            if profile not in known.get(recipe.name, {}):
+                reason = reasons.get(recipe.name, {}).get(profile, "not timed yet")
+                found.setdefault(recipe.name, {})[profile] = reason
     return found
 
 

@@ -168,7 +168,7 @@ def tiles_of(record: RunRecord) -> list[Tile]:
         tiles.append(Tile(label[0].upper() + label[1:], text, detail, bad=name in over))
     seconds = sum(phase for phase in _seconds(record).values())
     if seconds:
-        tiles.append(Tile("Time", duration(seconds), "all stages"))
+        tiles.append(Tile("Time", duration(seconds), "finished stages" if record.missing else "all stages"))
     return tiles
 
 

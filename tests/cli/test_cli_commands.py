@@ -199,13 +199,13 @@ def test_the_list_of_recipes_says_where_its_times_are_from(here, capsys, shipped
             "smoke": {"how": "derived", "seconds": 30.0, "stages": {}},
         }
     }
-    missing = {"second": {"": "no images", "smoke": "no images"}}
+    missing = {"second": {"": "no images"}}
     stored = {"machine": "a computer", "costs": costs, "missing": missing}
     (shipped_folder / "costs.json").write_text(json.dumps(stored))
     lines = answer(capsys, "recipes", "list").splitlines()
     assert lines[1] == "first   =1 h 57 min  smoke ~30 s  The first one"
     assert lines[-2].startswith("Times: a computer. '~' is derived (")
-    assert lines[-1] == "No time: second, second (smoke): no images."
+    assert lines[-1] == "No time: second: no images."
     listed = json.loads(answer(capsys, "recipes", "list", "--json"))
     assert listed[0]["costs"][1] == {
         "profile": "smoke",

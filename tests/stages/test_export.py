@@ -12,6 +12,7 @@ from nasforge.cli import run_command
 from nasforge.errors import RecipeError, RunError
 from nasforge.exports.catalogue import FORMATS
 from nasforge.files import read_json, write_json
+from nasforge.images.in_memory import InMemoryImages
 from nasforge.plugins import Registry
 from nasforge.recipe import check
 from support.tiny_recipe import tiny
@@ -93,6 +94,12 @@ def test_an_unfinished_run(copied):
     (copied / "test" / "result.json").unlink()
     with pytest.raises(RunError, match=r"is not finished, the test stage is missing. Finish it: nasfo"):
         nasforge.export(copied)
+
+
+def test_classes_that_changed(copied, monkeypatch):
+    monkeypatch.setattr(InMemoryImages, "class_names", ("cow", "dog"))
+    with pytest.raises(RunError, match=r"have changed since the training: 'cow', 'dog' instead of '"):
+        nasforge.export(copied, ["pt2"])
 
 
 def test_something_else_than_a_run(tmp_path):
