@@ -82,7 +82,8 @@ def init(
     if out.suffix != ".toml":
         raise RecipeError(str(out), ["is not a folder of images; as the name of a recipe it needs .toml."])
     if out.exists():
-        raise RecipeError(str(out), ["exists already. Name another file: nasforge init FILE"])
+        rest = "" if images is None else f" --images {shlex.quote(str(images))}"
+        raise RecipeError(str(out), [f"exists already. Name another file: nasforge init FILE{rest}"])
     given = (images, budget, device, max_params, max_latency_ms, name)
     if all(value is None for value in given) and sys.stdin.isatty():
         images, budget, device, max_params = _ask()
