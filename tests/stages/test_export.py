@@ -9,7 +9,7 @@ import torch
 
 import nasforge
 from nasforge.cli import run_command
-from nasforge.errors import RecipeError, RunError
+from nasforge.errors import CheckpointError, RecipeError, RunError
 from nasforge.exports.catalogue import FORMATS
 from nasforge.files import read_json, write_json
 from nasforge.plugins import Registry
@@ -92,6 +92,20 @@ def test_a_run_without_training_cannot_be_exported(tmp_path):
 def test_an_unfinished_run(copied):
     (copied / "test" / "result.json").unlink()
     with pytest.raises(RunError, match=r"is not finished, the test stage is missing. Finish it: nasfo"):
+        nasforge.export(copied)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "told"),
+    [
+        ("derive", {"architecture": [1]}, "'architecture' is wrong"),
+        ("export", {"formats": 3}, "'formats' is"),
+    ],
+)
+def test_a_damaged_result(copied, stage, changed, told):
+    path = copied / stage / "result.json"
+    write_json(path, {**read_json(path), **changed})
+    with pytest.raises(CheckpointError, match=f"{stage}/result.json: {told}.* Delete it to do its stage"):
         nasforge.export(copied)
 
 
