@@ -138,7 +138,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file.
+
+    Raises:
+        OSError: It cannot be written, or is a pipe or a device, which renaming would remove.
     """
+    if os.path.lexists(path) and not path.is_symlink():
+        refuse_special(path)
     temporary = fresh_partial(path)
     try:
         yield temporary

@@ -168,8 +168,11 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
     folder, pipe = RunFolder(tmp_path), tmp_path / "pipe"
     os.mkfifo(pipe)
     for read in (read_json, read_sealed):
-        with pytest.raises(CheckpointError, match="pipe: cannot be read.*it is a pipe or a device"):
+        with pytest.raises(CheckpointError, match=r"pipe: cannot be read.*it is a pipe or a device"):
             read(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        write_text(pipe, "")
+    assert pipe.is_fifo()
     for name in ("recipe.toml", "metrics.jsonl"):
         os.mkfifo(tmp_path / name)
     assert folder.text == ""
