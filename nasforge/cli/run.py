@@ -33,12 +33,12 @@ def run(
     ] = Path("runs"),
     device: Device = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the run; over the recipe's.")
+        int | None, typer.Option("--seed", min=0, help="Seed of the run. Overrides the recipe.")
     ] = None,
     update: Annotated[
         bool,
         typer.Option(
-            "--update", help="Accept a run folder of another recipe: redo the stages whose inputs differ."
+            "--update", help="Resume although the recipe has changed: repeat the stages whose inputs differ."
         ),
     ] = False,
     processes: Annotated[

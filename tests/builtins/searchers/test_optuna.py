@@ -109,8 +109,8 @@ def test_several_objectives_give_a_pareto_set(sampler: str, tmp_path: Path) -> N
     options = {"sampler": sampler, "evaluations": 14, "objectives": ["score", "-size"], "population": 5}
     searcher = run(optuna(TwoGoals(), **options))
     objectives = Objectives(("score", "-size"))
-    front = [objectives.values(e) for e in searcher.history if e.arch in searcher.front()]
-    everything = [objectives.values(e) for e in searcher.history]
+    front = [objectives.extract(e) for e in searcher.history if e.arch in searcher.front()]
+    everything = [objectives.extract(e) for e in searcher.history]
     assert len(searcher.front()) > 1
     assert not any(dominates(a, b) for a in everything for b in front)
     again = resumed_after_every_step(lambda: optuna(TwoGoals(), **options), tmp_path)
