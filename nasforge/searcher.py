@@ -177,7 +177,7 @@ class AskTellSearcher(Searcher[C]):
         """How many proposals were made, the pending ones included."""
         return len(self.history) + len(self.pending)
 
-    def keeps_busy(self) -> bool:
+    def has_enough_pending(self) -> bool:
         """Return whether all workers have enough to do.
 
         For `asks_ahead` of searchers whose proposals do not depend on results, nor on the number of workers.

@@ -41,7 +41,10 @@ def init(
     budget: Annotated[
         str | None,
         typer.Option(
-            "--budget", metavar="BUDGET", help="smoke, minutes (the default) or full.", show_default=False
+            "--budget",
+            metavar="BUDGET",
+            help="Length of a run: smoke, minutes (the default) or full.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
@@ -49,18 +52,18 @@ def init(
     ] = None,
     max_params: Annotated[
         int | None,
-        typer.Option("--max-params", min=1, metavar="N", help="Parameters that no network may exceed."),
+        typer.Option("--max-params", min=1, metavar="N", help="Largest number of parameters."),
     ] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option("--max-latency-ms", metavar="MS", help="Milliseconds per image of the found network."),
+        typer.Option("--max-latency-ms", metavar="MS", help="Largest latency: milliseconds per image."),
     ] = None,
     latency_backend: Annotated[
         str | None,
         typer.Option(
             "--latency-backend",
             metavar="BACKEND",
-            help="What measures latency: torch (the default), onnxruntime, or a command with {file}.",
+            help="Backend that measures latency: torch (the default), onnxruntime, or a command with {file}.",
         ),
     ] = None,
     name: Annotated[

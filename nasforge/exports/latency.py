@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nasforge.cost.latency import Clock, Timing, time_in_turns
+from nasforge.cost.latency import Clock, Timing, measure_in_turns
 from nasforge.cost.latency_backend import Backend, ForwardPass, TorchBackend
 from nasforge.errors import RunError
 from nasforge.exports.onnx_file import Onnx, open_session, write_onnx
@@ -69,7 +69,7 @@ class OnnxBackend(Backend):
                 calls.append(partial(open_session(path), job.given.cpu().contiguous()))
                 report(0.9 * (i + 1) / len(jobs))
             runtime = Runtime.create("cpu")
-            timings = time_in_turns(calls, runtime, runs=runs, warmup=warmup, clock=clock)
+            timings = measure_in_turns(calls, runtime, runs=runs, warmup=warmup, clock=clock)
         report(1.0)
         return timings
 

@@ -14,7 +14,7 @@ from nasforge.report.charts import Series
 from nasforge.report.departures import differing
 from nasforge.report.findings import COSTS_IN_WORDS, Finding, decision, find
 from nasforge.report.numbers import NOTHING, duration, plain
-from nasforge.report.panels import Legend, Panel, overlaid_panels, panel, tint
+from nasforge.report.panels import Legend, Panel, colour_class, overlaid_panels, panel
 from nasforge.report.reading import RunRecord
 from nasforge.report.run_view import RunView, accuracies, option_text, run_view
 from nasforge.runs.scope import SEARCH, TRAIN
@@ -79,7 +79,7 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
     ]
     return CompareView(
         names=names,
-        legend=[Legend(name, tint(colour)) for colour, name in enumerate(names)],
+        legend=[Legend(name, colour_class(colour)) for colour, name in enumerate(names)],
         results=_results(records),
         pairing=_pair_finished(records),
         differences=[

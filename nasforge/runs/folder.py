@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
 from nasforge.errors import RunError, suggest
-from nasforge.files import open_own, read_json, write_bytes, write_json, write_text
+from nasforge.files import open_own, read_json, refuse_special, write_bytes, write_json, write_text
 from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
@@ -102,7 +102,8 @@ class RunFolder:
     def text(self) -> str:
         """The recipe as its author wrote it, for readers; empty if there is none."""
         try:
-            return (self.path / "recipe.toml").read_text(encoding="utf8", errors="replace")
+            refuse_special(path := self.path / "recipe.toml")
+            return path.read_text(encoding="utf8", errors="replace")
         except OSError:
             return ""
 
@@ -154,7 +155,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for path, content in (modules or {}).items():
             copy = self.path / copies[str(path)]
-            if not copy.exists() or copy.read_bytes() != content:
+            if not copy.is_file() or copy.read_bytes() != content:
                 write_bytes(copy, content)
         if known != resolved:
             write_json(self.path / "resolved.json", resolved)

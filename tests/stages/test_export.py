@@ -9,7 +9,7 @@ import torch
 
 import nasforge
 from nasforge.cli import run_command
-from nasforge.errors import RecipeError, RunError
+from nasforge.errors import CheckpointError, RecipeError, RunError
 from nasforge.exports.catalogue import FORMATS
 from nasforge.files import read_json, write_json
 from nasforge.images.in_memory import InMemoryImages
@@ -100,6 +100,20 @@ def test_classes_that_changed(copied, monkeypatch):
     monkeypatch.setattr(InMemoryImages, "class_names", ("cow", "dog"))
     with pytest.raises(RunError, match=r"have changed since the training: 'cow', 'dog' instead of '"):
         nasforge.export(copied, ["pt2"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "told"),
+    [
+        ("derive", {"architecture": [1]}, "'architecture' is wrong"),
+        ("export", {"formats": 3}, "'formats' is"),
+    ],
+)
+def test_a_damaged_result(copied, stage, changed, told):
+    path = copied / stage / "result.json"
+    write_json(path, {**read_json(path), **changed})
+    with pytest.raises(CheckpointError, match=f"{stage}/result.json: {told}.* Delete it to do its stage"):
+        nasforge.export(copied)
 
 
 def test_something_else_than_a_run(tmp_path):
