@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context, Work, forecast_costs
 from nasforge.evaluator import Effort, Evaluation, Evaluator, forecast_evaluations
-from nasforge.files import AppendOnly
 from nasforge.plugins import capability
+from nasforge.rows import AppendOnly
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
 __all__ = ["AskTellSearcher", "BaselineSearcher", "Proposal", "Searcher"]

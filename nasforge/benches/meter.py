@@ -11,8 +11,8 @@ from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
-from nasforge.files import AppendOnly
 from nasforge.recipe.budget import Budget
+from nasforge.rows import AppendOnly
 
 __all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
 
