@@ -114,7 +114,7 @@ def named(texts: Sequence[str], space: Any) -> Iterator[Candidate]:
 def draw(assembly: Assembly, cost: str, low: float, high: float, count: int, seed: int) -> list[Candidate]:
     """Draw different random architectures whose cost is between two numbers, uniform over all such."""
     space, random = assembly.space, Random(seed)
-    costs = assembly.constraints.itemized(cost)
+    costs = assembly.constraints.itemize(cost)
     found: dict[Arch, None] = {}
     for _ in range(DRAWS):
         if len(found) == count:

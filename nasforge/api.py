@@ -172,7 +172,7 @@ def run(
         out: Folder that holds the run folder.
         device: Overrides ``run.device``.
         seed: Overrides ``run.seed``.
-        update: Accept a run folder of another recipe, and redo the stages whose inputs differ.
+        update: Resume although the recipe has changed, and repeat the stages whose inputs differ.
         observers: Observers of this run, besides those of the recipe.
         default_observers: Names of observers, if the recipe has no ``run.observers``: ``["progress"]``.
         registry: The plugins there are; None: those that are installed.

@@ -189,7 +189,7 @@ class Constraints:
             return False
         return all(self.value(arch, name) <= limit for name, limit in self.limits.items())
 
-    def itemized(self, name: str) -> AdditiveCost:
+    def itemize(self, name: str) -> AdditiveCost:
         """Return what every option of every choice costs by itself.
 
         Args:
@@ -215,11 +215,11 @@ class Constraints:
             )
         unknown = " or unknown to the evaluator" if self._known is not None else ""
         return RunError(
-            f"constraints: {draws:,} architectures in a row were rejected by {self.worded()}{unknown}. "
+            f"constraints: {draws:,} architectures in a row were rejected by {self.describe()}{unknown}. "
             "Raise the limits, or choose a space with smaller networks."
         )
 
-    def worded(self) -> str:
+    def describe(self) -> str:
         """Return the limits in words, each with the smallest cost that was seen."""
         words = []
         for name, limit in self.limits.items():

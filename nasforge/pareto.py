@@ -28,7 +28,7 @@ class Objectives:
         """The objectives that are costs of a network, without their sign: every searcher can tell them."""
         return tuple(n for n in (name.removeprefix("-") for name in self.names) if n in COSTS)
 
-    def values(self, evaluation: Evaluation) -> Values:
+    def extract(self, evaluation: Evaluation) -> Values:
         """Return one number per objective.
 
         Raises:
@@ -53,7 +53,7 @@ class Objectives:
         """
         found: dict[Values, Evaluation] = {}
         for evaluation in evaluations:
-            found.setdefault(self.values(evaluation), evaluation)
+            found.setdefault(self.extract(evaluation), evaluation)
         values = [v for v in found if not any(dominates(other, v) for other in found)]
         return tuple(found[v] for v in sorted(values, reverse=True))
 
@@ -71,7 +71,7 @@ class Objectives:
             raise RunError("hypervolume: is computed for two objectives. Name two, and two reference values.")
         signs = [-1.0 if name.startswith("-") else 1.0 for name in self.names]
         worst = tuple(sign * value for sign, value in zip(signs, reference, strict=True))
-        return hypervolume([self.values(e) for e in evaluations if not e.failed], worst)
+        return hypervolume([self.extract(e) for e in evaluations if not e.failed], worst)
 
 
 def hypervolume(values: Sequence[Values], reference: Values) -> float:

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from nasforge.arch import Arch
 from nasforge.component import C, Component, Context, Work, forecast_costs
 from nasforge.evaluator import Effort, Evaluation, Evaluator, forecast_evaluations
-from nasforge.files import AppendOnly
 from nasforge.plugins import capability
+from nasforge.rows import AppendOnly
 from nasforge.seeding import derive_seed, random_from_json, random_to_json
 
 __all__ = ["AskTellSearcher", "BaselineSearcher", "Proposal", "Searcher"]
@@ -177,7 +177,7 @@ class AskTellSearcher(Searcher[C]):
         """How many proposals were made, the pending ones included."""
         return len(self.history) + len(self.pending)
 
-    def keeps_busy(self) -> bool:
+    def has_enough_pending(self) -> bool:
         """Return whether all workers have enough to do.
 
         For `asks_ahead` of searchers whose proposals do not depend on results, nor on the number of workers.

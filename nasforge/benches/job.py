@@ -183,7 +183,7 @@ class _MeteredSearch:
         job: The run.
         searcher: The searcher, set up.
         meter: Its evaluator, if there is one.
-        clock: Its processor time.
+        clock: Its CPU time.
 
     Attributes:
         curve: Value of the searcher's answer by the metric of the bench, where a table knows it,

@@ -11,8 +11,8 @@ from nasforge.arch import Arch
 from nasforge.config import PluginConfig
 from nasforge.errors import RunError
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
-from nasforge.files import AppendOnly
 from nasforge.recipe.budget import Budget
+from nasforge.rows import AppendOnly
 
 __all__ = ["BudgetMeter", "BudgetSpent", "CpuClock"]
 
@@ -25,7 +25,7 @@ class BudgetSpent(BaseException):
 
 
 class CpuClock:
-    """The processor time of a search: that of this process since the clock was made, and what was before.
+    """The CPU time of a search: that of this process since the clock was made, and what was before.
 
     Args:
         before: Seconds of earlier processes.
@@ -50,7 +50,7 @@ class BudgetMeter(Evaluator[PluginConfig]):
         inner: The evaluator, set up.
         budget: The budget of the search.
         look: Called with the first evaluation before the searcher gets it.
-        clock: Measures the processor time of the search; None: from now on.
+        clock: Measures the CPU time of the search; None: from now on.
 
     Attributes:
         evaluations: Number of evaluations.

@@ -66,7 +66,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks of errors; also accepted behind a command.")
+        bool, typer.Option("--debug", help="Show tracebacks of errors. Also accepted after a command.")
     ] = False,
 ) -> None:
     pass  # --debug is read by main, which shows the errors

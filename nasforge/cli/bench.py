@@ -23,19 +23,20 @@ def bench(
         typer.Option(
             "--searchers",
             metavar="NAME,NAME,…",
-            help="Over bench.searchers; LABEL=NAME lists a searcher under another name. "
-            "The baseline takes part in any case.",
+            help="Searchers to compare, instead of bench.searchers; LABEL=NAME renames one. "
+            "The baseline always takes part.",
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Runs of each searcher; over bench.seeds.")
+        int | None, typer.Option("--seeds", min=1, help="Runs per searcher, instead of bench.seeds.")
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             "--budget",
             metavar="N|TIME",
-            help='Evaluations of each run, or their seconds: 150, "20000 s", "5.5 h"; over bench.budget.',
+            help='Evaluations of each run, or their cost in time: 150, "20000 s", "5.5 h". '
+            "Instead of bench.budget.",
         ),
     ] = None,
     options: Annotated[

@@ -25,7 +25,7 @@ def compare(
             "--metric",
             "-m",
             metavar="NAME",
-            help="What to compare. Default: accuracy on test images, else score, else what a table knows.",
+            help="Metric to compare. Default: accuracy on test images, else score, else what a table knows.",
         ),
     ] = None,
     baseline: Annotated[
@@ -34,13 +34,15 @@ def compare(
             "--baseline",
             "-b",
             metavar="SEARCHER",
-            help="What to compare with. Default: the baseline of a bench, else the installed one, "
+            help="Searcher to compare with. Default: the baseline of a bench, else the installed one, "
             "else the first.",
         ),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        repeated("--allow", metavar="TABLE", about="Put runs into one line although this table differs."),
+        repeated(
+            "--allow", metavar="TABLE", about="Group runs although this table of their recipes differs."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

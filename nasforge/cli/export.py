@@ -26,12 +26,12 @@ def export(
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", min=0, help="Test images to compare on; 0 takes all. Over the recipe's."),
+        typer.Option("--images", min=0, help="Test images to compare on; 0 takes all. Overrides the recipe."),
     ] = None,
     as_json: Json = False,
     trust: Trust = False,
 ) -> None:
-    """Write the network of a run for others, compare each file with it on test images, and time both."""
+    """Export the trained network of a run, compare each file with it on test images, and time both."""
     from nasforge.cli.output import print_json
     from nasforge.recipe.export_table import check_format
 

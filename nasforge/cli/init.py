@@ -26,7 +26,9 @@ __all__ = ["init"]
 
 
 def init(
-    out: Annotated[Path, typer.Argument(metavar="[FILE]", help="The recipe to write.")] = Path("recipe.toml"),
+    out: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The recipe to write; or a folder, for --images.")
+    ] = Path("recipe.toml"),
     images: Annotated[
         Path | None,
         typer.Option(
@@ -39,7 +41,10 @@ def init(
     budget: Annotated[
         str | None,
         typer.Option(
-            "--budget", metavar="BUDGET", help="smoke, minutes (the default) or full.", show_default=False
+            "--budget",
+            metavar="BUDGET",
+            help="Length of a run: smoke, minutes (the default) or full.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
@@ -47,18 +52,18 @@ def init(
     ] = None,
     max_params: Annotated[
         int | None,
-        typer.Option("--max-params", min=1, metavar="N", help="Parameters that no network may exceed."),
+        typer.Option("--max-params", min=1, metavar="N", help="Largest number of parameters."),
     ] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option("--max-latency-ms", metavar="MS", help="Milliseconds per image of the found network."),
+        typer.Option("--max-latency-ms", metavar="MS", help="Largest latency: milliseconds per image."),
     ] = None,
     latency_backend: Annotated[
         str | None,
         typer.Option(
             "--latency-backend",
             metavar="BACKEND",
-            help="What measures latency: torch (the default), onnxruntime, or a command with {file}.",
+            help="Backend that measures latency: torch (the default), onnxruntime, or a command with {file}.",
         ),
     ] = None,
     name: Annotated[
@@ -75,8 +80,13 @@ def init(
     from nasforge.plugins import Registry
     from nasforge.recipe.start import BUDGETS, read_start
 
+    if images is None and out.is_dir():
+        images, out = out, Path(f"{out.resolve().name}.toml")
+    if out.suffix != ".toml":
+        raise RecipeError(str(out), ["is not a folder of images; as the name of a recipe it needs .toml."])
     if out.exists():
-        raise RecipeError(str(out), ["exists already. Name another file: nasforge init FILE"])
+        rest = "" if images is None else f" --images {shlex.quote(str(images))}"
+        raise RecipeError(str(out), [f"exists already. Name another file: nasforge init FILE{rest}"])
     given = (images, budget, device, max_params, max_latency_ms, name)
     if all(value is None for value in given) and sys.stdin.isatty():
         images, budget, device, max_params = _ask()

@@ -26,11 +26,11 @@ def inspect(
     sets: Annotated[list[str] | None, set_option("Set an option of the space.")] = None,
     num_classes: Annotated[
         int | None,
-        typer.Option("--num-classes", min=1, help="Classes to tell apart; as published if left out."),
+        typer.Option("--num-classes", min=1, help="Number of classes. Default: as published."),
     ] = None,
     image_size: Annotated[
         int | None,
-        typer.Option("--image-size", min=1, help="Side of the images, in pixels; as published if left out."),
+        typer.Option("--image-size", min=1, help="Side of the images in pixels. Default: as published."),
     ] = None,
     svg: Annotated[
         Path | None,

@@ -165,7 +165,8 @@ def _device() -> Diagnosis:
         return Diagnosis("device", f"cuda {torch.version.cuda}: {'; '.join(cards)}")
     if torch.backends.mps.is_available():
         return Diagnosis("device", "mps (Apple GPU)")
-    cpu = f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    cpu = f"cpu: {os.cpu_count()} cores, {threads} thread{'' if threads == 1 else 's'}"
     if shutil.which("nvidia-smi"):
         built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for CPUs only"
         return Diagnosis(

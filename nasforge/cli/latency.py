@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Measure latency tables, and show them.", no_args_is_help=True)
+app = typer.Typer(help="Measure and show latency tables.", no_args_is_help=True)
 
 
 @app.command("build")
@@ -37,7 +37,7 @@ def build_table(
     device: Device = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per call.")] = 1,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; over the recipe's.")
+        int | None, typer.Option("--threads", min=1, help="CPU threads. Overrides the recipe.")
     ] = None,
     clock: Annotated[
         str,

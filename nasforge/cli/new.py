@@ -11,7 +11,7 @@ from nasforge.plugins.kinds import KINDS
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Start a plugin of your own.", no_args_is_help=True)
+app = typer.Typer(help="Create a plugin package of your own.", no_args_is_help=True)
 
 
 @app.command("plugin")

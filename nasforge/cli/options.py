@@ -50,7 +50,7 @@ Recipe = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", "-p", metavar="NAME", help="Lay this profile of the recipe over it."),
+    typer.Option("--profile", "-p", metavar="NAME", help="Apply this profile of the recipe."),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -60,12 +60,12 @@ Sets = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
+    typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, … Overrides the recipe."),
 ]
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Run the code that this folder brings along, now and later: only of people you trust."
+        "--trust", help="Run the code in this folder, now and in later commands. Only for people you trust."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs to read.")]

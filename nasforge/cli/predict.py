@@ -37,7 +37,7 @@ def predict(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …; over the recipe's."),
+        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, … Overrides the recipe."),
     ] = None,
     trust: Trust = False,
 ) -> None:

@@ -30,7 +30,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write what was found into one HTML file, which loads nothing and can be sent to anybody."""
+    """Write the report of runs or benches as one self-contained HTML file."""
     from nasforge.api import write_report
 
     path = write_report(folders, out)

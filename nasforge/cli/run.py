@@ -33,12 +33,12 @@ def run(
     ] = Path("runs"),
     device: Device = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the run; over the recipe's.")
+        int | None, typer.Option("--seed", min=0, help="Seed of the run. Overrides the recipe.")
     ] = None,
     update: Annotated[
         bool,
         typer.Option(
-            "--update", help="Accept a run folder of another recipe: redo the stages whose inputs differ."
+            "--update", help="Resume although the recipe has changed: repeat the stages whose inputs differ."
         ),
     ] = False,
     processes: Annotated[
@@ -119,9 +119,11 @@ def _launch(
 ) -> int:
     """Run a command in several processes; return the exit status."""
     from nasforge.parallel.launch import launch
+    from nasforge.parallel.start import check_processes
     from nasforge.runs.opening import open_run
 
     loaded, _ = open_run(recipe, sets, profile, Path(), registry)
+    check_processes(loaded.run, processes)  # before starting processes, which would all find the same
     return launch(words, processes, loaded.run.threads)
 
 

@@ -91,8 +91,8 @@ def check_feasible(
             return None
     also = f", nor the cheapest by {' or '.join(known)}," if known else ""
     return Infeasible(
-        f"constraints: none of {tried:,} random architectures{also} keeps {constraints.worded()}. This is by "
-        "sampling: a few may exist. Raise the limits, or choose a space with smaller networks.",
+        f"constraints: none of {tried:,} random architectures{also} keeps {constraints.describe()}. "
+        "This is by sampling: a few may exist. Raise the limits, or choose a space with smaller networks.",
         certain=False,
     )
 
@@ -102,7 +102,7 @@ def _additive(constraints: Constraints, space: SearchSpace[Any], rng: Random) ->
     known = {}
     for name in constraints.limits:
         try:
-            cost = constraints.itemized(name)
+            cost = constraints.itemize(name)
         except RunError:
             continue
         tests = [_sample(space, rng), space.discretize(cost.preferences(name))]

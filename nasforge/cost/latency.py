@@ -17,7 +17,7 @@ from nasforge.errors import RunError
 from nasforge.runtime import Runtime, synchronize
 from nasforge.space import Task
 
-__all__ = ["Clock", "Timing", "limit_threads", "measure_latency", "random_input", "time_in_turns"]
+__all__ = ["Clock", "Timing", "limit_threads", "measure_in_turns", "measure_latency", "random_input"]
 
 Clock = Literal["wall", "cpu"]
 """The measured time: ``"wall"`` is wall-clock time, ``"cpu"`` the CPU time of this process. The latter is
@@ -94,13 +94,13 @@ def measure_latency(
     try:
         with limit_threads(threads):
             call = partial(network, images)
-            return time_in_turns([call], runtime, runs=runs, warmup=warmup, clock=clock)[0]
+            return measure_in_turns([call], runtime, runs=runs, warmup=warmup, clock=clock)[0]
     finally:
         network.train(training)
 
 
 @torch.no_grad()
-def time_in_turns(
+def measure_in_turns(
     calls: Sequence[Callable[[], object]],
     runtime: Runtime,
     *,

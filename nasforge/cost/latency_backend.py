@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nasforge.cost.latency import Clock, Timing, time_in_turns
+from nasforge.cost.latency import Clock, Timing, measure_in_turns
 from nasforge.runtime import Runtime
 
 __all__ = ["Backend", "ForwardPass", "TorchBackend"]
@@ -92,4 +92,4 @@ class TorchBackend(Backend):
     ) -> list[Timing]:
         """Time forward passes in turns."""
         calls = [partial(job) for job in jobs]
-        return time_in_turns(calls, self._runtime, runs=runs, warmup=warmup, clock=clock, report=report)
+        return measure_in_turns(calls, self._runtime, runs=runs, warmup=warmup, clock=clock, report=report)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge.cost.latency import Timing, time_in_turns
+from nasforge.cost.latency import Timing, measure_in_turns
 from nasforge.exports.format import Call
 from nasforge.runtime import Runtime
 
@@ -112,7 +112,7 @@ def time_call(call: Call, images: Tensor, batch_size: int) -> dict[str, Any]:
     many = images[torch.arange(batch_size) % len(images)].contiguous()
 
     def measure(given: Tensor, runs: int) -> Timing:
-        return time_in_turns([partial(call, given)], runtime, runs=runs, warmup=WARMUP)[0]
+        return measure_in_turns([partial(call, given)], runtime, runs=runs, warmup=WARMUP)[0]
 
     latency, batch = measure(one, LATENCY_RUNS), measure(many, THROUGHPUT_RUNS)
     return {

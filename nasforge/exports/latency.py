@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nasforge.cost.latency import Clock, Timing, time_in_turns
+from nasforge.cost.latency import Clock, Timing, measure_in_turns
 from nasforge.cost.latency_backend import Backend, ForwardPass, TorchBackend
 from nasforge.errors import RunError
 from nasforge.exports.onnx_file import Onnx, open_session, write_onnx
@@ -28,7 +28,7 @@ WHERE = "latency.backend"
 
 
 def make_backend(config: LatencyConfig, runtime: Runtime) -> Backend:
-    """Return what the ``[latency]`` table of a recipe times with.
+    """Return the backend that the ``[latency]`` table of a recipe chooses.
 
     Args:
         config: The table.
@@ -39,7 +39,10 @@ def make_backend(config: LatencyConfig, runtime: Runtime) -> Backend:
     """
     if config.backend == TORCH:
         return TorchBackend(runtime)
-    Onnx().check_installed()
+    try:
+        Onnx().check_installed()
+    except RunError as error:
+        raise RunError(f"{WHERE}: {error}") from None
     return OnnxBackend() if config.backend == ONNXRUNTIME else CommandBackend(config.backend, config.timeout)
 
 
@@ -66,7 +69,7 @@ class OnnxBackend(Backend):
                 calls.append(partial(open_session(path), job.given.cpu().contiguous()))
                 report(0.9 * (i + 1) / len(jobs))
             runtime = Runtime.create("cpu")
-            timings = time_in_turns(calls, runtime, runs=runs, warmup=warmup, clock=clock)
+            timings = measure_in_turns(calls, runtime, runs=runs, warmup=warmup, clock=clock)
         report(1.0)
         return timings
 

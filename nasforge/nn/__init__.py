@@ -1,6 +1,6 @@
 """Building blocks that make a network and its supernet the same code."""
 
-from nasforge.nn.choice import ChoiceBlock, EdgeSum, picked, weighted_sum
+from nasforge.nn.choice import ChoiceBlock, EdgeSum, pick_options, weighted_sum
 from nasforge.nn.depthwise import convolve_depthwise
 from nasforge.nn.droppath import DropPath, set_drop_path
 from nasforge.nn.elastic import Extent, Sliced, SlicedLayerNorm, SlicedLinear, Width, cut
@@ -44,7 +44,7 @@ __all__ = [
     "is_exporting",
     "one_hot",
     "part_of",
-    "picked",
+    "pick_options",
     "set_drop_path",
     "tie",
     "uniform_weights",

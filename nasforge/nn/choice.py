@@ -16,7 +16,7 @@ from nasforge.arch import Arch, Choice
 from nasforge.nn.output import OptionWeights, Picked
 from nasforge.nn.partial import bypass
 
-__all__ = ["ChoiceBlock", "EdgeSum", "picked", "weighted_sum"]
+__all__ = ["ChoiceBlock", "EdgeSum", "pick_options", "weighted_sum"]
 
 
 class ChoiceBlock(nn.Module):
@@ -36,7 +36,7 @@ class ChoiceBlock(nn.Module):
         super().__init__()
         self.choice = choice
         self.share = share
-        self.options = nn.ModuleDict({o: make(o) for o in picked(choice, arch)})
+        self.options = nn.ModuleDict({o: make(o) for o in pick_options(choice, arch)})
 
     def forward(self, x: Tensor, weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the options at ``x``; see `OptionWeights`."""
@@ -62,7 +62,7 @@ class EdgeSum(nn.Module):
     def __init__(self, choice: Choice, make: Callable[[str], nn.Module], arch: Arch | None = None) -> None:
         super().__init__()
         self.choice = choice
-        self.edges = nn.ModuleDict({e: make(e) for e in picked(choice, arch)})
+        self.edges = nn.ModuleDict({e: make(e) for e in pick_options(choice, arch)})
 
     def forward(self, inputs: Mapping[str, Tensor], weights: OptionWeights | None = None) -> Tensor:
         """Return the weighted sum of the edges.
@@ -75,7 +75,7 @@ class EdgeSum(nn.Module):
         return weighted_sum(self.choice, terms, weights)
 
 
-def picked(choice: Choice, arch: Arch | None) -> tuple[str, ...]:
+def pick_options(choice: Choice, arch: Arch | None) -> tuple[str, ...]:
     """Return the options to build in the choice's own order, so that equal architectures are built alike."""
     return choice.options if arch is None else tuple(o for o in choice.options if o in arch[choice.name])
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn.choice import picked
+from nasforge.nn.choice import pick_options
 from nasforge.nn.output import OptionWeights, Picked
 
 __all__ = [
@@ -99,7 +99,7 @@ class Width:
 
     def __init__(self, choice: Choice, size: Callable[[str], int], arch: Arch | None = None) -> None:
         self.choice = choice
-        self.sizes = {option: size(option) for option in picked(choice, arch)}
+        self.sizes = {option: size(option) for option in pick_options(choice, arch)}
         self.largest = max(self.sizes.values())
 
     def under(self, weights: OptionWeights | None, like: Tensor) -> Extent:

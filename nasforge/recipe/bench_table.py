@@ -72,7 +72,7 @@ class BenchConfig(PluginConfig):
 
     budget: int | str | None = None
     """Budget of each run: a number of evaluations; the seconds that they cost, such as "20000 s" or
-    "5.5 h" (s, min, h, d); or the processor time of the whole search, such as "30 cpu min", for searchers
+    "5.5 h" (s, min, h, d); or the CPU time of the whole search, such as "30 cpu min", for searchers
     with and without gradients. None: as many evaluations as `searcher.evaluations`."""
 
     metric: str = Field("score", min_length=1)

@@ -1,4 +1,4 @@
-"""The budget of a search in a bench: evaluations, their cost in seconds, or processor time."""
+"""The budget of a search in a bench: evaluations, their cost in seconds, or CPU time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Budget:
 
     Attributes:
         unit: The counted unit: calls of the evaluator, the seconds that it reports as their cost, or the
-            processor time of the search.
+            CPU time of the search.
         amount: How much of it.
     """
 

@@ -14,7 +14,7 @@ from nasforge.report.charts import Series
 from nasforge.report.departures import differing
 from nasforge.report.findings import COSTS_IN_WORDS, Finding, decision, find
 from nasforge.report.numbers import NOTHING, duration, plain
-from nasforge.report.panels import Legend, Panel, overlaid_panels, panel, tint
+from nasforge.report.panels import Legend, Panel, colour_class, overlaid_panels, panel
 from nasforge.report.reading import RunRecord
 from nasforge.report.run_view import RunView, accuracies, option_text, run_view
 from nasforge.runs.scope import SEARCH, TRAIN
@@ -79,7 +79,7 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
     ]
     return CompareView(
         names=names,
-        legend=[Legend(name, tint(colour)) for colour, name in enumerate(names)],
+        legend=[Legend(name, colour_class(colour)) for colour, name in enumerate(names)],
         results=_results(records),
         pairing=_pair_finished(records),
         differences=[
@@ -140,7 +140,7 @@ def _results(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name in dict.fromkeys(name for one in measured for name in one):
         texts = (f"{one[name]:.2f} %" if name in one else NOTHING for one in measured)
-        rows.append((name.replace("_", " "), *texts))
+        rows.append((name, *texts))
     scores = [[row["best_score"] for row in r.rows(SEARCH.stage) if "best_score" in row] for r in records]
     if any(scores):
         rows.append(("best score", *(plain(own[-1], 5) if own else NOTHING for own in scores)))

@@ -67,8 +67,8 @@ class Panel:
     note: str = ""
 
 
-def tint(colour: int) -> str:
-    """Return the classes of a colour's swatch."""
+def colour_class(colour: int) -> str:
+    """Return the CSS classes of a colour."""
     return f"c{colour % COLOURS}" + (" again" if colour >= COLOURS else "")
 
 
@@ -96,7 +96,8 @@ def panel(
     if not svg:
         return None
     legend = tuple(
-        Legend(one.name, tint(one.colour), "" if one.last is None else plain(one.last)) for one in drawn
+        Legend(one.name, colour_class(one.colour), "" if one.last is None else plain(one.last))
+        for one in drawn
     )
     notes = ["log scale"] if 'data-log="y"' in svg else []
     if len(legend) == 1 and legend[0].name.lower() in title.lower():

@@ -12,7 +12,7 @@ from nasforge.report.charts import Series, line_chart
 from nasforge.report.findings import decision
 from nasforge.report.frame import Frame
 from nasforge.report.numbers import plain
-from nasforge.report.panels import Legend, Panel, panel, tint
+from nasforge.report.panels import Legend, Panel, colour_class, panel
 from nasforge.report.reading import RunRecord
 from nasforge.runs.scope import SEARCH
 
@@ -100,7 +100,9 @@ def option_legend(record: RunRecord) -> list[Legend]:
     """Return the colours of the options whose weights were learned."""
     learned = {name for row in _rows(record) for name in row["weights"]}
     shown = {o for c in record.choices if c["name"] in learned for o in c["options"]}
-    return [Legend(option, tint(colour)) for option, colour in _colours(record).items() if option in shown]
+    return [
+        Legend(option, colour_class(colour)) for option, colour in _colours(record).items() if option in shown
+    ]
 
 
 def _chart(
@@ -126,7 +128,7 @@ def _chart(
     frame = Frame((0, 1), (0, 1), "", width=172, height=104, left=30, bottom=21)
     svg = line_chart(series, label=f"Option weights of {name}", y=y, x=x, frame=frame)
     text = ", ".join(f"{option} {plain(last[option], 2)}" if option in last else option for option in picked)
-    return svg, text, tint(colours.get(picked[0], 0)) if picked else ""
+    return svg, text, colour_class(colours.get(picked[0], 0)) if picked else ""
 
 
 def _rows(record: RunRecord) -> list[Mapping[str, Any]]:

@@ -32,6 +32,8 @@ BATCH = 64
 THREADS = 8
 """Images decoded at the same time."""
 
+_REMEDY = "Replace or remove them; nasforge predict leaves them out with --skip-broken."
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -98,7 +100,7 @@ class ImagePredictor:
                 found += self.predict(torch.stack(pixels))
             position += len(batch)
         if broken:
-            raise DataError(list_broken("predict", broken, position))
+            raise DataError(list_broken("predict", broken, position, _REMEDY))
         return found
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 Files are written beside and renamed, so a crash leaves the one before intact, and carry a checksum. `save`
 keeps one earlier generation, and `load` falls back to it when the newest file cannot be read. Lists that only
-grow (`nasforge.files.AppendOnly`) lie in files of their own, and every generation holds their length.
+grow (`nasforge.rows.AppendOnly`) lie in files of their own, and every generation holds their length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
-from nasforge.files import AppendOnly, replacing, sync
+from nasforge.files import replacing, sync
+from nasforge.rows import AppendOnly
 from nasforge.runtime.row_file import append_rows, read_rows
 from nasforge.runtime.seal import read_sealed, write_sealed
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.errors import CheckpointError
-from nasforge.files import AppendOnly, Mark, open_own
-from nasforge.rows import parse_row
+from nasforge.files import open_own
+from nasforge.rows import AppendOnly, Mark, parse_row
 
 __all__ = ["append_rows", "read_rows"]
 

@@ -14,7 +14,8 @@ from nasforge.observer import Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.recipe.export_table import ExportConfig, FormatName
-from nasforge.runs.folder import RunFolder
+from nasforge.runs.folder import RunFolder, not_a_run
+from nasforge.runs.network import untrained
 from nasforge.runs.scope import DERIVE, TEST, TRAIN
 from nasforge.runs.stored import StageResult
 from nasforge.stages.derive import DeriveResult
@@ -60,12 +61,9 @@ def export(
     path = Path(folder)
     run_folder = RunFolder(path)
     if (resolved := run_folder.resolved) is None:
-        raise RunError(f"{path}: is not a run folder (no resolved.json). Give the folder that a run made.")
+        raise RunError(not_a_run(path))
     if TRAIN.stage not in resolved:
-        raise RunError(
-            f"{path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could be "
-            "exported. Add one, and resume with --update."
-        )
+        raise RunError(f"{path}: holds no trained network yet{untrained(run_folder, resolved)}")
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
     source = str(path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)

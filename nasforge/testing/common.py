@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from nasforge.config import read_descriptions, sub_tables, walk_options
-from nasforge.files import AppendOnly
 from nasforge.plugins import KINDS, Plugin
 from nasforge.plugins.capabilities import known_capabilities, missing_members
 from nasforge.recipe.options import validate
+from nasforge.rows import AppendOnly
 from nasforge.testing.parts import Partners
 
 __all__ = [

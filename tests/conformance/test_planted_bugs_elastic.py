@@ -15,7 +15,7 @@ from nasforge.nn import (
     SlicedLinear,
     Width,
     cut,
-    picked,
+    pick_options,
     weighted_sum,
 )
 from nasforge.space import NetworkSpace
@@ -38,7 +38,7 @@ class Net(Network):
         self.space = space
         width, self.hidden = space.choices
         self.width = Width(width, int, arch)
-        self.options = picked(self.hidden, arch)
+        self.options = pick_options(self.hidden, arch)
         self.stem = space.stem(task.in_channels, self.width.largest)
         self.norm = SlicedLayerNorm(self.width.largest)
         self.up = space.linear(self.width.largest, max(map(int, self.options)))

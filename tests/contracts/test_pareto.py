@@ -34,14 +34,14 @@ def test_the_pareto_set_is_the_first_front_without_repetitions(points):
         for i, p in enumerate(points)
     ]
     objectives = Objectives([f"m{k}" for k in range(len(points[0]))] if points else ["score"])
-    front = [objectives.values(e) for e in objectives.front(evaluations)]
+    front = [objectives.extract(e) for e in objectives.front(evaluations)]
     first = fronts(points)[0] if points else []
     assert sorted(front) == sorted({points[i] for i in first})
 
 
 def test_a_minus_makes_small_numbers_good():
     evaluation = Evaluation(Arch({"a": "x"}), 3.0, metrics={"macs": 7.0})
-    assert Objectives(["score", "-macs", "-score"]).values(evaluation) == (3.0, -7.0, -3.0)
+    assert Objectives(["score", "-macs", "-score"]).extract(evaluation) == (3.0, -7.0, -3.0)
 
 
 def test_crowding_by_hand():

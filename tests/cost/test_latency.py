@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasforge.cost.latency import Timing, limit_threads, measure_latency, time_in_turns
+from nasforge.cost.latency import Timing, limit_threads, measure_in_turns, measure_latency
 from nasforge.errors import RunError
 from nasforge.runtime import Runtime
 from nasforge.space import Task
@@ -22,7 +22,7 @@ def test_a_timing_is_the_median_and_the_quartiles():
 def test_calls_take_turns_after_their_warm_up():
     called, told = [], []
     calls = [lambda: called.append("a"), lambda: called.append("b")]
-    timings = time_in_turns(calls, CPU, runs=3, warmup=2, report=told.append)
+    timings = measure_in_turns(calls, CPU, runs=3, warmup=2, report=told.append)
     assert "".join(called) == "aabb" + "ab" * 3
     assert [t.runs for t in timings] == [3, 3]
     assert told == pytest.approx([1 / 3, 2 / 3, 1.0])
@@ -51,4 +51,4 @@ def test_a_network_is_measured_as_it_is_used(clock):
 
 def test_cpu_seconds_of_several_threads_are_no_latency():
     with limit_threads(2), pytest.raises(RunError, match=r"counts what one CPU thread takes, not 2 on cpu"):
-        time_in_turns([lambda: None], CPU, runs=1, warmup=0, clock="cpu")
+        measure_in_turns([lambda: None], CPU, runs=1, warmup=0, clock="cpu")

@@ -49,7 +49,7 @@ def counting(monkeypatch):
         timed.append(len(calls))
         return found
 
-    monkeypatch.setattr("nasforge.cost.latency_backend.time_in_turns", count)
+    monkeypatch.setattr("nasforge.cost.latency_backend.measure_in_turns", count)
     return timed
 
 

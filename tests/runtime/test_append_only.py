@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasforge.errors import CheckpointError
-from nasforge.files import AppendOnly
+from nasforge.rows import AppendOnly
 from nasforge.runtime import checkpoint
 from support.damage import flip
 

@@ -147,8 +147,8 @@ class Sides(TorchFunctionMode):
         self._noted: list[Tensor] = []
         self._call: int | None = None
 
-    def again(self) -> None:
-        """Let the next run have the sides of the first."""
+    def rewind(self) -> None:
+        """Let the next run repeat the sides of the first."""
         self._call = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -115,7 +115,7 @@ def grasp_fast(network: Network, images: Tensor, labels: Tensor) -> float:
         return sum(gradient.to(exact).double().square().sum().item() for gradient in found)
 
     below = squared(1.0 - STEP)
-    sides.again()
+    sides.rewind()
     return (below - squared(1.0 + STEP)) / (4.0 * STEP)
 
 

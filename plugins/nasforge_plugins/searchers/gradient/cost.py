@@ -114,7 +114,7 @@ def make_cost_penalty(options: CostOptions, ctx: Context) -> CostPenalty | None:
     if not options.weight:
         return None
     try:
-        cost = ctx.constraints.itemized(options.metric)
+        cost = ctx.constraints.itemize(options.metric)
     except RunError as error:
         hint = " Set constraints.latency to a latency table." if options.metric == "latency_ms" else ""
         raise RecipeError("[searcher]", [f'cost.metric = "{options.metric}": {error}{hint}']) from None

@@ -54,7 +54,7 @@ class Grid(AskTellSearcher[GridConfig]):
 
     def asks_ahead(self) -> bool:
         """Propose as many as the workers can take."""
-        return self._next is not None and not self.keeps_busy()
+        return self._next is not None and not self.has_enough_pending()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, and go to the same place in the order."""

@@ -64,7 +64,7 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
             RunError: The evaluator does not report an objective.
         """
         if not result.failed:
-            self.objectives.values(result)
+            self.objectives.extract(result)
         size = self.config.population
         if len(self.history) % size == 0:
             found: dict[Arch, Evaluation] = {}
@@ -75,7 +75,7 @@ class Nsga2(AskTellSearcher[Nsga2Config]):
 
     def _ordered(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
         """Sort by front, and within a front from the loneliest to the most crowded."""
-        values = [self.objectives.values(e) for e in evaluations]
+        values = [self.objectives.extract(e) for e in evaluations]
         ordered = []
         for front in fronts(values):
             distance = crowding([values[i] for i in front])

@@ -102,7 +102,7 @@ class OptunaSearcher(AskTellSearcher[OptunaConfig]):
                 break
         values, _ = self._trials[-1]
         self._trials[-1] = (values, True)
-        self._close(None if result.failed else list(self.objectives.values(result)))
+        self._close(None if result.failed else list(self.objectives.extract(result)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return generator, history, and every trial with whether it was evaluated."""

@@ -24,4 +24,4 @@ class RandomSearch(BaselineSearcher[RandomConfig]):
 
     def asks_ahead(self) -> bool:
         """Propose as many as the workers can take."""
-        return not self.keeps_busy()
+        return not self.has_enough_pending()

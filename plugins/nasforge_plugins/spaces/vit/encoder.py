@@ -21,7 +21,7 @@ from nasforge.nn import (
     SlicedLayerNorm,
     SlicedLinear,
     cut,
-    picked,
+    pick_options,
     weighted_sum,
 )
 
@@ -148,7 +148,7 @@ class Attention(nn.Module):
         arch: Arch | None = None,
     ) -> None:
         super().__init__()
-        self.choice, self.options, self.head_dim = choice, picked(choice, arch), head_dim
+        self.choice, self.options, self.head_dim = choice, pick_options(choice, arch), head_dim
         inner = head_dim * max(map(int, self.options))
         self.norm = SlicedLayerNorm(embed_dim)
         self.queries = Queries(embed_dim, 3 * inner)
@@ -208,7 +208,7 @@ class Hidden(nn.Module):
         self, choice: Choice, embed_dim: int, depth_share: float = 0.0, arch: Arch | None = None
     ) -> None:
         super().__init__()
-        self.choice, self.options = choice, picked(choice, arch)
+        self.choice, self.options = choice, pick_options(choice, arch)
         inner = max(hidden_channels(embed_dim, option) for option in self.options)
         self.norm = SlicedLayerNorm(embed_dim)
         self.expand = SlicedLinear(embed_dim, inner)

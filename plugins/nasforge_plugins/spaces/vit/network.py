@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn import Extent, FeatureInfo, Network, OptionWeights, Output, Width, picked, weighted_sum
+from nasforge.nn import Extent, FeatureInfo, Network, OptionWeights, Output, Width, pick_options, weighted_sum
 from nasforge.space import Task
 from nasforge_plugins.spaces.vit.config import VitConfig
 from nasforge_plugins.spaces.vit.encoder import Attention, Hidden, Patches, TokenClassifier, hidden_channels
@@ -60,7 +60,7 @@ class VitNetwork(Network):
         self.width = Width(width, int, arch)
         self.hidden_widths = {ratio: Width(width, partial(_hidden, ratio), arch) for ratio in rest[1].options}
         largest, deepest = self.width.largest, len(rest) // 2
-        self.depths = {int(option): option for option in picked(self.depth, arch)}
+        self.depths = {int(option): option for option in pick_options(self.depth, arch)}
         self.patches = Patches(task.in_channels, largest, config.patch_size, side * side)
         self.blocks = nn.ModuleList()
         for i in range(max(self.depths)):
