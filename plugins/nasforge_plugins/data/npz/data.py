@@ -118,7 +118,7 @@ def _number(
 
 
 def _distinct(labels: np.ndarray) -> np.ndarray:
-    """Return the distinct labels, sorted; of ten million IDs, in a fifteenth of the time of `numpy.unique`."""
+    """Return the distinct labels, sorted; much sooner than `numpy.unique` if there are millions."""
     ordered = np.sort(labels)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
