@@ -16,7 +16,10 @@ from nasforge.recipe import Recipe
 from nasforge.runs.folder import differences, inputs_of
 from nasforge.runs.lock import LOCK_FILES
 
-__all__ = ["BenchFolder", "bench_inputs"]
+__all__ = ["SEED", "BenchFolder", "bench_inputs"]
+
+SEED = re.compile("[0-9]{1,20}")
+"""Names of the files of results, without their suffix: the seed of the run."""
 
 AGAIN = "Delete it to make its run again."
 """Advice about a damaged result."""
@@ -137,9 +140,7 @@ class BenchFolder:
 
     def read_results(self, label: str) -> list[dict[str, Any]]:
         """Return the results of all finished runs of a searcher, by seed."""
-        paths = [
-            p for p in (self.path / "runs" / label).glob("*.json") if re.fullmatch("[0-9]{1,20}", p.stem)
-        ]
+        paths = [p for p in (self.path / "runs" / label).glob("*.json") if SEED.fullmatch(p.stem)]
         return [read_json(path, BenchRow, AGAIN) for path in sorted(paths, key=lambda path: int(path.stem))]
 
     def summarise(self, labels: Sequence[str], seeds: Sequence[int], baseline: str) -> list[Standing]:

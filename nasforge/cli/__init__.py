@@ -75,6 +75,9 @@ def run_command(arguments: Sequence[str]) -> int:
                     f"{str(error).removeprefix('Symlink loop from ')}: a circle of symbolic links. Remove it."
                 )
                 return 1
+            if isinstance(error, RuntimeError) and str(error) == "Could not determine home directory.":
+                print_error("a path begins with the home folder (~) of a user who does not exist.")
+                return 1
             print_error(
                 f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (unexpected; "
                 "run the same command with --debug for the traceback)"

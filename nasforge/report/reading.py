@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from nasforge.benches.folder import BenchFolder
+from nasforge.benches.folder import SEED, BenchFolder
 from nasforge.errors import CheckpointError, RunError
 from nasforge.files import read_json
 from nasforge.report.shapes import (
@@ -221,7 +221,8 @@ def read_bench(path: Path) -> BenchRecord:
         raise RunError(f"{path / 'bench.json'}: cannot be read, so it is not known what was compared.")
     runs: dict[str, list[Row]] = {}
     for label in inputs["searchers"]:
-        files = sorted((path / "runs" / label).glob("[0-9]*.json"), key=lambda file: int(file.stem))
+        found = [file for file in (path / "runs" / label).glob("*.json") if SEED.fullmatch(file.stem)]
+        files = sorted(found, key=lambda file: int(file.stem))
         rows = [reader.object("runs", label, file.name) for file in files]
         runs[label] = [row for row in rows if is_number(row.get("score")) and "seed" in row]
     return BenchRecord(

@@ -75,6 +75,10 @@ def test_a_damaged_table_is_refused_by_check(tmp_path, monkeypatch, capsys):
     assert "noise.npz: cannot be read" in said
 
 
+def test_the_home_of_a_user_who_does_not_exist(capsys):
+    assert "(~) of a user who does not exist" in worded(["predict", "run", "~nobody-there/x.png"], capsys)
+
+
 SMOKE = ["run", "search_nasbench201_table", "--profile", "smoke"]
 
 

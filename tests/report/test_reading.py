@@ -80,6 +80,8 @@ def test_a_misspelt_folder_gets_a_suggestion(tmp_path):
 def test_a_bench_whose_run_is_damaged(tmp_path):
     folder = write_bench(tmp_path / "x", seeds=3)
     (folder / "runs/random/1.json").write_text("{")
+    (folder / "runs/random/0 copy.json").write_text("{}")
+    (folder / "runs/random/0x.json").write_text("{}")
     record = read_folder(folder)
     assert isinstance(record, BenchRecord)
     assert [row["seed"] for row in record.runs["random"]] == [0, 2]
