@@ -6,7 +6,8 @@
 A time is derived: the units of work of every stage times the processor time of a unit, which is measured
 here with one thread. It replaces the entry of ``recipes/costs.json``, at once, so a listing that is stopped
 continues with what is left. A profile that cannot be timed is kept there under ``missing``, with the reason.
-CIFAR images are replaced by synthetic ones of the same number and size.
+CIFAR images are replaced by synthetic ones of the same number and size. Recipes that differ only in their
+search share the times of their trainings and tests.
 """
 
 from __future__ import annotations
@@ -32,26 +33,49 @@ from nasforge.recipe.shipped import find_shipped, shipped_recipes
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import processor_name
-from nasforge.stages import STAGES
+from nasforge.stages import STAGES, trial
 from nasforge.stages.forecast import forecast_run
 from nasforge.stages.runner import Run
 
 FILE = Path(__file__).parents[1] / "recipes" / "costs.json"
 CIFAR = {"cifar10": 10, "cifar100": 100}
 
+ONCE = 4.0
+"""Seconds of a unit that is timed once; a run times it three times if it takes less than `trial.LONG`."""
 
-def derive(name: str, profile: str) -> dict[str, Any]:
+SEARCH_DATA = {"batch_size", "arch_share", "select_share", "split_by"}
+"""Options of the images that only a search depends on."""
+
+
+def training_key(tables: dict[str, Any]) -> str:
+    """Return the part of a recipe that the work of its training and its test depends on.
+
+    Args:
+        tables: The resolved tables of the recipe.
+    """
+    train = tables.get("train") or {}
+    ignored = SEARCH_DATA if train.get("batch_size") else SEARCH_DATA - {"batch_size"}
+    data = {key: value for key, value in tables.get("data", {}).items() if key not in ignored}
+    shared = {key: tables.get(key) for key in ("space", "constraints", "test")}
+    return json.dumps({**shared, "train": train, "data": data}, sort_keys=True)
+
+
+def derive(name: str, profile: str, trainings: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Forecast a shipped recipe on this computer.
 
     Args:
         name: Name of the recipe.
         profile: Name of the profile; empty for none.
+        trainings: Seconds of the stages after the search, by `training_key`; those of this recipe are added.
     """
     registry = Registry.discover()
     tables = load(name, registry, profile=profile or None).resolved()
     if name.startswith("bench_"):
         raise NasforgeError("a bench of many searches takes as long as its budget")
-    data = tables.get("data", {})
+    if tables.get("data", {}).get("use") == "imagenet":
+        raise NasforgeError("the images of ImageNet are not on that computer")
+    key, data = training_key(tables), tables.get("data", {})
+    known = trainings.get(key, {})
     if data.get("use") in CIFAR:
         tables["data"] = {
             "use": "synthetic",
@@ -66,29 +90,39 @@ def derive(name: str, profile: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(recipe, RunFolder(Path(folder)), Runtime.of(recipe.run), Observers(()))
         stages = [stage for stage in STAGES if stage.needed({*recipe.parts, *run.resolved})]
-        forecast = forecast_run(run, stages, time.process_time)
-    found = {stage.stage: stage.seconds for stage in forecast.stages}
-    if forecast.seconds is None:
-        unknown = ", ".join(stage for stage, seconds in found.items() if seconds is None)
+        left = [stage for stage in stages if stage.name not in known]
+        forecast = forecast_run(run, left, time.process_time)
+    found = {stage.stage: stage.seconds for stage in forecast.stages} | known
+    if unknown := ", ".join(stage for stage, seconds in found.items() if seconds is None):
         raise NasforgeError(f"{name}: the work of {unknown} is unknown.")
-    return {"how": "derived", "seconds": forecast.seconds, "stages": found}
+    if "train" in found:
+        trainings[key] = {stage: seconds for stage, seconds in found.items() if stage != "search"}
+    return {"how": "derived", "seconds": sum(found.values()), "stages": found}
 
 
 @contextmanager
 def processor_time(seconds: float) -> Iterator[None]:
-    """Stop the block after this much processor time of the process, by a TimeoutError.
+    """Stop the block after this much processor time of the process, with a TimeoutError.
 
     Args:
         seconds: The limit.
     """
+    reached = TimeoutError(f"a few units of every stage take over {seconds:g} s of processor time")
+    stopped = False
 
     def stop(number: int, frame: object) -> None:
-        raise TimeoutError(f"a few units of every stage take over {seconds:g} s of processor time")
+        nonlocal stopped
+        stopped = True
+        raise reached
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
+    except Exception as error:
+        if stopped and error is not reached:  # a library reports the alarm as a failure of its own
+            raise reached from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
@@ -109,6 +143,8 @@ def main() -> None:
     parser.add_argument("recipes", nargs="*", help="NAME or NAME:PROFILE; none: all without a time")
     parser.add_argument("--seconds", type=float, default=60.0, help="processor time for each at most")
     asked = parser.parse_args()
+    trial.LONG = ONCE
+    trainings: dict[str, dict[str, float]] = {}
     stored = json.loads(FILE.read_text(encoding="utf8")) if FILE.exists() else {"costs": {}}
     for line in asked.recipes or untimed(stored):
         name, _, profile = line.partition(":")
@@ -117,7 +153,7 @@ def main() -> None:
         missing.pop(profile, None)
         try:
             with processor_time(asked.seconds):
-                entry = derive(name, profile)
+                entry = derive(name, profile, trainings)
         except (NasforgeError, TimeoutError, MemoryError) as error:
             missing[profile] = " ".join(str(error).split()) or type(error).__name__
             print(line, "missing:", missing[profile], flush=True)

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.measure import NO_WORK
+from benchmarks.measure import gives_work
 from benchmarks.rows import ROWS, SIDES, Row, Size
 from benchmarks.steps import Setting, Work
 from nasforge.runtime import Precision, Runtime
@@ -102,7 +102,7 @@ class Launches(TorchDispatchMode):
         result, name = func(*args, **(kwargs or {})), func._schema.name
         given, made = (_devices(values) for values in ((args, kwargs), result))
         if META in given | made:
-            (self.idle if func.is_view or name in NO_WORK else self.launches)[name] += 1
+            (self.launches if gives_work(func) else self.idle)[name] += 1
             if given and len(given | made) > 1:
                 copies = name in {"aten::_to_copy", "aten::copy_"}
                 self._note(self.transfers if copies else self.mixed, name)

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.steps import Work
 from nasforge.runtime import synchronize
 
-__all__ = ["arithmetic", "in_turns", "matmul_peak", "operators", "peak_memory"]
+__all__ = ["arithmetic", "gives_work", "in_turns", "matmul_peak", "operators", "peak_memory"]
 
 NO_WORK = {
     *("aten::detach", "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"),
@@ -62,15 +62,20 @@ def in_turns(
     return taken
 
 
+def gives_work(operator: Any) -> bool:
+    """Return whether an operator gives a device something to do: it is not a view, and not only memory."""
+    return not operator.is_view and operator._schema.name not in NO_WORK
+
+
 class _Count(TorchDispatchMode):
-    """Counts what reaches the backend, leaving out views, memory that is taken, and bookkeeping."""
+    """Counts the operators that give a device something to do."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view and func._schema.name not in NO_WORK
+        self.count += gives_work(func)
         return func(*args, **(kwargs or {}))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +138,9 @@ def recipes_page() -> str:
     """Show every recipe that comes with nasforge, and what it needs."""
     from nasforge.plugins import Registry
     from nasforge.recipe import load
-    from nasforge.recipe.shipped import recipe_costs, shipped_recipes
+    from nasforge.recipe.shipped import missing_costs, recipe_costs, shipped_recipes
 
+    missing = missing_costs()
     (machine, costs), registry = recipe_costs(), Registry(builtins())
     parts = [
         "# Shipped recipes",
@@ -154,23 +155,23 @@ def recipes_page() -> str:
         text = recipe.path.read_text("utf8").strip()
         profiles = ", ".join(f"`{name}`" for name in recipe.profiles)
         parts += [f"## `{recipe.name}`", recipe.summary]
-        parts.append(_needs(load(recipe.path, registry), costs.get(recipe.name, [])))
+        times = costs.get(recipe.name, []), missing.get(recipe.name, {})
+        parts.append(_needs(load(recipe.path, registry), *times))
         parts += [f"Profiles of its own: {profiles}."] if profiles else []
         parts.append(f"```toml\n{text}\n```")
     return "\n\n".join(parts) + WRITTEN
 
 
-def _needs(recipe: Any, costs: Iterable[Any]) -> str:
+def _needs(recipe: Any, costs: Iterable[Any], missing: Mapping[str, str]) -> str:
     """State the plugins of a recipe, the packages they need, and the times that are known."""
     from nasforge.observer import describe_duration
 
     tables = [t for t in ("data", "space", "searcher", "distiller", "evaluator") if t in recipe.parts]
     used = [(table, recipe.parts[table].plugin.name) for table in tables]
     links = [f"{table} [`{name}`]({KIND_PAGES[table].rpartition('/')[2]}#{name})" for table, name in used]
-    times = []
-    for cost in costs:
-        which = f"profile `{cost.profile}`" if cost.profile else "without a profile"
-        times.append(f"{which} {describe_duration(max(1, cost.seconds))} ({cost.how})")
+    found = [(c.profile, f"{describe_duration(max(1, c.seconds))} ({c.how})") for c in costs]
+    found += [(profile, f"unknown ({reason.rstrip('.')})") for profile, reason in missing.items()]
+    times = [f"{f'profile `{name}`' if name else 'without a profile'} {text}" for name, text in found]
     return f"Uses {', '.join(links)}. Time: {', '.join(times) or 'not measured'}."
 
 

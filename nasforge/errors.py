@@ -122,6 +122,7 @@ ADVICE = {
     errno.EEXIST: "Something else is in its place. Remove it, or choose another place.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ELOOP: "It is a symbolic link, which is not followed here, or a circle of them. Remove it.",
+    errno.ENXIO: "Remove it, or choose another place.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer workers.",
     errno.ENFILE: "Close other programs, or use fewer workers.",
     errno.ENOENT: "Check the path.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -26,6 +27,7 @@ __all__ = [
     "open_own",
     "read_json",
     "read_own",
+    "refuse_special",
     "replacing",
     "sync",
     "user_folder",
@@ -37,8 +39,11 @@ __all__ = [
 
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
-READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-"""Flags of files of others: no link, no waiting for a pipe, and bytes as they are (Windows)."""
+UNFOLLOWED = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK"))
+"""Flags of files that others may have made: no link, and no waiting for a pipe."""
+
+READING = os.O_RDONLY | UNFOLLOWED | getattr(os, "O_BINARY", 0)
+"""Flags of files of others; bytes as they are (Windows)."""
 
 
 class UnsafeCacheError(Exception):
@@ -83,6 +88,7 @@ def read_json(
         CheckpointError: The file cannot be read, is not valid JSON, or has another shape.
     """
     try:
+        refuse_special(path)
         data = json.loads(path.read_text(encoding="utf8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
@@ -132,7 +138,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file.
+
+    Raises:
+        OSError: It cannot be written, or is a pipe or a device, which renaming would remove.
     """
+    if os.path.lexists(path) and not path.is_symlink():
+        refuse_special(path)
     temporary = fresh_partial(path)
     try:
         yield temporary
@@ -153,6 +164,8 @@ def fresh_partial(path: Path) -> Path:
     Args:
         path: The file.
     """
+    if not path.name:  # "/" or "."
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     with suppress(FileNotFoundError):
@@ -161,7 +174,7 @@ def fresh_partial(path: Path) -> Path:
 
 
 def open_own(path: Path, mode: str, *, private: bool = False) -> IO[Any]:
-    """Open a file of a run folder; a symbolic link in its place is not followed.
+    """Open a file of a run folder; a symbolic link in its place is not followed, a pipe not waited for.
 
     Args:
         path: The file.
@@ -169,13 +182,33 @@ def open_own(path: Path, mode: str, *, private: bool = False) -> IO[Any]:
         private: A new file can be read by its owner alone.
 
     Raises:
-        OSError: It cannot be opened, or is a symbolic link.
+        OSError: It cannot be opened, or is a symbolic link, a pipe or a device.
     """
 
     def opened(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600 if private else 0o666)
+        descriptor = os.open(name, flags | UNFOLLOWED, 0o600 if private else 0o666)
+        try:
+            _refuse_mode(os.fstat(descriptor).st_mode, name)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     return open(path, mode, encoding=None if "b" in mode else "utf8", opener=opened)
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe, socket or device in the place of a file: reading it may never end.
+
+    Raises:
+        OSError: It is one of these, or there is nothing.
+    """
+    _refuse_mode(path.stat().st_mode, str(path))
+
+
+def _refuse_mode(mode: int, name: str) -> None:
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder has an error of its own
+        raise OSError(errno.ENXIO, "it is a pipe or a device, not a file", name)
 
 
 def open_cache(folder: Path) -> Path:

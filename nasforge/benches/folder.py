@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from nasforge.benches.standings import Group, Standing, standings, to_csv, to_markdown
 from nasforge.errors import RunError
@@ -14,6 +17,9 @@ from nasforge.runs.folder import differences, inputs_of
 from nasforge.runs.lock import LOCK_FILES
 
 __all__ = ["BenchFolder", "bench_inputs"]
+
+AGAIN = "Delete it to make its run again."
+"""Advice about a damaged result."""
 
 
 def bench_inputs(recipe: Recipe) -> dict[str, Any]:
@@ -44,6 +50,28 @@ def bench_inputs(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+class BenchFile(BaseModel):
+    """Shape of ``bench.json``, as far as it is read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    baseline: str
+    searchers: dict[str, dict[str, Any]]
+
+
+class BenchRow(BaseModel):
+    """Shape of the result of one run, as far as it is read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    searcher: str
+    seed: int
+    score: float
+    evaluations: float
+    seconds: float | None
+    metrics: dict[str, Any]
+
+
 class BenchFolder:
     """One bench on disk; every file is written beside and renamed.
 
@@ -58,7 +86,8 @@ class BenchFolder:
     @property
     def inputs(self) -> dict[str, Any] | None:
         """The `bench_inputs` of the bench in this folder; None if it holds no bench."""
-        return read_json(self._file) if self._file.exists() else None
+        advice = "Bring back a copy of it, or delete the folder and run the bench again."
+        return read_json(self._file, BenchFile, advice) if self._file.exists() else None
 
     def claim(self, inputs: Mapping[str, Any], text: str) -> None:
         """Make the folder, or check that what it holds belongs to the same bench. New searchers may join it.
@@ -96,7 +125,7 @@ class BenchFolder:
     def read_result(self, label: str, seed: int) -> dict[str, Any] | None:
         """Return the result of a run of a searcher; None if it is not over."""
         path = self._result(label, seed)
-        return read_json(path) if path.exists() else None
+        return read_json(path, BenchRow, AGAIN) if path.exists() else None
 
     def store(self, label: str, seed: int, result: Mapping[str, Any]) -> None:
         """Write the result of a run."""
@@ -108,8 +137,10 @@ class BenchFolder:
 
     def read_results(self, label: str) -> list[dict[str, Any]]:
         """Return the results of all finished runs of a searcher, by seed."""
-        paths = (self.path / "runs" / label).glob("[0-9]*.json")
-        return [read_json(path) for path in sorted(paths, key=lambda path: int(path.stem))]
+        paths = [
+            p for p in (self.path / "runs" / label).glob("*.json") if re.fullmatch("[0-9]{1,20}", p.stem)
+        ]
+        return [read_json(path, BenchRow, AGAIN) for path in sorted(paths, key=lambda path: int(path.stem))]
 
     def summarise(self, labels: Sequence[str], seeds: Sequence[int], baseline: str) -> list[Standing]:
         """Write the table in three forms, and all runs as one, and return the table.

@@ -68,6 +68,8 @@ def _in_folder(folder: Path) -> list[NamedImage]:
 
 
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"'{path}' is a symbolic link that leads to no file. Remove it, or name the file."
     there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = suggest(path.name, there)
     hint = near if near.startswith(" Did") else ""  # not the whole folder

@@ -26,7 +26,9 @@ __all__ = ["init"]
 
 
 def init(
-    out: Annotated[Path, typer.Argument(metavar="[FILE]", help="The recipe to write.")] = Path("recipe.toml"),
+    out: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The recipe to write; or a folder, for --images.")
+    ] = Path("recipe.toml"),
     images: Annotated[
         Path | None,
         typer.Option(
@@ -78,8 +80,13 @@ def init(
     from nasforge.plugins import Registry
     from nasforge.recipe.start import BUDGETS, read_start
 
+    if images is None and out.is_dir():
+        images, out = out, Path(f"{out.resolve().name}.toml")
+    if out.suffix != ".toml":
+        raise RecipeError(str(out), ["is not a folder of images; as the name of a recipe it needs .toml."])
     if out.exists():
-        raise RecipeError(str(out), ["exists already. Name another file: nasforge init FILE"])
+        rest = "" if images is None else f" --images {shlex.quote(str(images))}"
+        raise RecipeError(str(out), [f"exists already. Name another file: nasforge init FILE{rest}"])
     given = (images, budget, device, max_params, max_latency_ms, name)
     if all(value is None for value in given) and sys.stdin.isatty():
         images, budget, device, max_params = _ask()

@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -117,21 +119,39 @@ def _compare(needed: Requirement) -> Iterator[Diagnosis]:
 
 
 def _torch() -> Iterator[Diagnosis]:
-    """Import torch and torchvision, then look for the device that runs use."""
-    for name in ("torch", "torchvision"):
-        try:
-            module = import_module(name)
-        except Exception as error:  # a library that is missing is an OSError, mixed versions a RuntimeError
-            reason = " ".join(str(error).split())[:300]
-            yield Diagnosis(
-                name,
-                f"cannot be imported: {type(error).__name__}: {reason}",
-                "problem",
-                "Install torch and torchvision again, in one command and from one index, so that they fit.",
-            )
-            return
-        yield Diagnosis(name, str(module.__version__))
+    """Import torch and load the library of torchvision, then look for the device that runs use."""
+    try:
+        torch = import_module("torch")
+    except Exception as error:  # a library that is missing is an OSError
+        yield _cannot_load("torch", error)
+        return
+    yield Diagnosis("torch", str(torch.__version__))
+    yield _torchvision(torch)
     yield _device()
+
+
+def _torchvision(torch: ModuleType) -> Diagnosis:
+    """Load the compiled operators alone: all of torchvision takes as long to import as torch does."""
+    found = find_spec("torchvision")
+    places = found.submodule_search_locations if found else None
+    try:
+        libraries = [path for place in places or () for path in Path(place).glob("_C*") if path.is_file()]
+        for library in libraries:
+            torch.ops.load_library(str(library))
+        if not hasattr(torch.ops.torchvision, "nms"):
+            raise RuntimeError("its compiled operators are missing")
+        return Diagnosis("torchvision", version("torchvision"))
+    except Exception as error:  # built for another version or build of torch
+        return _cannot_load("torchvision", error)
+
+
+def _cannot_load(name: str, error: Exception) -> Diagnosis:
+    return Diagnosis(
+        name,
+        f"cannot be imported: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+        "problem",
+        "Install torch and torchvision again, in one command and from one index, so that they fit.",
+    )
 
 
 def _device() -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +25,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped rec
 def list_recipes(as_json: Json = False) -> None:
     """List the shipped recipes, their profiles, and the time that each takes."""
     from nasforge.cli.output import print_json, print_table
-    from nasforge.recipe.shipped import recipe_costs, shipped_recipes
+    from nasforge.recipe.shipped import missing_costs, recipe_costs, shipped_recipes
 
-    recipes, (machine, costs) = shipped_recipes(), recipe_costs()
+    recipes, (machine, costs), missing = shipped_recipes(), recipe_costs(), missing_costs()
     if as_json:
         print_json(
             [
@@ -36,6 +37,7 @@ def list_recipes(as_json: Json = False) -> None:
                     "profiles": list(r.profiles),
                     "path": str(r.path),
                     "costs": [{**asdict(cost), "machine": machine} for cost in costs.get(r.name, ())],
+                    "missing": missing.get(r.name, {}),
                 }
                 for r in recipes
             ]
@@ -49,12 +51,22 @@ def list_recipes(as_json: Json = False) -> None:
     print_table(rows, head=("name", "time", "profiles", "summary"))
     if machine:
         print(f"\nTimes: {machine}. {_LEGEND}")
+    for reason, names in _by_reason(missing).items():
+        print(f"No time: {', '.join(names)}: {reason.rstrip('.')}.")
 
 
 _LEGEND = (
     "'~' is derived (units of work times the measured time of a unit), '=' is measured (a whole run). On "
     "this computer: nasforge check NAME --deep"
 )
+
+
+def _by_reason(missing: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reasons in missing.items():
+        for profile, reason in reasons.items():
+            found.setdefault(reason, []).append(f"{name} ({profile})" if profile else name)
+    return found
 
 
 def _time(cost: RecipeCost) -> str:

@@ -119,9 +119,11 @@ def _launch(
 ) -> int:
     """Run a command in several processes; return the exit status."""
     from nasforge.parallel.launch import launch
+    from nasforge.parallel.start import check_processes
     from nasforge.runs.opening import open_run
 
     loaded, _ = open_run(recipe, sets, profile, Path(), registry)
+    check_processes(loaded.run, processes)  # before starting processes, which would all find the same
     return launch(words, processes, loaded.run.threads)
 
 

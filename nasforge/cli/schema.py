@@ -50,11 +50,13 @@ def schema(
 def _refuse_other_files(path: Path) -> None:
     """Raise if the file exists and is not a schema of recipes."""
     from nasforge.errors import RecipeError
+    from nasforge.files import refuse_special
     from nasforge.recipe.schema import TITLE
 
     if not path.exists():
         return
     try:
+        refuse_special(path)
         ours = json.loads(path.read_text(encoding="utf8")).get("title") == TITLE
     except (OSError, ValueError, AttributeError):
         ours = False

@@ -49,10 +49,7 @@ class Format(ABC):
         """
         missing = [name for name in self.modules if find_spec(name) is None]
         if missing:
-            raise RunError(
-                f"export {self.name!r}: {', '.join(missing)} is not installed. Write: "
-                f"pip install 'nasforge[{self.extra}]'"
-            )
+            raise RunError(f"needs {', '.join(missing)}. Run: pip install 'nasforge[{self.extra}]'")
 
     @abstractmethod
     def write(self, source: ExportSource, path: Path) -> dict[str, Any]:
@@ -68,7 +65,7 @@ class Format(ABC):
 
     @abstractmethod
     def open(self, path: Path) -> Call:
-        """Return what runs a file, in this process and on the CPU.
+        """Return a function that runs a file in this process, on the CPU.
 
         Args:
             path: As given to `write`.

@@ -28,7 +28,7 @@ WHERE = "latency.backend"
 
 
 def make_backend(config: LatencyConfig, runtime: Runtime) -> Backend:
-    """Return what the ``[latency]`` table of a recipe times with.
+    """Return the backend that the ``[latency]`` table of a recipe chooses.
 
     Args:
         config: The table.
@@ -39,7 +39,10 @@ def make_backend(config: LatencyConfig, runtime: Runtime) -> Backend:
     """
     if config.backend == TORCH:
         return TorchBackend(runtime)
-    Onnx().check_installed()
+    try:
+        Onnx().check_installed()
+    except RunError as error:
+        raise RunError(f"{WHERE}: {error}") from None
     return OnnxBackend() if config.backend == ONNXRUNTIME else CommandBackend(config.backend, config.timeout)
 
 

@@ -60,7 +60,7 @@ def write_onnx(
 
 
 def open_session(path: Path, threads: int | None = None) -> Call:
-    """Return what runs an ONNX file on the CPU with onnxruntime.
+    """Return a function that runs an ONNX file on the CPU with onnxruntime.
 
     Args:
         path: The file.

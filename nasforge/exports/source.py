@@ -138,7 +138,7 @@ class ExportSource:
         return images[torch.arange(batch) % len(images)].contiguous()
 
     def describe(self) -> dict[str, str]:
-        """Return what a file says about itself, as texts: labels and preprocessing are JSON."""
+        """Return the metadata of a file as texts: class names and preprocessing are JSON."""
         import json
 
         known = self.preprocessing

@@ -50,7 +50,7 @@ def write_formats(
         source: The network.
         folder: Holds the files.
         names: The formats.
-        report: Told the name of each format before it is written.
+        report: Called with the name of each format before it is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = Written()
@@ -76,10 +76,14 @@ def _write(
     kind.check_installed()
     path = folder / kind.file
     _remove(path)
-    notes = kind.write(source, path)
-    call = kind.open(path)
-    images = source.pixels if kind.reads_pixels else source.samples.images
-    found = agreement(logits_of(call, images, source.batch_size), expected, source.samples.labels)
+    try:
+        notes = kind.write(source, path)
+        call = kind.open(path)
+        images = source.pixels if kind.reads_pixels else source.samples.images
+        found = agreement(logits_of(call, images, source.batch_size), expected, source.samples.labels)
+    except Exception:
+        _remove(path)  # half written, or never compared with the network
+        raise
     entry = {"file": kind.file, "bytes": kind.size(path), **notes, **found.to_json()}
     if kind.exact and not found.holds:
         aside = folder / REJECTED / kind.file

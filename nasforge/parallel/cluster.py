@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import queue
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,15 +22,13 @@ from nasforge.errors import RunError
 from nasforge.parallel.crew import Connect
 from nasforge.parallel.failures import describe_error
 from nasforge.parallel.messages import Message, Order, Receive
+from nasforge.parallel.ray_address import unusable
 from nasforge.training.stopping import request_stop, stop_requested
 
 __all__ = ["RayWorker", "connecting_to_ray", "gpu_share"]
 
 TICK = 1.0
 """Seconds between looks at the state of the cluster."""
-
-ANSWER = 10.0
-"""Seconds in which the address of a cluster must answer; Ray itself tries for ten minutes."""
 
 
 class Actor:
@@ -192,26 +189,9 @@ def _join(cpus: int) -> None:
     # "local": without it Ray would join the cluster that was started last on this computer.
     own = {"address": "local", "num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
     try:
-        _check_answer(address or "")
         ray.init(**({} if address else own), log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        where = f"the Ray cluster at {address!r} (RAY_ADDRESS)" if address else "a Ray on this computer"
-        raise RunError(
-            f"run.backend: {where} cannot be used: {reason}. Start it with 'ray start --head' and the same "
-            "versions of Python and Ray, unset RAY_ADDRESS, or write 'processes'."
-        ) from None
-
-
-def _check_answer(address: str) -> None:
-    """Open and close a connection to a host and port; other addresses, such as "auto", are left to Ray.
-
-    Raises:
-        OSError: Nothing answers there.
-    """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+        raise unusable(error) from None
 
 
 def _wait_for(group: Any, place: Mapping[str, float], workers: int, limit: float) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+from nasforge.parallel.processes import describe_signal
 from nasforge.parallel.start import count_cores
 
 __all__ = ["exit_with_parent", "is_reported_elsewhere", "launch"]
@@ -20,8 +21,9 @@ __all__ = ["exit_with_parent", "is_reported_elsewhere", "launch"]
 PARENT = "_NASFORGE_PARENT"
 """Variable that says that standard input ends with the process that has started this one."""
 
-PATIENCE = 20.0
-"""Seconds in which processes may end by themselves after one has failed."""
+PATIENCE = 15.0
+"""Seconds in which processes may end by themselves after one has failed. With those in which a process that
+hangs is noticed (`nasforge.runtime.heartbeat.SILENCE`) less than a minute."""
 
 
 def launch(arguments: Sequence[str], processes: int, threads: int | None = None) -> int:
@@ -116,11 +118,9 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
         time.sleep(0.05)
     killed = [(rank, -code) for rank in failed if (code := codes[rank]) is not None and code < 0]
     for rank, number in killed:
-        name = signal.Signals(number).name if number in list(signal.Signals) else str(number)
-        hint = ", which the kernel sends when memory runs out" if name == "SIGKILL" else ""
         sys.stderr.write(
-            f"nasforge: run: process {rank} of {len(started)} was killed by {name}{hint}. The others end "
-            "too; the same command resumes from the last checkpoint.\n"
+            f"nasforge: run: process {rank} of {len(started)} was killed by {describe_signal(number)}. The "
+            "others end too; the same command resumes from the last checkpoint.\n"
         )
     _end(started, PATIENCE)
     codes = [process.returncode for process in started]

@@ -15,7 +15,13 @@ from typing import Any
 
 from nasforge.parallel.messages import Message, Order, Receive
 
-__all__ = ["Process"]
+__all__ = ["Process", "describe_signal"]
+
+
+def describe_signal(number: int) -> str:
+    """Return the name of a signal that ended a process, with its usual cause if there is one."""
+    name = signal.Signals(number).name if number in list(signal.Signals) else str(number)
+    return f"{name}, which the kernel sends when memory runs out" if name == "SIGKILL" else name
 
 
 class Process:
@@ -72,9 +78,7 @@ class Process:
         if code is None:
             return None
         if code < 0:
-            name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
-            hint = ", which the kernel sends when memory runs out" if name == "SIGKILL" else ""
-            how = f"the worker was killed by {name}{hint}"
+            how = f"the worker was killed by {describe_signal(-code)}"
         else:
             how = f"the worker exited with code {code}"
         words = " ".join(" / ".join(self._last_words).split())

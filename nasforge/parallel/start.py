@@ -20,13 +20,21 @@ from nasforge.parallel.crew import Connect
 from nasforge.parallel.failures import Tolerant
 from nasforge.parallel.messages import Order, Receive
 from nasforge.parallel.pool import Pool
+from nasforge.parallel.ray_address import check_answer
 
 if TYPE_CHECKING:
     from nasforge.recipe import RunConfig
     from nasforge.runs.folder import RunFolder
     from nasforge.runtime import Runtime
 
-__all__ = ["check_start", "count_cores", "describe_workers", "evaluating", "threads_per_worker"]
+__all__ = [
+    "check_processes",
+    "check_start",
+    "count_cores",
+    "describe_workers",
+    "evaluating",
+    "threads_per_worker",
+]
 
 
 @contextmanager
@@ -61,19 +69,51 @@ def check_start(options: RunConfig) -> None:
     """Refuse workers that cannot start, before anything is written.
 
     Raises:
-        RunError: Ray is asked for and not installed, or there is no such launcher.
+        RunError: Ray is asked for and not installed, its cluster does not answer, or there is no such
+            launcher.
     """
-    if options.backend == "ray" and find_spec("ray") is None:
-        raise RunError(
-            "run.backend: 'ray' needs Ray, which is not installed. Install it: "
-            "pip install 'nasforge[ray]'. Or write 'processes', for workers on this computer."
-        )
+    if options.backend == "ray":
+        if find_spec("ray") is None:
+            raise RunError(
+                "run.backend: 'ray' needs Ray, which is not installed. Install it: "
+                "pip install 'nasforge[ray]'. Or write 'processes', for workers on this computer."
+            )
+        check_answer()
     if options.launcher and which(options.launcher[0]) is None:
         program = options.launcher[0]
-        near = get_close_matches(program, _programs(), n=1, cutoff=0.7)
+        near = get_close_matches(program, _programs(), n=1, cutoff=0.8)
         raise RunError(
             f"run.launcher: there is no program {program!r} here.{suggest(program, near)} Run this where it "
             "is installed, or write its path."
+        )
+
+
+def check_processes(options: RunConfig, processes: int) -> None:
+    """Refuse several processes that cannot share a run.
+
+    Args:
+        options: The ``[run]`` table.
+        processes: How many.
+
+    Raises:
+        RunError: They do not divide the shards, or the run has workers.
+    """
+    if _has_workers(options):
+        raise RunError(
+            f"run.workers: {options.workers} workers ({options.backend}) evaluate candidates, and "
+            f"{processes} processes share the batches of one. Use one of the two."
+        )
+    if options.shards == 1 < processes:
+        raise RunError(
+            f"run.shards: {processes} processes cannot share batches of one shard, the default. Set "
+            f"run.shards to a multiple of {processes}; that changes the result."
+        )
+    if options.shards % processes:
+        *smaller, largest = [str(n) for n in range(1, options.shards + 1) if options.shards % n == 0]
+        raise RunError(
+            f"run.shards: {options.shards} shards cannot be shared equally by {processes} processes. Start "
+            f"{', '.join(smaller)} or {largest}, or set run.shards to a multiple of {processes}; that "
+            "changes the result."
         )
 
 

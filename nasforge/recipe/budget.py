@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +30,7 @@ class Budget:
         """Read ``150``, ``"150 evaluations"``, ``"20000 s"``, ``"5.5 h"`` or ``"30 cpu min"``.
 
         Raises:
-            ValueError: It is none of these, or not even one evaluation.
+            ValueError: It is none of these, infinite, or not even one evaluation.
         """
         found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*(cpu )?\s*([a-z]*)", str(text).strip())
         unit = found[3] if found else ""
@@ -42,6 +43,8 @@ class Budget:
             raise ValueError(
                 'must be a number of evaluations, or a time such as "20000 s", "5.5 h" or "30 cpu min"'
             )
+        if math.isinf(amount):
+            raise ValueError("must be a finite amount")
         if amount <= 0 or (kind == "evaluations" and amount < 1):
             raise ValueError("must be one evaluation or more")
         return cls(kind, amount)

@@ -14,6 +14,7 @@ from nasforge.plugins.kinds import TABLES
 from nasforge.recipe.draft import TOP_TABLES, Draft, Layer, Shares
 from nasforge.recipe.shipped import find_recipe, find_shipped, shipped_recipes
 from nasforge.recipe.toml_text import key_lines
+from nasforge.recipe.wording import MANY
 
 __all__ = ["Overrides", "draft_of_file", "draft_of_mapping", "draft_of_options"]
 
@@ -182,10 +183,9 @@ def _stack(draft: Draft, layers: Sequence[Layer], profile: str | None, overrides
             if name == profile:
                 chosen.append((layer, body, _uses(draft)))
             else:
-                for table in body:
-                    if table not in TOP_TABLES:
-                        place = ("profiles", name, table)
-                        draft.add_error_in(layer, place, f"no such table.{suggest(table, TOP_TABLES)}")
+                for number, table in enumerate(table for table in body if table not in TOP_TABLES):
+                    hint = suggest(table, TOP_TABLES) if number < MANY else ""
+                    draft.add_error_in(layer, ("profiles", name, table), f"no such table.{hint}")
     draft.profiles = tuple(dict.fromkeys(names))
     for layer, body, uses in chosen:
         draft.apply(layer, _meant_for(draft, body, uses), written=("profiles", str(profile)))

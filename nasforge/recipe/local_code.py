@@ -117,7 +117,8 @@ def trust(folder: str | Path, *, keep: bool = True) -> tuple[str, ...]:
     written = read_json(stored, advice="") if stored.exists() else {}
     table = written.get("plugins")
     entries = table.get("modules", ()) if isinstance(table, Mapping) else ()
-    names = [entries] if isinstance(entries, str) else [e for e in entries if isinstance(e, str)]
+    entries = entries if isinstance(entries, list) else [entries]
+    names = [entry for entry in entries if isinstance(entry, str)]
     found = [find_code(name, Path(folder)) for name in names]
     trust_code([(code.mark, code.name) for code in found], keep=keep)
     return tuple(code.name for code in found)

@@ -30,6 +30,7 @@ from nasforge.recipe.programs import check_programs
 from nasforge.recipe.run_table import RunConfig
 from nasforge.recipe.sharding import check_shards
 from nasforge.recipe.shipped import find_recipe
+from nasforge.recipe.wording import MANY
 from nasforge.recipe.workers import check_workers
 from nasforge.space import KnownCost, NetworkSpace
 
@@ -203,9 +204,9 @@ def parse_options(plugin: Plugin, options: Overrides, *, source: str | None = No
 
 
 def _check(draft: Draft, registry: Registry) -> Recipe:
-    for name in draft.tables:
-        if name not in TOP_TABLES:
-            draft.add_error((name,), f"no such table.{suggest(name, [*TOP_TABLES, 'extends', 'profiles'])}")
+    for number, name in enumerate(name for name in draft.tables if name not in TOP_TABLES):
+        hint = suggest(name, [*TOP_TABLES, "extends", "profiles"]) if number < MANY else ""
+        draft.add_error((name,), f"no such table.{hint}")
     run = _plain(draft, "run", RunConfig)
     constraints = _plain(draft, "constraints", ConstraintsConfig)
     latency = _plain(draft, "latency", LatencyConfig)

@@ -50,7 +50,7 @@ class RunConfig(PluginConfig):
     graphs: bool | Literal["auto"] = "auto"
     """Whether steps of a search run as CUDA graphs: captured once, then replayed with one launch. Steps that
     cannot be captured run as they are, and environment.json says why. "auto" does where it was measured to
-    pay, which is nowhere yet. On a CPU it changes nothing."""
+    pay, which is nowhere yet. Without an NVIDIA GPU, true changes nothing and gives a warning."""
 
     tf32: bool | Literal["auto"] = "auto"
     """Whether an NVIDIA GPU rounds the factors of fp32 products to TF32 (10 bits), which is faster; "auto" is
@@ -123,14 +123,19 @@ class RunConfig(PluginConfig):
             raise ValueError("cudnn_benchmark = true chooses by time, which is not deterministic; drop one")
         return self
 
-    @field_validator("device")
+    @field_validator("device", mode="before")
     @classmethod
-    def _device_has_a_form(cls, device: str) -> str:
-        if "," in device:
+    def _device_is_one(cls, device: Any) -> Any:
+        if isinstance(device, list) or (isinstance(device, str) and "," in device):
             raise ValueError(
                 "must be one device: for several GPUs write 'cuda', show the process those it may use "
                 "(CUDA_VISIBLE_DEVICES=0,2) and start a process for each (--processes 2)"
             )
+        return device
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_form(cls, device: str) -> str:
         if not re.fullmatch(r"[a-z]+(:\d+)?", device):
             raise ValueError("must be 'auto', 'cpu', 'cuda', or 'cuda:' and a number")
         kind = device.partition(":")[0]

@@ -6,10 +6,19 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nasforge.errors import RecipeError, suggest
 
-__all__ = ["RecipeCost", "ShippedRecipe", "find_recipe", "find_shipped", "recipe_costs", "shipped_recipes"]
+__all__ = [
+    "RecipeCost",
+    "ShippedRecipe",
+    "find_recipe",
+    "find_shipped",
+    "missing_costs",
+    "recipe_costs",
+    "shipped_recipes",
+]
 
 COSTS = "costs.json"
 """Times of the shipped recipes on one computer, which ``benchmarks/costs.py`` writes."""
@@ -54,15 +63,31 @@ class RecipeCost:
 
 def recipe_costs() -> tuple[str, dict[str, list[RecipeCost]]]:
     """Return the computer that the times of the shipped recipes belong to, and the times by recipe."""
-    path = _folder() / COSTS
-    if not path.exists():
-        return "", {}
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = _stored_costs()
     costs = {
         name: [RecipeCost(profile, cost["seconds"], cost["how"]) for profile, cost in profiles.items()]
-        for name, profiles in stored["costs"].items()
+        for name, profiles in stored.get("costs", {}).items()
     }
-    return stored["machine"], costs
+    return stored.get("machine", ""), costs
+
+
+def missing_costs() -> dict[str, dict[str, str]]:
+    """Return the reason why a time is missing, by recipe and profile; the empty profile is none."""
+    stored = _stored_costs()
+    known, reasons = stored.get("costs", {}), stored.get("missing", {})
+    found: dict[str, dict[str, str]] = {}
+    for recipe in shipped_recipes() if stored else ():
+        for profile in ("", *recipe.profiles):
+            if profile not in known.get(recipe.name, {}):
+                reason = reasons.get(recipe.name, {}).get(profile, "not timed yet")
+                found.setdefault(recipe.name, {})[profile] = reason
+    return found
+
+
+def _stored_costs() -> dict[str, Any]:
+    path = _folder() / COSTS
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def find_shipped(name: str) -> Path | None:

@@ -69,6 +69,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.line, self.counted = 1, 0  # the line of a place before which all line ends are counted
         self.lines: dict[Path, int] = {}
         table: Path = ()
         while self._skip_blank():
@@ -89,8 +90,9 @@ class _Scanner:
         self.at = len(self.text) if end < 0 else end + 1
 
     def _key(self, table: Path) -> Path:
-        line = self.text.count("\n", 0, self.at) + 1
-        path = table
+        self.line += self.text.count("\n", self.counted, self.at)
+        self.counted = self.at
+        line, path = self.line, table
         while part := _KEY_PART.match(self.text, self.at):
             path = (*path, part["bare"] or part["basic"] or part["literal"] or "")
             self.lines.setdefault(path, line)

@@ -13,7 +13,7 @@ from nasforge.config import walk_options
 from nasforge.errors import suggest
 from nasforge.recipe.toml_text import to_toml
 
-__all__ = ["Location", "group_errors", "word_errors"]
+__all__ = ["MANY", "Location", "group_errors", "word_errors"]
 
 Location = tuple[str | int, ...]
 """Keys and indices below a table."""
@@ -78,7 +78,7 @@ def group_errors(
 
 
 MANY = 100
-"""Problems of one table that are worded; more are counted by the command line, and cost time."""
+"""Problems of one table whose words are looked up; a message shows fewer, and looking up costs time."""
 
 
 def word_errors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +56,7 @@ def bench_view(record: BenchRecord) -> BenchView:
     title = metric.replace("_", " ")
     curves = [anytime(runs, 0, f"Best {title} so far, by evaluations", "evaluations")]
     curves.append(anytime(runs, 1, f"Best {title} so far, by seconds", "seconds"))
-    budget = record.inputs.get("budget", "")
+    budget = re.sub(r"\d{5,}", lambda digits: f"{int(digits[0]):,}", str(record.inputs.get("budget", "")))
     return BenchView(
         record=record,
         lead=f"{len(record.runs)} searchers, {len(seeds)} seeds, {budget} for each of {count} runs.",

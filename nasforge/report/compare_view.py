@@ -140,7 +140,7 @@ def _results(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name in dict.fromkeys(name for one in measured for name in one):
         texts = (f"{one[name]:.2f} %" if name in one else NOTHING for one in measured)
-        rows.append((name.replace("_", " "), *texts))
+        rows.append((name, *texts))
     scores = [[row["best_score"] for row in r.rows(SEARCH.stage) if "best_score" in row] for r in records]
     if any(scores):
         rows.append(("best score", *(plain(own[-1], 5) if own else NOTHING for own in scores)))

@@ -115,8 +115,16 @@ def run_view(record: RunRecord) -> RunView:
     )
 
 
+_ACCURACIES = {
+    "accuracy": "test accuracy",
+    "train_accuracy": "training accuracy",
+    "accuracy_best": "best of the last epochs, chosen on the test images",
+}
+"""Names of accuracies in words; others are shown as they are called."""
+
+
 def accuracies(record: RunRecord) -> dict[str, float]:
-    """Return all accuracies that the stages report, by name; later stages win."""
+    """Return all accuracies that the stages report, by their name in words; later stages win."""
     found: dict[str, float] = {}
     for result in record.results.values():
         for source in (result.get("metrics"), result):
@@ -126,7 +134,8 @@ def accuracies(record: RunRecord) -> dict[str, float]:
                     for name, value in source.items()
                     if "accuracy" in name and isinstance(value, int | float)
                 }
-    return found
+    words = _ACCURACIES if TEST.stage in record.results else {}
+    return {words.get(name, name.replace("_", " ")): value for name, value in found.items()}
 
 
 def tiles_of(record: RunRecord) -> list[Tile]:
@@ -159,7 +168,7 @@ def tiles_of(record: RunRecord) -> list[Tile]:
         tiles.append(Tile(label[0].upper() + label[1:], text, detail, bad=name in over))
     seconds = sum(phase for phase in _seconds(record).values())
     if seconds:
-        tiles.append(Tile("Time", duration(seconds), "all stages"))
+        tiles.append(Tile("Time", duration(seconds), "finished stages" if record.missing else "all stages"))
     return tiles
 
 
@@ -260,7 +269,7 @@ def _answers(architecture: Any) -> list[tuple[str, str]]:
 
 
 def _remarks(record: RunRecord) -> list[tuple[str, str]]:
-    """Return what the searcher says about its search."""
+    """Return the remarks in the searcher's summary, as pairs of name and text."""
     summary = record.results.get(SEARCH.stage, {}).get("searcher") or {}
     return [
         (name.replace("_", " "), str(entry["text"]))
@@ -270,7 +279,7 @@ def _remarks(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _numbers(record: RunRecord) -> list[tuple[str, str]]:
-    rows = [(name.replace("_", " "), f"{value:.2f} %") for name, value in accuracies(record).items()]
+    rows = [(name, f"{value:.2f} %") for name, value in accuracies(record).items()]
     looked_up = record.first("looked_up") or {}
     return rows + [
         (f"{name.replace('_', ' ')} (looked up)", plain(value, 5))
@@ -280,6 +289,6 @@ def _numbers(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _shown_elsewhere(rows: Sequence[Mapping[str, Any]], decided: Panel | None) -> list[str]:
-    """Return the metrics that say what the option weights say."""
+    """Return the metrics that repeat the option weights."""
     names = {name for row in rows for name in row}
     return [n for n in names if decided and n.endswith(("entropy", "confidence"))]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasforge.component import Stage
-from nasforge.errors import RunError
-from nasforge.files import open_own, read_json, write_bytes, write_json, write_text
+from nasforge.errors import RunError, suggest
+from nasforge.files import open_own, read_json, refuse_special, write_bytes, write_json, write_text
 from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
@@ -34,6 +34,7 @@ __all__ = [
     "differing",
     "fingerprint",
     "inputs_of",
+    "not_a_run",
 ]
 
 TRAJECTORY = "trajectory.jsonl"
@@ -101,7 +102,8 @@ class RunFolder:
     def text(self) -> str:
         """The recipe as its author wrote it, for readers; empty if there is none."""
         try:
-            return (self.path / "recipe.toml").read_text(encoding="utf8", errors="replace")
+            refuse_special(path := self.path / "recipe.toml")
+            return path.read_text(encoding="utf8", errors="replace")
         except OSError:
             return ""
 
@@ -153,7 +155,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for path, content in (modules or {}).items():
             copy = self.path / copies[str(path)]
-            if not copy.exists() or copy.read_bytes() != content:
+            if not copy.is_file() or copy.read_bytes() != content:
                 write_bytes(copy, content)
         if known != resolved:
             write_json(self.path / "resolved.json", resolved)
@@ -281,3 +283,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return f"use = {value.get('use')!r}"
     return "nothing" if value is None else repr(value)
+
+
+def not_a_run(path: Path) -> str:
+    """Return the message for a path that is not the folder of a run; it names a similar one beside it.
+
+    Args:
+        path: The path that was given.
+    """
+    if path.exists():
+        return f"{path}: is not a run folder (no resolved.json). Give the folder that a run made."
+    near = suggest(path.name, (file.parent.name for file in path.parent.glob("*/resolved.json")))
+    hint = near if near.startswith(" Did") else " Give the folder that a run made."  # not all that are there
+    return f"{path}: there is no such folder.{hint}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasforge.errors import RunError
+from nasforge.files import refuse_special
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -113,6 +114,7 @@ def _describe(error: OSError, path: Path, *, held: bool) -> str:
 def _holder(marker: Path) -> str:
     """Return the process that a marker names, as words for a message; empty without a marker."""
     try:
+        refuse_special(marker)
         words = marker.read_text(encoding="utf8").split()
     except (OSError, UnicodeDecodeError):
         return ""

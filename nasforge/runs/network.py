@@ -13,7 +13,7 @@ from nasforge.files import read_json
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.runs.build import build
-from nasforge.runs.folder import RunFolder
+from nasforge.runs.folder import RunFolder, not_a_run
 from nasforge.runs.scope import DERIVE, TRAIN
 from nasforge.runs.stored import ArchitectureFile
 from nasforge.space import NetworkSpace, Task
@@ -21,7 +21,7 @@ from nasforge.space import NetworkSpace, Task
 if TYPE_CHECKING:
     from nasforge.nn.output import Network
 
-__all__ = ["ARCHITECTURE", "WEIGHTS", "Trained", "load_network", "load_trained", "network_space"]
+__all__ = ["ARCHITECTURE", "WEIGHTS", "Trained", "load_network", "load_trained", "network_space", "untrained"]
 
 ARCHITECTURE = "arch.json"
 """File with the found architecture and its task, in the folder of the derive stage."""
@@ -79,10 +79,10 @@ def load_trained(folder: str | Path) -> Trained:
     run_folder = RunFolder(Path(folder))
     resolved = run_folder.resolved
     if resolved is None:
-        raise RunError(f"{folder}: is not a run folder (no resolved.json). Give the folder that a run made.")
+        raise RunError(not_a_run(run_folder.path))
     weights = run_folder.stage(TRAIN.stage) / WEIGHTS
     if not weights.exists():
-        raise RunError(f"{folder}: holds no trained network yet{_why(run_folder, resolved)}")
+        raise RunError(f"{folder}: holds no trained network yet{untrained(run_folder, resolved)}")
     source = str(run_folder.path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
     space = network_space(build(recipe.parts["space"]), resolved["space"]["use"])
@@ -98,8 +98,13 @@ def load_trained(folder: str | Path) -> Trained:
     return Trained(network, recipe, task, about, weights)
 
 
-def _why(folder: RunFolder, resolved: Mapping[str, Any]) -> str:
-    """Say why a run has no weights, and what to do."""
+def untrained(folder: RunFolder, resolved: Mapping[str, Any]) -> str:
+    """Return why a run has no weights, and how to get them: the end of a message.
+
+    Args:
+        folder: The run folder.
+        resolved: Its complete recipe.
+    """
     if TRAIN.stage not in resolved:
         return (
             ", because its recipe has no [train] table. Add one to the recipe and continue: "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from pydantic import PositiveInt
 from torch import Tensor
 
 from nasforge.errors import DataError, ImageError, RunError
@@ -19,6 +20,7 @@ from nasforge.images.broken import list_broken
 from nasforge.nn import Network
 from nasforge.runs.network import Trained, load_trained
 from nasforge.runs.scope import TEST
+from nasforge.runs.stored import StageResult
 from nasforge.runtime import Runtime
 
 __all__ = ["ImagePredictor", "Prediction", "load_predictor"]
@@ -29,6 +31,8 @@ Source = str | Path | Image.Image | Tensor
 BATCH = 64
 THREADS = 8
 """Images decoded at the same time."""
+
+_REMEDY = "Replace or remove them; nasforge predict leaves them out with --skip-broken."
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class ImagePredictor:
                 found += self.predict(torch.stack(pixels))
             position += len(batch)
         if broken:
-            raise DataError(list_broken("predict", broken, position))
+            raise DataError(list_broken("predict", broken, position, _REMEDY))
         return found
 
     @torch.inference_mode()
@@ -188,7 +192,11 @@ def _described(trained: Trained, folder: Path) -> tuple[Preprocessing, tuple[str
 def _batch_size(folder: Path) -> int:
     """Return the batch size of the test stage: with the same batches, logits have the same bits."""
     path = folder / TEST.stage / "result.json"
-    return int(read_json(path).get("test_batch_size", BATCH)) if path.exists() else BATCH
+    return int(read_json(path, _TestResult)["test_batch_size"] or BATCH) if path.exists() else BATCH
+
+
+class _TestResult(StageResult):
+    test_batch_size: PositiveInt | None = None
 
 
 def _name_of(source: Source, number: int) -> str:

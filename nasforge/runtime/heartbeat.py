@@ -72,13 +72,16 @@ class Heartbeat:
                 continue
             silent = [r for r, (count, when) in seen.items() if now - when > (SILENCE if count else ARRIVAL)]
             if silent and not self._over.is_set():
-                self._end(" and ".join(f"process {rank}" for rank in silent))
+                told_by = next(rank for rank in seen if rank not in silent)
+                self._end(" and ".join(f"process {rank}" for rank in silent), told_by)
 
-    def _end(self, who: str) -> None:
+    def _end(self, who: str, told_by: int | None = None) -> None:
         # The main thread may be inside a collective that never returns.
-        sys.stderr.write(
-            f"nasforge: run: {who} gives no sign of life, so process {self._rank} ends. The same command "
-            "resumes from the last checkpoint.\n"
-        )
-        sys.stderr.flush()
+        if told_by in (None, self._rank):
+            verb = "give" if " and " in who else "gives"
+            sys.stderr.write(
+                f"nasforge: run: {who} {verb} no sign of life, so the other processes end. The same command "
+                "resumes from the last checkpoint.\n"
+            )
+            sys.stderr.flush()
         os._exit(1)

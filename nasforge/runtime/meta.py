@@ -13,11 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from nasforge.runtime.device import Runtime
-from nasforge.runtime.result_shapes import ResultShapes
+from nasforge.runtime.result_shapes import META, ResultShapes
 
 __all__ = ["META", "as_gpu", "reading_zeros"]
-
-META = torch.device("meta")
 
 LOW = {
     *(torch.conv2d, torch.nn.functional.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm),

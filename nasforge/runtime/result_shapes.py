@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["ResultShapes"]
+__all__ = ["META", "ResultShapes"]
 
 META = torch.device("meta")
 

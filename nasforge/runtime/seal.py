@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nasforge.errors import CheckpointError
+from nasforge.files import refuse_special
 
 __all__ = ["NO_CHECKSUM", "read_sealed", "write_sealed"]
 
@@ -74,6 +75,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: The file is missing, truncated, damaged, or has no checksum.
     """
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             digest, place, stored = _digest(file)
         if place is None:

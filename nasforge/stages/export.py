@@ -119,7 +119,7 @@ def _source(run: Run) -> ExportSource:
         task=run.task,
         samples=_samples(run, "test", options.images, options.batch_size),
         calibration=_samples(run, split, options.calibration_images, options.batch_size),
-        class_names=tuple(about.get("class_names") or run.data.class_names),
+        class_names=_class_names(run, about),
         preprocessing=known,
         about={"name": run.folder.path.name, **_numbers(derived), **_numbers(tested)},
         graphs=run.space.graphs(arch),
@@ -128,8 +128,24 @@ def _source(run: Run) -> ExportSource:
     )
 
 
+def _class_names(run: Run, about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the class names that the network was trained with.
+
+    Raises:
+        RunError: The images have other classes now, so their labels do not belong to its logits.
+    """
+    trained, now = tuple(about.get("class_names") or ()), tuple(run.data.class_names)
+    if not trained or trained == now:
+        return now
+    raise RunError(
+        f"{TABLE}: the classes of the images have changed since the training: {', '.join(map(repr, now))} "
+        f"instead of {', '.join(map(repr, trained))}. Restore them, or train again: nasforge run "
+        f"{run.folder.path}"
+    )
+
+
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {"notation", "params", "macs", "memory", "latency_ms"}
+    kept = {"notation", "params", "macs"}
     return {k: v for k, v in result.items() if k in kept or "accuracy" in k}
 
 

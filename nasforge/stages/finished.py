@@ -14,13 +14,22 @@ from nasforge.observer import Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe, check
 from nasforge.recipe.export_table import ExportConfig, FormatName
-from nasforge.runs.folder import RunFolder
+from nasforge.runs.folder import RunFolder, not_a_run
+from nasforge.runs.network import untrained
 from nasforge.runs.scope import DERIVE, TEST, TRAIN
+from nasforge.runs.stored import StageResult
+from nasforge.stages.derive import DeriveResult
 from nasforge.stages.export import EXPORT, Export, export_run
 
 __all__ = ["export"]
 
 RESULT = "result.json"
+
+
+class ExportResult(StageResult):
+    """``export/result.json``."""
+
+    formats: dict[str, dict[str, Any]]
 
 
 def export(
@@ -52,12 +61,9 @@ def export(
     path = Path(folder)
     run_folder = RunFolder(path)
     if (resolved := run_folder.resolved) is None:
-        raise RunError(f"{path}: is not a run folder (no resolved.json). Give the folder that a run made.")
+        raise RunError(not_a_run(path))
     if TRAIN.stage not in resolved:
-        raise RunError(
-            f"{path}: its recipe has no [{TRAIN.stage}] table, so no network was trained that could be "
-            "exported. Add one, and resume with --update."
-        )
+        raise RunError(f"{path}: holds no trained network yet{untrained(run_folder, resolved)}")
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
     source = str(path / "resolved.json")
     recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)
@@ -77,11 +83,11 @@ def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | N
                 f"{folder.path}: is not finished, the {scope.stage} stage is missing. Finish it: "
                 f"nasforge run {folder.path}"
             )
-        run.results[scope.stage] = read_json(found)
+        run.results[scope.stage] = read_json(found, DeriveResult if scope is DERIVE else StageResult)
     stage = Export()
     stage.check(run)
     known = folder.stage(EXPORT.stage) / RESULT
-    earlier = read_json(known) if known.exists() else {}
+    earlier = read_json(known, ExportResult) if known.exists() else {}
     mark = f"by command, of {run.results[TRAIN.stage]['fingerprint']}"
     if earlier.get(TRAIN.stage) != run.results[TRAIN.stage]["fingerprint"]:
         folder.begin(EXPORT.stage, mark)  # sets files of another training aside

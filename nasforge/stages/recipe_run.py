@@ -13,7 +13,7 @@ import torch
 import nasforge
 from nasforge.errors import NasforgeError, RunError
 from nasforge.observer import Observer, Observers
-from nasforge.parallel.start import describe_workers
+from nasforge.parallel.start import check_processes, describe_workers
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe
 from nasforge.runs.environment import note_environment, note_graphs
@@ -79,6 +79,12 @@ def run_recipe(
             note_environment(folder, environment)
             if runtime.graphs.active:  # which steps are captured is known at the end
                 stack.callback(lambda: note_graphs(folder, runtime.graphs.describe()))
+            elif options.graphs is True:
+                warnings.warn(
+                    f"run.graphs: true changes nothing on {runtime.device.type!r}: CUDA graphs need an "
+                    "NVIDIA GPU. Steps run as they are.",
+                    stacklevel=2,
+                )
         watched.run_start(folder.path.name, recipe.resolved())
         run = Run(recipe, folder, runtime, watched)
         if shards.world > 1 and "data" in recipe.parts:
@@ -110,7 +116,7 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
     device: str | None = None
     problem: NasforgeError | None = None
     try:
-        _check_size(recipe, size)
+        check_processes(options, size)
         device = place_device(options.device, size)
         runtime = Runtime.of(options, device)
     except NasforgeError as error:  # told once all processes have met
@@ -147,22 +153,6 @@ def _joined(recipe: Recipe) -> Iterator[Runtime]:
         raise
     finally:
         group.close(gently=gently)
-
-
-def _check_size(recipe: Recipe, size: int) -> None:
-    options = recipe.run
-    if options.shards % size:
-        fitting = [n for n in range(1, options.shards + 1) if options.shards % n == 0]
-        listed = ", ".join(map(str, fitting[:-1])) + (" or " if fitting[:-1] else "") + str(fitting[-1])
-        raise RunError(
-            f"run.shards: {options.shards} shards cannot be shared equally by {size} processes. Start "
-            f"{listed}, or set run.shards to a multiple of {size}; that changes the result."
-        )
-    if options.workers > 1 or options.backend != "processes" or options.launcher:
-        raise RunError(
-            f"run.workers: {options.workers} workers ({options.backend}) evaluate candidates, and {size} "
-            "processes share the batches of one. Use one of the two."
-        )
 
 
 def _check_alike(recipe: Recipe, runtime: Runtime) -> None:

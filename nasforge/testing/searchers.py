@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from nasforge.arch import Arch
 from nasforge.constraints import Constraints, ConstraintsConfig
+from nasforge.evaluator import Evaluation
 from nasforge.searcher import AskTellSearcher
 from nasforge.testing.common import Rule, Subject, difference, require, scratch
 from nasforge.testing.forecasts import searches_are_forecast
@@ -31,6 +32,7 @@ def resuming_equals_not_stopping(subject: Subject) -> None:
     """Stopping after any step and resuming from disk ends in the same state, bit for bit (law 3)."""
     with scratch() as folder:
         straight = SearchDriver(subject, folder)
+        _watch_tell(straight.searcher)
         saved = []
         while not straight.searcher.done and straight.steps < STEPS:
             straight.step()
@@ -55,6 +57,20 @@ def resuming_equals_not_stopping(subject: Subject) -> None:
                 resumed.searcher.best() == straight.searcher.best(),
                 f"stopping after step {stop} and resuming changes best().",
             )
+
+
+def _watch_tell(searcher: object) -> None:
+    """Let ``tell`` fail if it draws from the generator of ``ask``: few steps need not show the difference."""
+    if not isinstance(searcher, AskTellSearcher):
+        return
+    tell = searcher.tell
+
+    def watched(result: Evaluation) -> None:
+        before = searcher.rng.getstate()
+        tell(result)
+        require(searcher.rng.getstate() == before, f"tell() draws from self.rng. {RESUMING}")
+
+    searcher.tell = watched  # type: ignore[method-assign]
 
 
 def best_is_valid_after_every_step(subject: Subject) -> None:

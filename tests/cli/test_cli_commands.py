@@ -199,10 +199,13 @@ def test_the_list_of_recipes_says_where_its_times_are_from(here, capsys, shipped
             "smoke": {"how": "derived", "seconds": 30.0, "stages": {}},
         }
     }
-    (shipped_folder / "costs.json").write_text(json.dumps({"machine": "a computer", "costs": costs}))
+    missing = {"second": {"": "no images"}}
+    stored = {"machine": "a computer", "costs": costs, "missing": missing}
+    (shipped_folder / "costs.json").write_text(json.dumps(stored))
     lines = answer(capsys, "recipes", "list").splitlines()
     assert lines[1] == "first   =1 h 57 min  smoke ~30 s  The first one"
-    assert lines[-1].startswith("Times: a computer. '~' is derived (")
+    assert lines[-2].startswith("Times: a computer. '~' is derived (")
+    assert lines[-1] == "No time: second: no images."
     listed = json.loads(answer(capsys, "recipes", "list", "--json"))
     assert listed[0]["costs"][1] == {
         "profile": "smoke",
@@ -210,6 +213,7 @@ def test_the_list_of_recipes_says_where_its_times_are_from(here, capsys, shipped
         "how": "derived",
         "machine": "a computer",
     }
+    assert listed[1]["missing"] == missing["second"]
 
 
 def test_shipped_recipes_are_shown_and_checked_by_name(here, capsys, shipped_folder):

@@ -7,7 +7,8 @@ import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -197,3 +198,18 @@ def test_kernels_that_cannot_be_compiled(tmp_path, monkeypatch, tools, finding):
     assert (found.subject, found.state) == ("kernels", "note")
     assert found.finding.startswith(finding)
     assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("load", "finding"),
+    [
+        (Mock(side_effect=OSError("undefined symbol: _ZN3c10")), "OSError: undefined symbol: _ZN3c10"),
+        (Mock(), "RuntimeError: its compiled operators are missing"),
+    ],
+)
+def test_torchvision_that_does_not_fit_torch(load, finding):
+    operators = SimpleNamespace(load_library=load, torchvision=SimpleNamespace())
+    found = installation._torchvision(SimpleNamespace(ops=operators))
+    assert (found.state, found.finding) == ("problem", f"cannot be imported: {finding}")
+    assert Path(load.call_args.args[0]).parent.name == "torchvision"
+    assert "in one command and from one index" in found.remedy

@@ -27,16 +27,16 @@ RECIPES = {
     "a module of an unknown user": f'{BASE}[plugins]\nmodules = "~nobody-there/x.py"',
     "a module with a long name": f'{BASE}[plugins]\nmodules = "./{"x" * 300}.py"',
     "thousands of unknown keys": f"{BASE}[searcher]\n" + "".join(f"k{i} = 1\n" for i in range(20_000)),
-    "thousands of unknown tables": BASE + "".join(f"[t{i}]\n" for i in range(3_000)),
+    "thousands of unknown tables": BASE + "".join(f"[t{i}]\n" for i in range(20_000)),
     "a long text": f'{BASE}[searcher]\nuse = "{"x" * 100_000}"',
 }
 
 
-def worded(command, capsys):
+def worded(command, capsys, seconds=5):
     """Run a command that must fail soon with one worded error; return the error."""
     started = time.process_time()
     assert run_command(command) in (1, 2)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < seconds
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert "unexpected" not in said
@@ -49,7 +49,7 @@ def worded(command, capsys):
 def test_recipes(case, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.toml").write_text(RECIPES[case])
-    assert "r.toml" in worded(["check", "r.toml"], capsys)
+    assert "r.toml" in worded(["check", "r.toml"], capsys, seconds=2)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from nasforge.errors import DataError
 from nasforge.images.config import FolderConfig, FolderOption, FolderOptions, FoundImages, UserPath
 from nasforge.plugins import Plugin, Registry
 from nasforge.recipe import load
+from support.photos import write_photos
 
 REGISTRY = Registry.discover()
 
@@ -146,3 +147,18 @@ def test_a_fifth_is_held_out_where_there_are_no_test_images(tmp_path):
     tested = dataclasses.replace(images, held_out="test", test=7)
     assert (tested.left_to_train, tested.left_to_test) == (24, 7)
     assert tested.summary == "24 training images in 3 classes"
+
+
+def test_a_folder_alone_is_that_of_the_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / "my photos", train=12, test=6, side=(20, 30))
+    assert run_command(["init", "my photos"]) == 0
+    assert "wrote my photos.toml" in capsys.readouterr().out
+    assert load("my photos.toml", REGISTRY).run.name == "my-photos"
+
+
+def test_a_name_without_toml_is_not_a_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["init", "fotos"]) == 2
+    assert "fotos: 1 problem\n  - is not a folder of images" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,8 @@ import pytest
 
 import nasforge
 from nasforge.cli import run_command
+from nasforge.cli.image_arguments import find_images
+from nasforge.errors import DataError
 from support.photos import break_file, write_photos
 from support.tiny_recipe import tiny
 
@@ -167,3 +169,9 @@ def test_help_and_wrong_arguments_do_not_import_torch(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("light\n")
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a.png' is a symbolic link that leads to no file. Remove it"):
+        find_images([str(tmp_path / "a.png")])

@@ -173,7 +173,9 @@ start = 1
 steps = 2
 max_free = 0.0
 """
+    space = 'use = "nasbench201"\nchannels = 4\ncells = 1\nsearch_cells = 1\n'
     recipe = RECIPE.replace('[searcher]\nuse = "fixed"\narch = "DARTS_V1"\n', searcher)
+    recipe = recipe.replace('use = "darts"\nchannels = 4\ncells = 3\nstem_multiplier = 1\n', space)
     (here / "small.toml").write_text(recipe)
     assert run_command(["run", "small.toml", "--out", "out"]) == 0
     found = json.loads((here / "out" / "small" / "search" / "result.json").read_text())

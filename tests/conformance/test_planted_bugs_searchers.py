@@ -255,6 +255,13 @@ class DrawsInTell(BlackBox):
         return super().ask()
 
 
+class DrawsInVain(BlackBox):
+    """Draws make no difference so early, as those of simulated annealing on scores that are far apart."""
+
+    def tell(self, result):
+        self.rng.random()
+
+
 class GlobalRandom(BlackBox):
     def ask(self):
         return self.ctx.space.sample(Random(random.random()))
@@ -283,7 +290,8 @@ class PopulationOutsideState(BlackBox):
     ("target", "name", "words"),
     [
         (LastWins, "best_is_the_best_seen", "highest score"),
-        (DrawsInTell, "resuming_equals_not_stopping", "stopping after step"),
+        (DrawsInTell, "resuming_equals_not_stopping", "tell() draws from self.rng"),
+        (DrawsInVain, "resuming_equals_not_stopping", "give it a generator of its own"),
         (GlobalRandom, "seed_decides_everything", "/searcher/history"),
         (InventsOptions, "best_is_valid_after_every_step", "in7"),
         (PopulationOutsideState, "resuming_equals_not_stopping", "/searcher/"),

@@ -9,8 +9,10 @@ import torch
 
 import nasforge
 from nasforge.errors import RecipeError, RunError
+from nasforge.parallel import start
+from nasforge.parallel.start import check_processes
 from nasforge.plugins import Registry
-from nasforge.recipe import check
+from nasforge.recipe import RunConfig, check
 from nasforge.runtime.distributed import find_world, place_device
 from support.photos import write_photos
 from support.ranks import start_ranks
@@ -76,9 +78,26 @@ def test_workers_and_processes(tmp_path):
     assert "run.workers: 2 workers (processes) evaluate candidates" in message
 
 
-def test_a_list_of_devices():
+@pytest.mark.parametrize("devices", ["cuda:0,cuda:1", ["cuda:0", "cuda:1"]])
+def test_a_list_of_devices(devices):
     with pytest.raises(RecipeError, match=r"run.device: must be one device: for several GPUs write 'cuda'"):
-        check(sharded("gdas", device="cuda:0,cuda:1"), Registry.discover())
+        check(sharded("gdas", device=devices), Registry.discover())
+
+
+def test_processes_are_counted_before_they_start():
+    with pytest.raises(RunError, match=r"8 shards cannot be shared equally by 3.*Start 1, 2, 4 or 8, or set"):
+        check_processes(RunConfig(shards=8), 3)
+    with pytest.raises(RunError, match=r"2 processes cannot share batches of one shard, the default"):
+        check_processes(RunConfig(), 2)
+    check_processes(RunConfig(shards=8), 4)
+    check_processes(RunConfig(), 1)
+
+
+def test_a_ray_cluster_that_does_not_answer_is_found_without_ray(monkeypatch):
+    monkeypatch.setattr(start, "find_spec", lambda name: True)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"cluster at 'ray://127.0.0.1:9' \(RAY_ADDRESS\) cannot be used"):
+        start.check_start(RunConfig(backend="ray", workers=2))
 
 
 def test_one_gpu_for_several_processes():

@@ -90,6 +90,7 @@ def test_a_format_that_fails_says_why_and_leaves_the_others_alone(tmp_path, monk
         name, file = "onnx", "broken"
 
         def write(self, source, path):
+            path.write_text("half")
             raise ValueError("no such operator\nand much more")
 
         def open(self, path):
@@ -98,6 +99,7 @@ def test_a_format_that_fails_says_why_and_leaves_the_others_alone(tmp_path, monk
     monkeypatch.setitem(FORMATS, "onnx", Broken())
     written = write_formats(source_of("nasbench201"), tmp_path, ["onnx", "pt2"])
     assert written.formats["onnx"] == {"failed": "ValueError: no such operator"}
+    assert not (tmp_path / "broken").exists()
     assert "failed" not in written.formats["pt2"]
     assert written.rejected == []
 
@@ -111,7 +113,7 @@ def test_a_missing_library_names_the_pip_line(tmp_path, monkeypatch):
     monkeypatch.setattr("nasforge.exports.format.find_spec", lambda name: None)
     written = write_formats(source_of("nasbench201"), tmp_path, ["onnx"])
     assert written.formats["onnx"]["failed"] == (
-        "export 'onnx': onnx, onnxscript, onnxruntime is not installed. Write: pip install 'nasforge[export]'"
+        "needs onnx, onnxscript, onnxruntime. Run: pip install 'nasforge[export]'"
     )
 
 

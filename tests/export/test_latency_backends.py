@@ -116,7 +116,7 @@ def test_the_backend_of_a_recipe(command):
 
 def test_a_missing_library_names_the_pip_line(monkeypatch):
     monkeypatch.setattr("nasforge.exports.format.find_spec", lambda name: None)
-    with pytest.raises(RunError, match=r"pip install 'nasforge\[export\]'"):
+    with pytest.raises(RunError, match=r"latency.backend: needs onnx, .*pip install 'nasforge\[export\]'"):
         make_backend(LatencyConfig(backend="onnxruntime"), CPU)
 
 

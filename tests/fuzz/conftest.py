@@ -1,6 +1,7 @@
 """Settings of the fuzz suite: the same inputs in every run, and a summary at the end."""
 
 import pytest
+import torch.utils.flop_counter  # noqa: F401 - its import of Triton takes seconds, once per process
 from hypothesis import HealthCheck, settings
 
 from support.fuzzing import SCALE, summary, workplace

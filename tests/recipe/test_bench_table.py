@@ -60,6 +60,11 @@ def test_no_budgets(text):
         Budget.parse(text)
 
 
+def test_a_budget_ends():
+    with pytest.raises(ValueError, match="must be a finite amount"):
+        Budget.parse("1e400 s")
+
+
 def test_the_baseline_takes_part_and_comes_first():
     assert [
         e.label for e in read({"searchers": ["evolution", "grid"], "budget": 9}, population=4).entrants

@@ -132,6 +132,12 @@ def test_trust_holds_for_later_commands(place, monkeypatch):
     assert nasforge.run("runs/r").was_finished
 
 
+@pytest.mark.parametrize("modules", [3, {"a": 1}, None, [4]])
+def test_a_folder_whose_recipe_is_damaged_names_no_code(tmp_path, modules):
+    (tmp_path / "resolved.json").write_text(json.dumps({"plugins": {"modules": modules}}))
+    assert nasforge.trust(tmp_path) == ()
+
+
 def test_code_that_changed_does_not_run_before_it_is_compared(place, monkeypatch):
     assert run_command(["run", "r.toml"]) == 0
     forget(place, monkeypatch)

@@ -24,7 +24,7 @@ STAND_IN = [
     "data.train_images=32",
     "data.test_images=24",
     "data.batch_size=16",
-    "data.image_size=32",
+    "data.image_size=16",
 ]
 # Their evaluators and trainings have batches of their own size.
 MORE_IMAGES = {

@@ -203,7 +203,7 @@ def test_runs_that_are_not_comparable_are_shown_with_the_reason(tmp_path):
     recipe = resolved(train={"epochs": 7}, run={"seed": 1})
     page = Page(make_report([one, write_run(tmp_path / "other", recipe=recipe, seed=1)]))
     assert "Not comparable" in page.text
-    assert "these runs differ in more than searcher and seed: - train.epochs: 2 in " in page.text
+    assert "These runs differ in more than searcher and seed: - train.epochs: 2 in " in page.text
     assert "Shown all the same" in page.text
     assert "train.epochs 2 7" in page.text
 

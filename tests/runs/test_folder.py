@@ -1,10 +1,13 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from nasforge.errors import CheckpointError, RunError
-from nasforge.files import read_json, write_json
+from nasforge.files import read_json, write_json, write_text
 from nasforge.runs.folder import MetricsLog, RunFolder, fingerprint, inputs_of
+from nasforge.runtime.seal import read_sealed
 
 RESOLVED = {
     "run": {"name": "x", "seed": 0, "device": "auto", "threads": None, "precision": "fp32"},
@@ -158,3 +161,27 @@ def test_a_damaged_row_is_left_out_and_named(tmp_path):
     with pytest.warns(UserWarning, match=r"metrics\.jsonl: line 2 is damaged") as caught:
         assert [row["step"] for row in log.rows()] == [1, 3, 4]
     assert len(caught) == 1  # a crash cuts the last line short
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
+    folder, pipe = RunFolder(tmp_path), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for read in (read_json, read_sealed):
+        with pytest.raises(CheckpointError, match=r"pipe: cannot be read.*it is a pipe or a device"):
+            read(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        write_text(pipe, "")
+    assert pipe.is_fifo()
+    for name in ("recipe.toml", "metrics.jsonl"):
+        os.mkfifo(tmp_path / name)
+    assert folder.text == ""
+    with pytest.raises(CheckpointError, match="it is a pipe or a device"):
+        folder.metrics.rows()
+    with pytest.raises(OSError, match="No such device"):  # nothing reads it
+        folder.metrics.append({"stage": "search", "step": 1})
+
+
+def test_a_place_without_a_name_cannot_be_written():
+    with pytest.raises(IsADirectoryError):
+        write_text(Path("/"), "report")

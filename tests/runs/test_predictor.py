@@ -240,3 +240,10 @@ def test_gray_networks_read_colour_files_as_gray(tmp_path):
     predictor = nasforge.load_predictor(run.folder)
     colour = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
     assert predictor(colour) == predictor(colour.convert("L"))
+
+
+def test_a_misspelt_folder_gets_a_suggestion(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "resolved.json").write_text("{}")
+    with pytest.raises(RunError, match=r"fotos: there is no such folder. Did you mean 'photos'\?"):
+        nasforge.load_predictor(tmp_path / "fotos")

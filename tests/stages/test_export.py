@@ -9,9 +9,10 @@ import torch
 
 import nasforge
 from nasforge.cli import run_command
-from nasforge.errors import RecipeError, RunError
+from nasforge.errors import CheckpointError, RecipeError, RunError
 from nasforge.exports.catalogue import FORMATS
 from nasforge.files import read_json, write_json
+from nasforge.images.in_memory import InMemoryImages
 from nasforge.plugins import Registry
 from nasforge.recipe import check
 from support.tiny_recipe import tiny
@@ -82,7 +83,7 @@ def test_a_run_without_an_export_table_has_no_export(tmp_path):
 
 def test_a_run_without_training_cannot_be_exported(tmp_path):
     folder = nasforge.run(tiny(train=None), out=tmp_path).folder
-    with pytest.raises(RunError, match=r"its recipe has no \[train\] table, so no network was trained"):
+    with pytest.raises(RunError, match=r"no trained network yet, because its recipe has no \[train\] table"):
         nasforge.export(folder)
     recipe = {**tiny(train=None), "export": {}}
     with pytest.raises(RecipeError, match=r"export: needs a \[train\] table"):
@@ -92,6 +93,26 @@ def test_a_run_without_training_cannot_be_exported(tmp_path):
 def test_an_unfinished_run(copied):
     (copied / "test" / "result.json").unlink()
     with pytest.raises(RunError, match=r"is not finished, the test stage is missing. Finish it: nasfo"):
+        nasforge.export(copied)
+
+
+def test_classes_that_changed(copied, monkeypatch):
+    monkeypatch.setattr(InMemoryImages, "class_names", ("cow", "dog"))
+    with pytest.raises(RunError, match=r"have changed since the training: 'cow', 'dog' instead of '"):
+        nasforge.export(copied, ["pt2"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "told"),
+    [
+        ("derive", {"architecture": [1]}, "'architecture' is wrong"),
+        ("export", {"formats": 3}, "'formats' is"),
+    ],
+)
+def test_a_damaged_result(copied, stage, changed, told):
+    path = copied / stage / "result.json"
+    write_json(path, {**read_json(path), **changed})
+    with pytest.raises(CheckpointError, match=f"{stage}/result.json: {told}.* Delete it to do its stage"):
         nasforge.export(copied)
 
 

@@ -31,7 +31,7 @@ from support.tiny_recipe import tiny
 
 CPU = torch.device("cpu")
 SEARCH = {
-    "space": {"operations": ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"]},
+    "space": {"use": "nasbench201", "channels": 4, "cells": 1, "search_channels": 4, "search_cells": 1},
     "searcher": {"use": "cdarts", "iterations": 3, "warmup_epochs": 1, "guard": {"policy": "warn"}},
     "distiller": {"use": "stages"},
 }

@@ -42,8 +42,6 @@ MOMENTS = {
     "inside a training epoch": ("train", 2, 0.05),
     "after the last training epoch": ("train", 4, 0.0),
 }
-ALONE = ("inside the second search step",)
-"""The moment that is tried alone; all are tried in one run, one after the other."""
 
 
 def outcome(run: Path) -> dict:
@@ -58,34 +56,18 @@ def outcome(run: Path) -> dict:
     }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    recipe = folder / "tiny.toml"
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_again_and_again(tmp_path):
+    recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
-    finish(start(recipe, folder / "runs"))
-    return recipe, outcome(folder / "runs" / "tiny")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("moment", ALONE)
-def test_killed_and_resumed(undisturbed, tmp_path, moment):
-    recipe, expected = undisturbed
-    run = tmp_path / "tiny"
-    kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *MOMENTS[moment])
-    assert not (run / "test" / "result.json").exists(), "the run was over before it was killed"
-    finish(start(recipe, tmp_path))
-    assert outcome(run) == expected
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_killed_again_and_again(undisturbed, tmp_path):
-    recipe, expected = undisturbed
+    finish(start(recipe, tmp_path / "undisturbed"))
+    expected = outcome(tmp_path / "undisturbed" / "tiny")
     run = tmp_path / "tiny"
     for moment in MOMENTS.values():
         kill_when(start(recipe, tmp_path), run / "metrics.jsonl", *moment)
+        if moment[0] == "search":
+            assert not (run / "train" / "weights.safetensors").exists(), "the kill came too late"
     output = finish(start(recipe, tmp_path))
     assert outcome(run) == expected
     assert "This run is finished" not in output

@@ -1,6 +1,7 @@
 """Damage to files: flipped bits, and JSON of another shape."""
 
 import json
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ VALUES = (None, 0, -1, 10**30, 1e400, "", "x", "\x1b[31m", [], [1], {}, {"a": 1}
 
 def damage(path: Path, draw: Random) -> str:
     """Damage one file in one of many ways, and say how."""
-    ways = [_remove, _empty, _shorten, _flip_some, _garble, _make_folder, _make_loop]
+    ways = [_remove, _empty, _shorten, _flip_some, _garble, _make_folder, _make_loop, _make_pipe]
     if path.suffix == ".json":
         ways += [_replace, _change_entry, _change_entry, _change_entry, _drop_entry, _drop_entry]
     if path.suffix == ".jsonl":
@@ -69,6 +70,11 @@ def _make_folder(path, draw):
 def _make_loop(path, draw):
     path.unlink()
     path.symlink_to(path)
+
+
+def _make_pipe(path, draw):
+    path.unlink()
+    os.mkfifo(path)
 
 
 def _replace(path, draw):

@@ -23,6 +23,8 @@ SCALE = int(os.environ.get("NASFORGE_FUZZ", "1"))
 STATUSES = {0, 1, 2, 3}
 SLOWEST = 5.0
 HANGS = 60
+"""Seconds of processor time after which a command is ended; of waiting, ten times as many."""
+
 MEMORY = 16 * 2**30
 
 _seen: dict[str, set[bytes]] = {}
@@ -97,17 +99,21 @@ def _bounded():
     def stop(number, frame):
         raise Hangs
 
-    handler = signal.signal(signal.SIGALRM, stop)
+    signals = (signal.SIGPROF, signal.SIGALRM)
+    handlers = [signal.signal(number, stop) for number in signals]
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limit[1]))
-    signal.alarm(HANGS)
+    signal.setitimer(signal.ITIMER_PROF, HANGS)
+    signal.alarm(10 * HANGS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
             yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, limit)
 
 

@@ -1,4 +1,4 @@
-"""The model card: what a person needs to know about a network who was given its folder."""
+"""The model card: sizes, accuracy, use, architecture and recipe of a network, as the README of its folder."""
 
 from __future__ import annotations
 

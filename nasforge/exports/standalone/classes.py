@@ -125,7 +125,7 @@ def _form(members: list[Member], classes: dict[Any, Class]) -> Form:
 
 
 def _decide(one: Class, blocks: list[Block]) -> None:
-    """Write what is equal in all instances as a literal, and what differs as an argument of the class."""
+    """Write values equal in all instances as literals, the others as arguments of the class."""
     names, values = Names(one.forms), []
     chosen: dict[tuple[str, ...], str] = {}
     words: dict[tuple[str, ...], set[str]] = {}

@@ -44,7 +44,7 @@ class Body:
         self._pending: dict[Node, str] = {}
 
     def write(self, placed: list[tuple[Node | Region, str]], results: list[Node]) -> None:
-        """Write all statements, and what is returned."""
+        """Write all statements and the returned expression."""
         items = [item for item, _ in placed]
         recording = self._builder.recording
         outputs = [i if isinstance(i, Node) else recording.outputs(i)[0] for i in items]

@@ -121,7 +121,7 @@ def test_an_estimate_gives_way_to_an_evaluation() -> None:
 
 @pytest.mark.parametrize("kind", ["forest", "gp"])
 def test_stopping_after_every_evaluation_changes_nothing(kind: str, tmp_path: Path) -> None:
-    order = archs(24) + archs(6)
+    order = archs(17) + archs(3)
     straight = predictor(predictor=kind)
     expected = [straight.evaluate(arch) for arch in order]
     results, path = [], tmp_path / "evaluator.safetensors"

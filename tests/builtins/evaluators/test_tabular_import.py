@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,21 @@ def test_damaged_files(tmp_path, rows):
     with pytest.raises(TableError, match="does not unpickle"):
         import_table(tmp_path / "NAS-Bench-201.pth")
     assert not folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (".", r"^\.: a folder is read as a NATS-Bench archive, which runs code stored in it"),
+        ("..csv", r"'\.\.csv' does not begin with a name for a table. Add --name NAME."),
+        ("ü.csv", r"'ü\.csv' does not begin with a name for a table. Add --name NAME."),
+    ],
+)
+def test_files_whose_names_name_no_table(path, told, tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    with pytest.raises(TableError, match=told):
+        import_table(Path(path))
 
 
 def test_a_broken_imported_table_is_listed_with_the_reason():

@@ -49,7 +49,7 @@ def nasbench201(execution: str = "fast", **options) -> Pair:
 
 def darts(execution: str = "fast", **options) -> Pair:
     sizes = {"search_channels": 4, "search_cells": 4, "eval_channels": 4, "eval_cells": 5}
-    space = DartsSpace(DartsConfig(**sizes, execution=execution))
+    space = DartsSpace(DartsConfig(**sizes, stem_multiplier=1, execution=execution))
     rules = Rules(**RULES, search_cells=(2, 1, 1), eval_cells=(2, 2, 1), freeze_heads=True)
     cells = DartsCells()
     cells.reductions = (1, 3)

@@ -43,7 +43,7 @@ def optuna(table: Table | None = None, seed: int = 0, digits: int = 4, **options
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_stopping_after_every_step_changes_nothing(sampler: str, tmp_path: Path) -> None:
-    options = {"sampler": sampler, "evaluations": 16, "initial": 4, "population": 4}
+    options = {"sampler": sampler, "evaluations": 9, "initial": 4, "population": 4}
     whole = run(optuna(**options))
     parts = resumed_after_every_step(lambda: optuna(**options), tmp_path)
     assert parts.history == whole.history
@@ -70,7 +70,7 @@ def test_one_that_was_proposed_before_is_not_evaluated_again() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_limits_are_kept_and_resuming_stays_exact(sampler: str, tmp_path: Path) -> None:
     def limited() -> OptunaSearcher:
-        searcher = OptunaSearcher(OptunaConfig(sampler=sampler, evaluations=10, initial=3, population=4))
+        searcher = OptunaSearcher(OptunaConfig(sampler=sampler, evaluations=7, initial=3, population=4))
         context = searcher_context(Table(), space=ToySpace(4))
         limits = Constraints(ConstraintsConfig(max_params=6), lambda arch: {"params": digits(arch)})
         searcher.setup(context.__class__(**{**vars(context), "constraints": limits}))
@@ -78,7 +78,7 @@ def test_limits_are_kept_and_resuming_stays_exact(sampler: str, tmp_path: Path) 
 
     whole = run(limited())
     assert all(digits(e.arch) <= 6 for e in whole.history)
-    assert len(whole.state_dict()["trials"]) > 10  # some were rejected
+    assert len(whole.state_dict()["trials"]) > 7  # some were rejected
     assert resumed_after_every_step(limited, tmp_path).state_dict() == whole.state_dict()
 
 

@@ -75,6 +75,12 @@ def test_models_that_cannot_be_made(model, told):
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize("argument", ["checkpoint_path", "pretrained_cfg_overlay"])
+def test_timm_reads_no_pickle_of_the_recipe(argument):
+    with pytest.raises(ValidationError, match=f"'{argument}' lets timm read a file that may run code"):
+        space(model="timm:resnet18", arguments={argument: "weights.pth"})
+
+
 def test_timm_is_an_extra():
     try:
         import timm  # noqa: F401

@@ -93,7 +93,7 @@ def test_search_network_sizes():
 def test_additive_rule_on_measured_networks():
     made = space()
     rng = Random(0)
-    for _ in range(12):
+    for _ in range(5):
         arch = made.sample(rng)
         operations = made.operations(arch)
         ones, threes = operations.count("nor_conv_1x1"), operations.count("nor_conv_3x3")

@@ -45,7 +45,7 @@ def import_table(
     Raises:
         TableError: The file has mistakes; names each with its place.
     """
-    name = name or path.name.split(".")[0]
+    name = _own_name(path) if name is None else name
     store.check_name(name)
     target = store.folder() / f"{name}.npz"
     if target.exists() and not replace:
@@ -112,6 +112,15 @@ def describe_table(name: str) -> dict[str, Any]:
     }
 
 
+def _own_name(path: Path) -> str:
+    """Return the name of a file or folder up to its first dot."""
+    full = path.name if path.name.strip(".") else path.resolve().name
+    name = full.split(".")[0]
+    if not store.is_name(name):
+        raise TableError(f"{path}: {full!r} does not begin with a name for a table. Add --name NAME.")
+    return name
+
+
 def _place(column: tuple[str, str, int | None]) -> tuple[str, bool, str, int]:
     """Return what sorts columns: accuracies first, short budgets first."""
     dataset, metric, budget = column
@@ -129,9 +138,12 @@ def _read(path: Path, trust: bool, report: Callable[[float], None]) -> Table:
         )
     if path.is_dir() or path.name.endswith((".pickle.pbz2", ".pbz2", ".pickle")):
         if not trust:
+            told = (
+                "a folder is read as a NATS-Bench archive, which" if path.is_dir() else "a NATS-Bench archive"
+            )
             raise TableError(
-                f"{path}: reading a NATS-Bench archive runs code stored in it (pickle). If you trust "
-                "where it comes from, add --trust."
+                f"{path}: {told} runs code stored in it (pickle). If it is one and you trust where it comes "
+                "from, add --trust."
             )
         return read_api(open_api(path), report)
     return read_nasbench201(path)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from nasforge_plugins.evaluators.tabular.table import Array, Table
 
-__all__ = ["SHIPPED", "check_name", "datasets", "described", "filled", "folder", "load", "path_of", "tables"]
+__all__ = [
+    "SHIPPED",
+    "check_name",
+    "datasets",
+    "described",
+    "filled",
+    "folder",
+    "is_name",
+    "load",
+    "path_of",
+    "tables",
+]
 
 SHIPPED = {"nasbench201": Path(__file__).with_name("nasbench201.npz")}
 """Tables inside the distribution, by name; the name is that of their space too."""
@@ -38,13 +49,18 @@ def tables() -> dict[str, Path]:
     return {**SHIPPED, **{path.stem: path for path in imported if not path.name.startswith(".")}}
 
 
+def is_name(name: str) -> bool:
+    """Return whether a text can be the name of a table: a plain file name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) is not None
+
+
 def check_name(name: str) -> None:
     """Check that a table may be imported under ``name``.
 
     Raises:
         TableError: The name is not a plain file name, or belongs to a table inside nasforge.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+    if not is_name(name):
         raise TableError(f"table name {name!r}: use letters, digits, '-', '_' and '.'.")
     if name in SHIPPED:
         raise TableError(f"table name {name!r}: belongs to the table inside nasforge. Choose another --name.")

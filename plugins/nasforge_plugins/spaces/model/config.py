@@ -18,6 +18,9 @@ LIBRARIES = ("torchvision", "timm")
 
 SAMPLE = "nasforge_plugins.spaces.model.sample:SmallResNet"
 
+PICKLES = ("cache_dir", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+"""Arguments by which timm reads a file of the recipe's choice, which may be a pickle."""
+
 Kind = Literal["drop", "width", "kernel", "activation", "gate"]
 Activation = Literal["relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "mish"]
 Modules = tuple[Annotated[str, Field(min_length=1)], ...]
@@ -124,6 +127,17 @@ class ModelConfig(PluginConfig):
         if even := [k for k in kernels if k % 2 == 0]:
             raise ValueError(f"kernels are odd, so that maps keep their size; got {even}")
         return kernels
+
+    @model_validator(mode="after")
+    def _reads_no_pickle(self) -> Self:
+        source, _ = split_model(self.model)
+        if source == "timm" and (found := sorted(self.arguments.keys() & set(PICKLES))):
+            raise ValueError(
+                f"arguments: {found[0]!r} lets timm read a file that may run code (pickle). Write weights = "
+                '"FILE.safetensors" in [space] instead; a tag of timm\'s weights belongs to the name, such '
+                'as "timm:resnet50.a1_in1k"'
+            )
+        return self
 
     @field_validator("options", "widths", "kernels", "activations")
     @classmethod
