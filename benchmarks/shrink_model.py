@@ -86,7 +86,7 @@ class _Shrink:
         return ModelSpace(ModelConfig.model_validate({k: v for k, v in tables.items() if k != "use"})), tables
 
     def run(self, name: str, seed: int = 0, **tables: Mapping[str, Any]) -> nasforge.RunResult:
-        """Run a recipe under a seed, or go on with it."""
+        """Run a recipe under a seed, or resume it."""
         options = self.options
         recipe = {
             "run": {"name": name, "threads": 1, "report": False},
