@@ -36,13 +36,14 @@ def test_what_the_source_distribution_names_is_there():
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
-def test_continuous_integration_runs_the_script_of_the_project():
-    (job,) = read(".github/workflows/ci.yml")["jobs"].values()
+@pytest.mark.parametrize(("workflow", "script"), [("ci.yml", "run"), ("nightly.yml", "nightly")])
+def test_workflows_run_the_scripts_of_the_project(workflow, script):
+    (job,) = read(f".github/workflows/{workflow}")["jobs"].values()
     python = next(step["with"]["python-version"] for step in job["steps"] if "with" in step)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     assert project["requires-python"] == f">={python}"
-    assert job["steps"][-1]["run"] == "bash .ci/run"
-    assert (ROOT / ".ci" / "run").exists()
+    assert job["steps"][-1]["run"] == f"bash .ci/{script}"
+    assert (ROOT / ".ci" / script).exists()
 
 
 def test_hooks_before_commits_are_those_of_the_dev_extra():

@@ -41,6 +41,7 @@ def test_what_was_lost_is_counted():
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_killed_commands_end_as_if_nothing_had_happened(tmp_path):
     names = ["search: evolution", "search: fixed", "bench", "tables import"]

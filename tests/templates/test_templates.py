@@ -28,6 +28,7 @@ test_observer = checked("observer")
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_the_tests_of_new_plugins_pass(tmp_path):
     projects = [generate(tmp_path, kind) for kind in KINDS]
     paths = [path for project in projects for path in fake_install(project)]
@@ -50,6 +51,7 @@ def test_new_plugins_are_formatted(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_all_kinds_can_be_installed_at_once(tmp_path):
     """In an environment of its own that sees the packages of this one, without any download."""
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
