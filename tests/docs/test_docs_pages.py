@@ -24,6 +24,7 @@ def test_the_page_works_as_printed(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     "page",
     [p for p in FOLLOWED if p not in GUIDES and any(b.slow for b in blocks_of(p))],
