@@ -69,8 +69,8 @@ def check_start(options: RunConfig) -> None:
     """Refuse workers that cannot start, before anything is written.
 
     Raises:
-        RunError: Ray is asked for and not installed, its cluster does not answer, or there is no such
-            launcher.
+        RunError: Ray is asked for and not installed, its cluster does not answer, or the launcher is not
+            found.
     """
     if options.backend == "ray":
         if find_spec("ray") is None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks.report import fitted_exponent, report  # noqa: E402
 from benchmarks.rows import ROWS, SIDES, TINY  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_ind
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks import cells, paired  # noqa: E402
 from benchmarks.uniform import scaled_widths  # noqa: E402

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the installed package does not contain the benchmarks
 
 from benchmarks.gpu import right, script
 from benchmarks.gpu.exact import EqualNoise

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks.kill_tasks import contents, tasks  # noqa: E402
 from benchmarks.kills import table  # noqa: E402

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks import leaderboard  # noqa: E402
 

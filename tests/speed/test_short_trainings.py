@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks import short_trainings  # noqa: E402
 from support.random_images import write_images  # noqa: E402

@@ -5,7 +5,7 @@ from pathlib import Path
 import nasforge
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(ROOT))  # the installed package does not contain the benchmarks
 
 from benchmarks import supernet_ranks  # noqa: E402
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the installed package does not contain the benchmarks
 
 from benchmarks import versions
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[3]))  # the benchmarks are no part of the installed package
+sys.path.insert(0, str(Path(__file__).parents[3]))  # the installed package does not contain the benchmarks
 
 from benchmarks.rows import ROWS, TINY
 from benchmarks.steps import DartsStep, Setting
