@@ -272,6 +272,10 @@ class ConfirmConfig(PluginConfig):
     margin: NonNegativeFloat = 0.0
     """By how much a challenger must be better, in units of the score. The only test if `repeats` is 1."""
 
+    least_macs: float = Field(default=0.5, ge=0, le=1)
+    """Share of the incumbent's multiply-adds that a challenger must need at least, in spaces that tell them:
+    short trainings rate networks that hardly compute too high. 0: any challenger."""
+
     passes: PositiveInt = 1
     """How often to begin again from the neighbours of a challenger that has won."""
 

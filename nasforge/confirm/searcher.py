@@ -53,8 +53,15 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             evaluator.check_budget(budget)
         space = self.ctx.space
         example = space.canonical(space.sample(Random(self.ctx.seed)))
-        if options.growth:
-            self._check_costs(example)
+        self._costs_known = self._knows_costs(example)
+        if options.growth and not self._costs_known:
+            raise RecipeError(
+                "recipe",
+                [
+                    f"searcher.confirm.growth: {options.growth}, but this space tells no multiply-adds "
+                    "of its architectures. Leave it out, or give the space a method cost()."
+                ],
+            )
         most = len(space.neighbours(example))
         self.least_candidates = 1 + (most if options.neighbours is None else options.neighbours)
         if options.neighbours is not None and options.neighbours > most:
@@ -181,17 +188,12 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             return None
         return True if len(grown) < options.growth and self._larger_neighbours() else None
 
-    def _check_costs(self, arch: Arch) -> None:
+    def _knows_costs(self, arch: Arch) -> bool:
         try:
             self.ctx.constraints.value(arch, "macs")
         except RunError:
-            raise RecipeError(
-                "recipe",
-                [
-                    f"searcher.confirm.growth: {self.options.growth}, but this space tells no multiply-adds "
-                    "of its architectures. Leave it out, or give the space a method cost()."
-                ],
-            ) from None
+            return False
+        return True
 
     def _larger_neighbours(self) -> list[Arch]:
         """Return the neighbours of the incumbent that need more multiply-adds and keep the limits."""
@@ -201,16 +203,25 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
         allowed = filter(constraints.allow, dict.fromkeys(map(space.canonical, space.neighbours(incumbent))))
         return [arch for arch in allowed if constraints.value(arch, "macs") > least]
 
+    def _keep_large(self, archs: Sequence[Arch], incumbent: Arch) -> list[Arch]:
+        """Return the architectures that need at least ``least_macs`` of the incumbent's multiply-adds."""
+        if not self.options.least_macs or not self._costs_known:
+            return list(archs)
+        least = self.options.least_macs * self.ctx.constraints.value(incumbent, "macs")
+        return [arch for arch in archs if self.ctx.constraints.value(arch, "macs") >= least]
+
     def _start_race(self, *, growing: bool) -> Race:
         space, options = self.ctx.space, self.options
         incumbent = space.canonical(self.best())
         neighbours = self._larger_neighbours() if growing else list(space.neighbours(incumbent))
+        kept = incumbent if self.ctx.constraints.allow(incumbent) else None
+        earlier = [] if self.races else self.derivations[::-1]
+        if kept is not None:  # an incumbent over a limit has to be replaced by something smaller
+            neighbours, earlier = (self._keep_large(archs, kept) for archs in (neighbours, earlier))
         if options.neighbours is not None and options.neighbours < len(neighbours):
             random = Random(derive_seed(self.ctx.seed, "confirm", len(self.races)))
             neighbours = random.sample(neighbours, options.neighbours)
-        earlier = [] if self.races else self.derivations[::-1]
         allowed = [arch for arch in [*earlier, *neighbours] if self.ctx.constraints.allow(arch)]
-        kept = incumbent if self.ctx.constraints.allow(incumbent) else None
         if kept is None and not allowed:
             raise RunError(
                 "search: confirm: the answer of the search is over a limit of [constraints], and so are its "

@@ -14,6 +14,7 @@ from torch import nn
 from nasforge.errors import RunError
 from nasforge.nn import Network
 from nasforge.nn.depthwise import DepthwiseLayout, lay_out_depthwise
+from nasforge.runtime.allocator import keep_freed_memory
 from nasforge.runtime.graphs import Graphs
 from nasforge.runtime.layout import choose_layout
 from nasforge.runtime.settings import DeviceSettings
@@ -97,6 +98,8 @@ class Runtime:
                 f"run.device: {device!r} cannot be used: {reason.rstrip('.')}. "
                 "Write 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
             ) from None
+        if chosen.type == "cpu":
+            keep_freed_memory()
         return cls(chosen, precision, channels_last, gradient_checkpointing, compile is True)
 
     @classmethod

@@ -221,3 +221,21 @@ def test_resuming_a_growth_changes_nothing(tmp_path):
 def test_growth_needs_a_space_that_tells_costs():
     with pytest.raises(RecipeError, match=r"searcher\.confirm\.growth: .* tells no multiply-adds"):
         climbing(GROWING)
+
+
+def test_challengers_that_hardly_compute_are_left_out():
+    def find_sizes(least_macs):
+        options = OPTIONS.model_copy(update={"least_macs": least_macs, "passes": 1})
+        searcher = run(make(options, searcher="fixed", arch=SPACE.notation(start), limits=sized()))
+        (race,) = searcher.races
+        return {size(heat.arch) for heat in race.scores}
+
+    start = next(arch for arch in SPACE.enumerate() if size(arch) == 2 and ("c",) in arch.values())
+    assert min(find_sizes(0.0)) == 0
+    assert min(find_sizes(0.5)) == 1
+    assert min(find_sizes(1.0)) == 2
+
+
+def test_an_answer_over_a_limit_may_be_replaced_by_any_smaller_one():
+    searcher = run(climbing(limits=sized(limit=1)))
+    assert size(searcher.best()) <= 1
