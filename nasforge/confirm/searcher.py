@@ -53,8 +53,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
             evaluator.check_budget(budget)
         space = self.ctx.space
         example = space.canonical(space.sample(Random(self.ctx.seed)))
-        self._costs_known = self._knows_costs(example)
-        if options.growth and not self._costs_known:
+        if options.growth and not self._knows_costs(example):
             raise RecipeError(
                 "recipe",
                 [
@@ -205,7 +204,7 @@ class ConfirmedSearcher(Searcher[PluginConfig]):
 
     def _keep_large(self, archs: Sequence[Arch], incumbent: Arch) -> list[Arch]:
         """Return the architectures that need at least ``least_macs`` of the incumbent's multiply-adds."""
-        if not self.options.least_macs or not self._costs_known:
+        if not self.options.least_macs or not self._knows_costs(incumbent):
             return list(archs)
         least = self.options.least_macs * self.ctx.constraints.value(incumbent, "macs")
         return [arch for arch in archs if self.ctx.constraints.value(arch, "macs") >= least]

@@ -223,19 +223,19 @@ def test_growth_needs_a_space_that_tells_costs():
         climbing(GROWING)
 
 
-def test_challengers_that_hardly_compute_are_left_out():
-    def find_sizes(least_macs):
-        options = OPTIONS.model_copy(update={"least_macs": least_macs, "passes": 1})
-        searcher = run(make(options, searcher="fixed", arch=SPACE.notation(start), limits=sized()))
-        (race,) = searcher.races
-        return {size(heat.arch) for heat in race.scores}
-
+def make_fixed(**more):
+    """Return a searcher whose answer has size 2, and is one option away from the smallest architecture."""
     start = next(arch for arch in SPACE.enumerate() if size(arch) == 2 and ("c",) in arch.values())
-    assert min(find_sizes(0.0)) == 0
-    assert min(find_sizes(0.5)) == 1
-    assert min(find_sizes(1.0)) == 2
+    return make(searcher="fixed", arch=SPACE.notation(start), **more)
+
+
+@pytest.mark.parametrize(("share", "smallest"), [(0.0, 0), (0.5, 1), (1.0, 2)])
+def test_challengers_that_hardly_compute_are_left_out(share, smallest):
+    options = OPTIONS.model_copy(update={"least_macs": share})
+    (race,) = run(make_fixed(options=options, limits=sized())).races
+    assert min(size(heat.arch) for heat in race.scores) == smallest
 
 
 def test_an_answer_over_a_limit_may_be_replaced_by_any_smaller_one():
-    searcher = run(climbing(limits=sized(limit=1)))
-    assert size(searcher.best()) <= 1
+    searcher = run(make_fixed(limits=sized(limit=0.5)))
+    assert size(searcher.best()) == 0, "less than half of the answer's size"
