@@ -74,17 +74,44 @@ def sum_cell(operations: Sequence[CellOperation], x: Tensor, training: bool) -> 
 
 
 def _sum_by_source(operations: Sequence[CellOperation], x: Tensor, training: bool) -> Tensor:
-    factors, statistics = _Factors(operations), RunningStatistics()
+    nodes: list[Tensor | None] = [x, *[None] * (NODES - 1)]
+    statistics, used = RunningStatistics(), _find_used(operations)
+    _fill(nodes, [o for o in operations if o.node in used], training, statistics)
+    unused = [o for o in operations if o.node not in used]
+    if training and any(o.norm is not None for o in unused):
+        # Their norms see the batch, too. Stacked with others, their weights would have gradients of zero.
+        with torch.no_grad():
+            _fill(nodes, unused, training, statistics)
+    statistics.write()
+    return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
+
+
+def _find_used(operations: Sequence[CellOperation]) -> set[int]:
+    """Return the nodes from which operations lead to the last one, and that one."""
+    used = {NODES - 1}
+    for source in reversed(range(NODES - 1)):
+        if any(o.source == source and o.node in used for o in operations):
+            used.add(source)
+    return used
+
+
+def _fill(
+    nodes: list[Tensor | None],
+    operations: Sequence[CellOperation],
+    training: bool,
+    statistics: RunningStatistics,
+) -> None:
+    """Add up the nodes that operations lead to."""
+    factors = _Factors(operations)
     groups = {kind: [o for o in operations if o.kind == kind] for kind in KINDS}
     convolutions = [
         _Convolutions(groups[kind], factors, training, statistics) for kind in CONVOLUTIONS if groups[kind]
     ]
     copies = {kind: factors.split(groups[kind]) for kind in COPIES if groups[kind]}
-    nodes: list[Tensor | None] = [x, *[None] * (NODES - 1)]
     for source in range(NODES - 1):
         state = nodes[source]
         if state is None:
-            state = torch.zeros_like(x)
+            state = torch.zeros_like(cast("Tensor", nodes[0]))
         # Operations with the same targets are added up for all of these at once.
         sums: dict[tuple[int, ...], Tensor] = {}
         running = [group for group in convolutions if group.targets[source]]
@@ -100,8 +127,6 @@ def _sum_by_source(operations: Sequence[CellOperation], x: Tensor, training: boo
             for node, part in zip(targets, _parts(total, len(targets)), strict=True):
                 before, map_ = nodes[node], part.permute(0, 3, 1, 2)
                 nodes[node] = map_ if before is None else before + map_
-    statistics.write()
-    return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
 
 
 def _add(

@@ -49,7 +49,8 @@ class NormStack:
             scale, shift = (torch.stack([getattr(norm, n) for norm in norms]) for n in ("weight", "bias"))
         if factor is not None:
             factor = factor.unsqueeze(1)
-            scale = factor.expand(-1, channels) if scale is None else factor * scale
+            # Torch's backward pass of norms in channels-last reads a scale with stride 0 beyond its end.
+            scale = factor.expand(-1, channels).contiguous() if scale is None else factor * scale
             shift = None if shift is None else factor * shift
         nothing = [None] * len(sizes)
         self._scales = nothing if scale is None else scale.flatten().split(sizes)
