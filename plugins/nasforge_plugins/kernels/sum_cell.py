@@ -78,8 +78,9 @@ def _sum_by_source(operations: Sequence[CellOperation], x: Tensor, training: boo
     statistics, used = RunningStatistics(), _find_used(operations)
     _fill(nodes, [o for o in operations if o.node in used], training, statistics)
     unused = [o for o in operations if o.node not in used]
-    if training and any(o.norm is not None for o in unused):
-        # Their norms see the batch, too. Stacked with others, their weights would have gradients of zero.
+    if any(o.norm is not None for o in unused):
+        # Their norms see the batch, too, and the measured latency of a network is the sum of its operations'.
+        # Stacked with others, their weights would have gradients of zero.
         with torch.no_grad():
             _fill(nodes, unused, training, statistics)
     statistics.write()
