@@ -50,7 +50,9 @@ class Heartbeat:
     def stop(self) -> None:
         """End; returns when the thread has."""
         self._over.set()
-        self._thread.join(timeout=2 * EVERY)
+        # A thread that is still inside the store when the interpreter exits aborts the process. A call of the
+        # store takes `SILENCE` at most.
+        self._thread.join(timeout=SILENCE + EVERY)
 
     def _watch(self) -> None:
         last = time.monotonic()

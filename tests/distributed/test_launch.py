@@ -55,7 +55,8 @@ def test_both_commands_compute_what_one_process_does(command, tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(RECIPE.format(epochs=2))
     words = [str(path) if word == "RECIPE" else word for word in command]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # A process that aborts prints where.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(
         [sys.executable, *words, "--out", str(tmp_path / "two")],
         capture_output=True,
