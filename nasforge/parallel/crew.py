@@ -205,7 +205,7 @@ class Crew:
             if seat.task is not None:
                 self._waiting.appendleft(seat.task)
         numbers, left = ", ".join(str(seat.number + 1) for seat in seats), len(self._seats)
-        text = f"run.workers: worker {numbers} {reason}. The search goes on with {left}."
+        text = f"run.workers: worker {numbers} {reason}. The search continues with {left}."
         warnings.warn(text, stacklevel=3)
         self._assign_tasks()
 
