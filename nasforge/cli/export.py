@@ -43,7 +43,7 @@ def export(
         nasforge.trust(run)
     from nasforge.stages import finished
 
-    result = finished.export(run, names or None, images)
+    result = finished.write_export(run, names or None, images)
     if as_json:
         print_json(dict(result))
     else:

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from nasforge.plugins.diagnosis import Diagnosis
@@ -30,6 +31,9 @@ __all__ = ["diagnose_installation", "diagnose_registry"]
 
 NEWEST_TESTED = {"torch": Version("2.14"), "torchvision": Version("0.29")}
 """The newest minor versions that the test suite has run with."""
+
+NEWEST_TESTED_PYTHON = Version("3.13")
+"""The newest minor version of Python that the test suite has run with."""
 
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 """PyTorch's package index of the builds without CUDA."""
@@ -75,10 +79,32 @@ def diagnose_registry(registry: Registry) -> Iterator[Diagnosis]:
 
 
 def _python() -> Diagnosis:
+    """Compare the running Python with the requirement of this distribution."""
     found = (
-        f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}"
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)} "
+        f"({sys.executable})"
     )
-    return Diagnosis("python", f"{found} ({sys.executable})")
+    try:
+        needed = SpecifierSet(metadata("nasforge")["Requires-Python"])
+    except PackageNotFoundError:  # a diagnosis of its own
+        return Diagnosis("python", found)
+    # Not platform.python_version(), which is 3.14.0+ for a build between releases.
+    running = Version(".".join(map(str, sys.version_info[:3])))
+    if running not in needed:
+        return Diagnosis(
+            "python",
+            f"{found}, but nasforge needs {needed}",
+            "problem",
+            f"Make a virtual environment with Python {NEWEST_TESTED_PYTHON} and install nasforge in it.",
+        )
+    if running.release[:2] > NEWEST_TESTED_PYTHON.release:
+        return Diagnosis(
+            "python",
+            f"{found}, newer than the newest version that was tested ({NEWEST_TESTED_PYTHON})",
+            "note",
+            "If something fails, use that version and compare.",
+        )
+    return Diagnosis("python", found)
 
 
 def _distributions() -> Iterator[Diagnosis]:

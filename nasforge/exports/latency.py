@@ -120,17 +120,30 @@ class CommandBackend(Backend):
     def _ask(self, path: Path) -> Timing:
         words = [word.replace("{file}", str(path)) for word in shlex.split(self._command)]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=self._timeout, check=False)
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                encoding="utf8",
+                errors="replace",  # a board may print in another encoding; the JSON is ASCII
+                timeout=self._timeout,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             raise RunError(
                 f"{WHERE}: {self._command!r} did not answer within {self._timeout:g} seconds. Set "
                 "latency.timeout to more, or let it time fewer calls."
             ) from None
         except OSError as error:
-            raise RunError(f"{WHERE}: {self._command!r} cannot be started ({error.strerror}).") from None
+            raise RunError(
+                f"{WHERE}: {self._command!r} cannot be started ({error.strerror}). Write the path of a "
+                "program; no shell reads the command."
+            ) from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
-            raise RunError(f"{WHERE}: {self._command!r} ended with status {done.returncode}: {last}")
+            raise RunError(
+                f"{WHERE}: {self._command!r} ended with status {done.returncode}: {last.rstrip('.')}. Try it "
+                "by hand with an ONNX file, which 'nasforge export RUN --format onnx' writes."
+            )
         return self._read(done.stdout)
 
     def _read(self, text: str) -> Timing:
@@ -148,7 +161,10 @@ class CommandBackend(Backend):
                 '{"latency_ms": 3.2}.'
             ) from None
         if not (math.isfinite(median) and median > 0):
-            raise RunError(f"{WHERE}: {self._command!r} reported latency_ms = {median}: not a duration.")
+            raise RunError(
+                f"{WHERE}: {self._command!r} reported latency_ms = {median}: not a duration. Let it print "
+                "milliseconds above 0."
+            )
         return timing
 
 

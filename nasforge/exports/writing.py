@@ -28,14 +28,13 @@ class Written:
     """Results of the formats that were written.
 
     Attributes:
-        formats: By name: sizes, differences, accuracy and times; or ``failed``, the reason in words.
+        formats: By name: sizes, differences, accuracy and times; or ``failed``, the reason in words, and
+            ``rejected`` if the file disagrees with the network.
         source: Times and accuracy of the network itself, in torch.
-        rejected: Sentences about files that disagree with the network.
     """
 
     formats: dict[str, dict[str, Any]] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
-    rejected: list[str] = field(default_factory=list)
 
 
 def write_formats(
@@ -64,15 +63,13 @@ def write_formats(
     for name in names:
         report(name)
         try:
-            written.formats[name] = _write(FORMATS[name], source, folder, expected, written)
+            written.formats[name] = _write(FORMATS[name], source, folder, expected)
         except Exception as error:
             written.formats[name] = {"failed": _worded(error)}
     return written
 
 
-def _write(
-    kind: Format, source: ExportSource, folder: Path, expected: torch.Tensor, written: Written
-) -> dict[str, Any]:
+def _write(kind: Format, source: ExportSource, folder: Path, expected: torch.Tensor) -> dict[str, Any]:
     kind.check_installed()
     path = folder / kind.file
     _remove(path)
@@ -91,12 +88,11 @@ def _write(
         _remove(aside)
         path.replace(aside)
         reason = (
-            f"{kind.name}: differs from the network by {found.max_difference:.3g} in a logit, and rounding "
+            f"differs from the network by {found.max_difference:.3g} in a logit, and rounding "
             f"explains {found.limit:.3g}; {found.same_top1:.1%} of {found.images} images have the same best "
             f"class. The file is kept as {aside}"
         )
-        written.rejected.append(reason)
-        return {**entry, "file": f"{REJECTED}/{kind.file}", "failed": reason}
+        return {**entry, "file": f"{REJECTED}/{kind.file}", "failed": reason, "rejected": True}
     return {**entry, **time_call(call, images, source.batch_size)}
 
 

@@ -19,6 +19,10 @@ __all__ = ["Preprocessing"]
 
 WHERE = "images"
 
+_ACCEPTED = (
+    "Give a file, a Pillow image (for an RGB array: PIL.Image.fromarray(array)), or a uint8 tensor (C, H, W)."
+)
+
 CHANNELS = {"rgb": 3, "gray": 1, "other": None}
 """Number of channels by name; None for any."""
 
@@ -95,11 +99,14 @@ class Preprocessing:
             uint8 ``(C, H, W)``.
 
         Raises:
-            DataError: The file cannot be read, or the channels are not those of the network.
+            DataError: The file cannot be read, the channels are not those of the network, or it is something
+                else.
         """
         if isinstance(image, Tensor):
             self._check_bytes(image, where)
             return image
+        if not isinstance(image, str | Path | Image.Image):
+            raise DataError(f"{where}: got an object of type {type(image).__name__!r}. {_ACCEPTED}")
         if self.channels == "other":
             raise DataError(
                 f"{where}: these networks read {len(self.mean)} channels, which image files do not have. "

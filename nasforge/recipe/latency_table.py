@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -41,4 +42,8 @@ class LatencyConfig(PluginConfig):
                 f"{backend!r} is neither a backend nor a command with {{file}} in it."
                 f"{suggest(backend, (TORCH, ONNXRUNTIME))}"
             )
+        try:
+            shlex.split(backend)
+        except ValueError:
+            raise ValueError(f"{backend!r} has a quote that is never closed. Close it.") from None
         return backend

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from pydantic import PositiveInt
@@ -86,11 +87,9 @@ class ImagePredictor:
             A prediction per image, in order.
 
         Raises:
-            DataError: Images cannot be read. All are listed.
+            DataError: Images cannot be read, or they are something else. All are listed.
         """
-        sources = iter([images] if isinstance(images, str | Path | Image.Image) else images)
-        if isinstance(images, Tensor) and images.dim() == 3:
-            sources = iter([images])
+        sources: Iterator[Source] = iter([images] if _is_single(images) else images)
         found: list[Prediction] = []
         broken: dict[str, str] = {}
         position = 0
@@ -150,6 +149,15 @@ class ImagePredictor:
                     yield pixels
 
 
+def _is_single(images: object) -> bool:
+    """Return whether this is one image; types that are not accepted count too, so that one error tells it."""
+    if isinstance(images, Tensor):
+        return images.dim() != 4
+    return isinstance(images, str | Path | Image.Image | bytes | np.ndarray) or not isinstance(
+        images, Iterable
+    )
+
+
 def load_predictor(folder: str | Path, device: str | None = None) -> ImagePredictor:
     """Load the trained network of a finished run with its preprocessing and class names.
 
@@ -170,11 +178,13 @@ def load_predictor(folder: str | Path, device: str | None = None) -> ImagePredic
 
 def _described(trained: Trained, folder: Path) -> tuple[Preprocessing, tuple[str, ...]]:
     about, weights = trained.about, trained.weights
+    anew = (
+        f"Delete result.json in '{weights.parent}' and in '{folder / TEST.stage}', then run nasforge run "
+        f"{folder}: the trained weights are kept and stored anew, and the network is tested again."
+    )
     if missing := [key for key in ("class_names", "preprocessing") if key not in about]:
         raise RunError(
-            f"{weights}: lacks {' and '.join(missing)}, because an older version of nasforge wrote it. "
-            f"Delete result.json in '{weights.parent}' and in '{folder / TEST.stage}', then run nasforge run "
-            f"{folder}: the trained weights are kept and stored anew, and the network is tested again."
+            f"{weights}: lacks {' and '.join(missing)}, because an older version of nasforge wrote it. {anew}"
         )
     if about["preprocessing"] is None:
         raise RunError(
@@ -184,7 +194,8 @@ def _described(trained: Trained, folder: Path) -> tuple[Preprocessing, tuple[str
     names, count = tuple(about["class_names"]), trained.task.num_classes
     if len(names) != count:
         raise RunError(
-            f"{weights}: has {len(names)} class names for {count} logits. Run the test stage anew."
+            f"{weights}: has {len(names)} class names for {count} logits, so it was changed by something "
+            f"else. {anew}"
         )
     return Preprocessing.from_json(about["preprocessing"]), names
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nasforge.exports.source import ExportSource, Samples
     from nasforge.stages.runner import Run
 
-__all__ = ["EXPORT", "Export", "export_run"]
+__all__ = ["EXPORT", "Export", "export_run", "refuse_rejected"]
 
 TABLE = "export"
 
@@ -56,21 +56,21 @@ class Export(Stage):
             )
 
     def run(self, run: Run, clock: StageClock) -> dict[str, Any]:
-        """Write all formats.
-
-        Raises:
-            RunError: A file disagrees with the network.
-        """
+        """Write all formats. One that fails is a warning; `verify` refuses one that disagrees."""
         assert run.recipe.export is not None, "the stage is not needed without"
         result = export_run(run, run.recipe.export.formats)
         for name, found in result["formats"].items():
-            if "failed" in found:
+            if "failed" in found and not found.get("rejected"):
                 warnings.warn(
-                    f"{TABLE}: {name} was not written: {found['failed']} Then: nasforge {TABLE} "
-                    f"{run.folder.path} --format {name}",
+                    f"{TABLE}: {name} was not written (nasforge {TABLE} {run.folder.path} --format {name} "
+                    f"tries again): {found['failed']}",
                     stacklevel=2,
                 )
         return result
+
+    def verify(self, result: Mapping[str, Any]) -> None:
+        """Refuse files that disagree with the network; see `refuse_rejected`."""
+        refuse_rejected(result["formats"])
 
 
 def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
@@ -82,9 +82,6 @@ def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
 
     Returns:
         ``formats`` and ``source``; see `nasforge.exports.writing.Written`.
-
-    Raises:
-        RunError: A file disagrees with the network. It is kept in the folder ``rejected``.
     """
     from nasforge.exports.writing import write_formats
 
@@ -93,11 +90,23 @@ def export_run(run: Run, formats: Sequence[FormatName]) -> dict[str, Any]:
 
     written = write_formats(_source(run), run.folder.stage(TABLE), formats, report)
     trained = run.results[TRAIN.stage]["fingerprint"]
-    result = {"formats": written.formats, "source": written.source, TRAIN.stage: trained}
-    if written.rejected:
-        run.folder.store_file(TABLE, "rejected.json", result)
-        raise RunError(f"{TABLE}: " + "; ".join(written.rejected) + ". Please report it.")
-    return result
+    return {"formats": written.formats, "source": written.source, TRAIN.stage: trained}
+
+
+def refuse_rejected(formats: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise for files that disagree with their network.
+
+    Args:
+        formats: Results of formats by name.
+
+    Raises:
+        RunError: There is such a file. It is kept in the folder ``rejected``, and all else is stored.
+    """
+    wrong = [f"{name} {found['failed']}" for name, found in formats.items() if found.get("rejected")]
+    if wrong:
+        raise RunError(
+            f"{TABLE}: {'; '.join(wrong)}. Do not use it, and please report it. All other results are stored."
+        )
 
 
 def _source(run: Run) -> ExportSource:

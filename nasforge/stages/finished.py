@@ -19,9 +19,9 @@ from nasforge.runs.network import untrained
 from nasforge.runs.scope import DERIVE, TEST, TRAIN
 from nasforge.runs.stored import StageResult
 from nasforge.stages.derive import DeriveResult
-from nasforge.stages.export import EXPORT, Export, export_run
+from nasforge.stages.export import EXPORT, Export, export_run, refuse_rejected
 
-__all__ = ["export"]
+__all__ = ["export", "write_export"]
 
 RESULT = "result.json"
 
@@ -55,9 +55,19 @@ def export(
         and throughput, or with ``failed``; and ``source``, the network itself.
 
     Raises:
-        RunError: The run is not finished, has no trained network, or a file disagrees with it.
+        RunError: The run is not finished, has no trained network, or a file disagrees with it; the other
+            files and the result are stored then.
         RecipeError: The folder was made by another version of nasforge, whose recipes differ.
     """
+    result = write_export(folder, formats, images)
+    refuse_rejected(result["formats"])
+    return result
+
+
+def write_export(
+    folder: str | Path, formats: Sequence[FormatName] | None = None, images: int | None = None
+) -> dict[str, Any]:
+    """Do the same as `export`, but mark files that disagree as ``failed`` and ``rejected`` only."""
     path = Path(folder)
     run_folder = RunFolder(path)
     if (resolved := run_folder.resolved) is None:

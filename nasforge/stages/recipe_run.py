@@ -21,6 +21,7 @@ from nasforge.runs.folder import RunFolder, differences
 from nasforge.runs.observers import observing
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import describe_environment
+from nasforge.stages import STAGES
 from nasforge.stages.forecast import Forecaster
 from nasforge.stages.runner import Run, run_stages
 from nasforge.training.stopping import Stopped, stopping_together
@@ -95,6 +96,9 @@ def run_recipe(
         watched.run_end(list(results.values())[-1])
         if options.report and folder.writes:
             write_report(folder.path)
+        for stage in STAGES:
+            if stage.name in results:
+                stage.verify(results[stage.name])
     return run
 
 

@@ -89,6 +89,18 @@ class Stage(ABC):
             clock: Seconds of this stage so far. Save it with every partial checkpoint.
         """
 
+    def verify(self, result: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Raise for a result that is an error although it is stored. Default: accept.
+
+        Called at the end of a run, when all other results and the report are written.
+
+        Args:
+            result: The stored result of this stage.
+
+        Raises:
+            NasforgeError: The result is an error.
+        """
+
     def workload(self, trial: TrialRun) -> Sequence[Work] | None:
         """Return the work of this stage, for the forecast of a run; None if it is unknown.
 

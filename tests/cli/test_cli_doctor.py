@@ -90,6 +90,24 @@ def test_versions_of_torch(here, capsys, versions, found, state):
         assert told[0].remedy == "Run pip install 'torch>=2.4' torchvision."
 
 
+@pytest.mark.parametrize(
+    ("running", "state", "finding"),
+    [
+        ((3, 10, 14), "problem", "but nasforge needs >=3.11"),
+        ((3, 11, 0), "ok", sys.executable),
+        ((3, 13, 9), "ok", sys.executable),
+        ((3, 14, 0), "note", "newer than the newest version that was tested (3.13)"),
+    ],
+)
+def test_versions_of_python(monkeypatch, running, state, finding):
+    monkeypatch.setattr(sys, "version_info", (*running, "final", 0))
+    told = next(installation.diagnose_installation())
+    monkeypatch.undo()
+    assert (told.subject, told.state) == ("python", state)
+    assert finding in told.finding
+    assert bool(told.remedy) == (state != "ok")
+
+
 def test_a_checkout_that_is_not_installed(here, capsys, monkeypatch):
     def requires(name):
         raise importlib.metadata.PackageNotFoundError(name)

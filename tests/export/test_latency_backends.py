@@ -78,9 +78,20 @@ def test_a_command_times_a_file_elsewhere(command):
         ("print('fast')", r"printed 'fast'. Its last line must be JSON"),
         ("print('{}')", r"printed '{}'. Its last line must be JSON"),
         ("", r"printed nothing. Its last line must be JSON"),
-        ("print('{\"latency_ms\": -1}')", r"reported latency_ms = -1.0: not a duration"),
+        (
+            "print('{\"latency_ms\": -1}')",
+            r"reported latency_ms = -1.0: not a duration. Let it print milliseconds",
+        ),
         ("print('{\"latency_ms\": NaN}')", r"reported latency_ms = nan: not a duration"),
-        ("raise SystemExit('no board')", r"ended with status 1: no board"),
+        ("raise SystemExit('no board')", r"ended with status 1: no board. Try it by hand"),
+        (
+            "import sys; sys.stderr.buffer.write(b'Zubeh\\xf6r fehlt'); sys.exit(2)",
+            r"ended with status 2: Zubeh\ufffdr fehlt. Try it by hand",
+        ),
+        (
+            "import sys; sys.stdout.buffer.write(b'\\xff\\xfe')",
+            r"printed '\ufffd\ufffd'. Its last line must be JSON",
+        ),
         ("import time; time.sleep(30)", r"did not answer within 1 seconds"),
     ],
 )
@@ -89,8 +100,17 @@ def test_a_command_that_fails(command, program, message):
         CommandBackend(command(program), 1.0 if "sleep" in program else 60.0).time([job()], runs=1, warmup=0)
 
 
+def test_other_lines_of_a_command_may_be_in_any_encoding(command):
+    program = "import sys; sys.stdout.buffer.write(b'\\xe4\\n{\"latency_ms\": 2}')"
+    (timing,) = CommandBackend(command(program), 60.0).time([job()], runs=1, warmup=0)
+    assert timing.median_ms == 2.0
+
+
 def test_a_command_that_is_missing():
-    with pytest.raises(RunError, match=r"latency.backend: 'no-such-bench {file}' cannot be started"):
+    with pytest.raises(
+        RunError,
+        match=r"latency.backend: 'no-such-bench {file}' cannot be started .*Write the path of a program",
+    ):
         CommandBackend("no-such-bench {file}", 5.0).time([job()], runs=1, warmup=0)
 
 
@@ -109,6 +129,8 @@ def test_the_backend_of_a_recipe(command):
     assert isinstance(make_backend(LatencyConfig(backend=command(BENCH)), CPU), CommandBackend)
     with pytest.raises(RecipeError, match=r"latency.backend.*neither a backend.*Did you mean 'onnxruntime'"):
         check({**tiny(), "latency": {"backend": "onnxruntim"}}, Registry.discover())
+    with pytest.raises(RecipeError, match=r"latency.backend.*has a quote that is never closed"):
+        check({**tiny(), "latency": {"backend": "ssh 'board {file}"}}, Registry.discover())
     resolved = check({**tiny(), "latency": {"backend": "onnxruntime"}}, Registry.discover()).resolved()
     assert resolved["latency"]["backend"] == "onnxruntime"
     assert "latency" not in check(tiny(), Registry.discover()).resolved()

@@ -86,6 +86,15 @@ def test_tensors_of_another_kind_are_refused(image):
         COLOUR.read(image)
 
 
+@pytest.mark.parametrize("image", [np.zeros((8, 8, 3), np.uint8), b"bytes", 7, None])
+def test_other_types_are_refused(image):
+    name = type(image).__name__
+    with pytest.raises(
+        DataError, match=rf"got an object of type '{name}'. Give a file, .*PIL.Image.fromarray"
+    ):
+        COLOUR.read(image)
+
+
 def test_files_are_read_upright_unless_said_otherwise(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

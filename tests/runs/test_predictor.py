@@ -152,6 +152,14 @@ def test_all_images_that_cannot_be_read_are_listed(finished, photos, tmp_path):
         assert words in text
 
 
+@pytest.mark.parametrize("images", [np.zeros((8, 8, 3), np.uint8), b"bytes", 7, None, torch.zeros(8, 8)])
+def test_something_else_than_images_is_one_error(finished, images):
+    with pytest.raises(
+        DataError, match=r"predict: 1 of 1 images cannot be read:\n  - 'image 0': images: got"
+    ):
+        nasforge.load_predictor(finished.folder)(images)
+
+
 def test_result_and_weights_describe_the_images(finished):
     result = json.loads((finished.folder / "test/result.json").read_text())
     _, about = load_weights(finished.folder / "train/weights.safetensors")
@@ -218,7 +226,9 @@ def test_data_that_are_not_files_say_so(finished, tmp_path):
     with pytest.raises(RunError, match=r"its images do not come from image files"):
         nasforge.load_predictor(run)
     save_weights(weights, tensors, {**about, "class_names": ["a", "b"]})
-    with pytest.raises(RunError, match=r"has 2 class names for 3 logits"):
+    with pytest.raises(
+        RunError, match=r"has 2 class names for 3 logits.*Delete result.json in .*nasforge run"
+    ):
         nasforge.load_predictor(run)
     save_weights(weights, tensors, {**about, "preprocessing": {**about["preprocessing"], "gamma": 2}})
     with pytest.raises(DataError, match=r"'gamma' is missing or unknown"):

@@ -143,17 +143,50 @@ def test_a_format_that_fails_is_shown_and_the_others_are_written(copied, monkeyp
     assert "pt2" in shown.out
 
 
-def test_a_file_that_disagrees_is_an_error_and_kept_aside(copied, monkeypatch):
-    class Wrong(type(FORMATS["pt2"])):
-        def open(self, path):
-            call = super().open(path)
-            return lambda images: call(images) + 1
+class Wrong(type(FORMATS["pt2"])):
+    """Computes something else than the network."""
 
+    def open(self, path):
+        call = super().open(path)
+        return lambda images: call(images) + 1
+
+
+def test_a_file_that_disagrees_is_an_error_and_kept_aside(copied, monkeypatch):
     monkeypatch.setitem(FORMATS, "pt2", Wrong())
-    with pytest.raises(RunError, match=r"differs from the network by 1 in a logit.*kept as .*rejected"):
-        nasforge.export(copied, ["pt2"])
+    with pytest.raises(
+        RunError, match=r"export: pt2 differs from the network by 1 in a logit.*kept as .*reje"
+    ):
+        nasforge.export(copied, ["pt2", "standalone"])
     assert (copied / "export" / "rejected" / "network.pt2").is_file()
     assert not (copied / "export" / "network.pt2").exists()
+    stored = read_json(copied / "export" / "result.json")["formats"]
+    assert stored["pt2"]["rejected"]
+    assert stored["standalone"]["max_difference"] <= 1e-5, "the other formats are written and stored"
+    assert (copied / "export" / "standalone" / "model.py").is_file()
+
+
+def test_the_command_shows_the_other_formats_beside_one_that_disagrees(copied, monkeypatch, capsys):
+    monkeypatch.setitem(FORMATS, "pt2", Wrong())
+    assert run_command(["export", str(copied), "-f", "pt2", "-f", "standalone"]) == 1
+    shown = capsys.readouterr()
+    assert "error: pt2: differs from the network by 1 in a logit" in shown.err
+    assert "standalone" in shown.out
+
+
+def test_a_run_ends_with_an_error_after_all_else_is_stored(tmp_path, monkeypatch):
+    recipe = {**tiny(train={"epochs": 1}), "export": {"formats": ["pt2", "standalone"], "images": 6}}
+    recipe["run"] = {**recipe.get("run", {}), "report": True}
+    with monkeypatch.context() as patched:
+        patched.setitem(FORMATS, "pt2", Wrong())
+        with pytest.raises(RunError, match=r"pt2 differs from the network.*All other results are stored"):
+            nasforge.run(recipe, out=tmp_path)
+        (folder,) = tmp_path.iterdir()
+        with pytest.raises(RunError, match=r"pt2 differs"):
+            nasforge.run(folder)  # it stays an error
+    assert "pt2" in (folder / "report.html").read_text()
+    assert "max_difference" in read_json(folder / "export" / "result.json")["formats"]["standalone"]
+    nasforge.export(folder, ["pt2"])
+    assert nasforge.run(folder).was_finished
 
 
 def test_another_training_sets_earlier_files_aside(copied):
@@ -174,7 +207,7 @@ def test_json_of_the_command(copied, capsys):
 def test_a_format_that_fails_in_a_run_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr("nasforge.exports.format.find_spec", lambda name: None)
     recipe = {**tiny(train={"epochs": 1}), "export": {"formats": ["onnx", "pt2"]}}
-    with pytest.warns(UserWarning, match=r"onnx was not written.*pip install 'nasforge\[export\]' Then"):
+    with pytest.warns(UserWarning, match=r"onnx was not written \(.*--format onnx tries again\): needs.*pip"):
         result = nasforge.run(recipe, out=tmp_path)
     assert "failed" in result.results["export"]["formats"]["onnx"]
     assert (result.folder / "export" / "network.pt2").is_file()
