@@ -15,6 +15,14 @@ gc.set_threshold(100_000, 50, 100)
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="nasforge-state-")
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are selected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the mark `campaign` imply `slow`."""
+    for item in items:
+        if item.get_closest_marker("campaign"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real images and tables (``cifar10/``, ``nb201/``); tests that need it skip without it."""

@@ -16,8 +16,6 @@ from nasforge.benches.job import Job
 from nasforge.errors import DataError, RunError
 from nasforge.recipe.budget import Budget
 
-LONG = [pytest.mark.slow, pytest.mark.campaign]
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc"),
@@ -139,7 +137,9 @@ def test_warnings_of_workers_arrive(toy):
     assert {str(warning.message) for warning in caught} == {"this is odd"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGUSR1, marks=LONG)])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGUSR1, marks=pytest.mark.campaign)]
+)
 def test_workers_end_with_the_main_process_and_the_bench_goes_on(toy, how):
     command = [sys.executable, "-m", "nasforge", "bench", str(toy), "--workers", "2"]
     process = subprocess.Popen(

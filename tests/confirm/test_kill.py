@@ -49,7 +49,6 @@ def outcome(run: Path) -> dict:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_inside_rungs(tmp_path):

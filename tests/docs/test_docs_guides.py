@@ -8,7 +8,7 @@ import pytest
 from support.docs_blocks import DOCS, blocks_of, write
 from support.environments import ROOT, build_wheel, install, new_environment, run_beside, succeed
 
-pytestmark = [pytest.mark.slow, pytest.mark.campaign]
+pytestmark = pytest.mark.campaign
 
 GUIDES = sorted((DOCS / "write").glob("*.md"))
 

@@ -23,7 +23,6 @@ def test_the_page_works_as_printed(page, tmp_path, monkeypatch):
     assert follow(page, tmp_path) == sum(b.run and not b.slow and not b.title for b in blocks_of(page))
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 @pytest.mark.parametrize(
     "page",

@@ -92,7 +92,6 @@ def parts(python, folder):
     return listed, [{**recipe, "path": None} for recipe in recipes], schema
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 def test_wheels_of_nasforge_and_of_every_example_work_together(tmp_path):
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")

@@ -144,7 +144,7 @@ def test_workers_that_do_not_start_are_done_without(wires):
     wires[0].receive({"ready": True})
     crew.wait()
     time.sleep(0.06)
-    with pytest.warns(UserWarning, match=r"worker 2 has not started within 0.05 seconds.*goes on with 1"):
+    with pytest.warns(UserWarning, match=r"worker 2 has not started within 0.05 seconds.*continues with 1"):
         crew.wait()
     assert wires[1].closed
     wires[0].receive({"result": 1})
@@ -162,7 +162,7 @@ def test_a_worker_that_cannot_start_again_is_done_without(wires):
     crew.wait()
     wires[2].end = "the node is gone"
     wires[2].receive(None)
-    with pytest.warns(UserWarning, match=r"worker 2 cannot start: the node is gone\. .*goes on with 1"):
+    with pytest.warns(UserWarning, match=r"worker 2 cannot start: the node is gone\. .*continues with 1"):
         crew.wait()
     wires[0].receive({"result": 1})
     assert crew.wait() is first

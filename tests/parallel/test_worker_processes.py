@@ -12,8 +12,6 @@ import pytest
 import nasforge
 from support.worker_world import SEARCHERS, found, pids, recipe_writer, wait_until
 
-LONG = [pytest.mark.slow, pytest.mark.campaign]
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc"),
@@ -93,7 +91,7 @@ def test_workers_end_with_the_main_process_and_the_search_goes_on_as_if_nothing_
     assert not any(alive(pid) for pid in pids("stopped"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=LONG)])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.campaign)])
 def test_a_signal_ends_a_search_after_the_evaluations_under_way(how, world):
     process = start(world("stopped", "evolution", pause=0.5))
     os.kill(process.pid, how)

@@ -40,7 +40,6 @@ def test_what_was_lost_is_counted():
     assert lines.splitlines()[2] == "| a | 3 | 1 SIGINT, 2 SIGKILL | 1 | 1 |"
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_killed_commands_end_as_if_nothing_had_happened(tmp_path):

@@ -27,7 +27,6 @@ test_observer = checked("observer")
 # The laws of a space take long; the tests of a generated one check them below.
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 def test_the_tests_of_new_plugins_pass(tmp_path):
     projects = [generate(tmp_path, kind) for kind in KINDS]
@@ -50,7 +49,6 @@ def test_new_plugins_are_formatted(tmp_path):
     subprocess.run([*ruff, "check", *rules, "--extend-select", "I,UP,B", "."], check=True, cwd=tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 def test_all_kinds_can_be_installed_at_once(tmp_path):
     """In an environment of its own that sees the packages of this one, without any download."""

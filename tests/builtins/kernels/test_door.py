@@ -86,7 +86,6 @@ def test_without_the_folder_there_are_no_kernels(leaves, tmp_path):
     assert done.stdout.split() == ["0", str(copied / "door.py")]
 
 
-@pytest.mark.slow
 @pytest.mark.campaign
 def test_everything_passes_without_the_folder(tmp_path):
     """Run quick tests of spaces, searchers and evaluators in a copy without the kernels in C."""

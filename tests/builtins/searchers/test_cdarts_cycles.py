@@ -68,7 +68,7 @@ def darts(execution: str = "fast", **options) -> Pair:
         (nasbench201, "fast"),
         (nasbench201, "reference"),
         (darts, "fast"),
-        pytest.param(darts, "reference", marks=[pytest.mark.slow, pytest.mark.campaign]),
+        pytest.param(darts, "reference", marks=pytest.mark.campaign),
     ],
 )
 def test_official_repeats_the_published_loop_across_three_rebuilds(make, execution):

@@ -60,9 +60,7 @@ def make(preset: str = "official", execution: str = "fast") -> Pair:
     return Pair(space, cells, rules, lambda name, count: 0.1 * torch.randn(count), **options)
 
 
-@pytest.mark.parametrize(
-    "execution", ["fast", pytest.param("reference", marks=[pytest.mark.slow, pytest.mark.campaign])]
-)
+@pytest.mark.parametrize("execution", ["fast", pytest.param("reference", marks=pytest.mark.campaign)])
 def test_parameters_of_each_stage_learn_as_published(execution):
     pair = make(execution=execution)
     for _ in range(RULES["cycles"]):

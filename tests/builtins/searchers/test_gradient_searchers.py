@@ -57,10 +57,11 @@ def tiny_space(name: str, **options):
     return plugin.load()(plugin.config(**{**plugin.tiny, **TINY[name], **options}))
 
 
-LONG = [pytest.mark.slow, pytest.mark.campaign]
 # Deciding many choices takes many passes over the images.
 EVERYWHERE = [
-    pytest.param(name, space, marks=LONG if name == "darts-pt" and space != "nasbench201" else [])
+    pytest.param(
+        name, space, marks=pytest.mark.campaign if name == "darts-pt" and space != "nasbench201" else []
+    )
     for name in NAMES
     for space in SPACES
 ]
