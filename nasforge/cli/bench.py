@@ -100,6 +100,11 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
     texts = []
     if searchers is not None:
         names = [name.strip() for name in searchers.split(",") if name.strip()]
+        if not names:
+            raise typer.BadParameter(
+                f"{searchers!r} names no searcher. Write for instance random,evolution.",
+                param_hint="--searchers",
+            )
         texts.append(f"bench.searchers={to_toml(names)}")
     if seeds is not None:
         texts.append(f"bench.seeds={seeds}")

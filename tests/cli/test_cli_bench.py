@@ -53,6 +53,10 @@ def test_some_searchers_of_a_recipe_can_be_picked_and_the_options_of_others_do_n
             ["--searchers", "evolutoin,darts"],
             ["Did you mean 'evolution'?", "'darts' proposes no architectures"],
         ),
+        (
+            ["--searchers", " ,,"],
+            ["--searchers: ' ,,' names no searcher. Write for instance random,evolution."],
+        ),
         (["--budget", "0"], ["--set bench.budget: must be one evaluation or more"]),
         (["--budget", "soon"], ["must be a number of evaluations, or a time such as"]),
         (["--option", "evolution.popu=3"], ["bench.options.evolution.popu: no such option"]),
