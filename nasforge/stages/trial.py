@@ -16,12 +16,12 @@ import torch
 
 from nasforge.arch import Arch
 from nasforge.component import Slot, Work
-from nasforge.data import DataModule
+from nasforge.data import DataModule, reading_only
 from nasforge.evaluator import Evaluator, sample_allowed
 from nasforge.observer import Observers
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
-from nasforge.runs.scope import DERIVE, Scope
+from nasforge.runs.scope import DERIVE, TRAIN, Scope
 from nasforge.runs.slots import FileSlot
 from nasforge.runtime import synchronize
 from nasforge.seeding import derive_seed
@@ -144,7 +144,8 @@ def rehearsing(run: Run) -> Iterator[TrialRun]:
     threads = torch.get_num_threads()
     torch.set_num_threads(run.recipe.run.threads or threads)
     try:
-        with isolated_random(run.runtime.device, derive_seed(run.seed, "forecast")):
+        seed = derive_seed(run.seed, "forecast")
+        with isolated_random(run.runtime.device, seed), reading_only("forecast", TRAIN.reads):
             yield TrialRun(run, RunFolder(path))
     finally:
         torch.set_num_threads(threads)
