@@ -2,12 +2,13 @@
 
     python -m benchmarks.costs --seconds 60                           # all that have no time yet
     python -m benchmarks.costs quickstart 'cdarts_cifar10:cpu' 'cdarts_cifar10:'
+    python -m benchmarks.costs --seconds 1800 --long 0                # those with slow steps, each timed once
 
 A time is derived: the units of work of every stage times the processor time of a unit, which is measured
-here with one thread. It replaces the entry of ``recipes/costs.json``, at once, so a listing that is stopped
-continues with what is left. A profile that cannot be timed is kept there under ``missing``, with the reason.
-CIFAR images are replaced by synthetic ones of the same number and size. Recipes that differ only in their
-search share the times of their trainings and tests.
+here with one thread. It replaces the entry of ``recipes/costs.json``, at once, so the command can be stopped
+at any time, and continues with what is left. A profile that cannot be timed is kept there under ``missing``,
+with the reason. CIFAR images are replaced by synthetic ones of the same number and size. Recipes that differ
+only in their search share the times of their trainings and tests.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 
 from nasforge.errors import NasforgeError
+from nasforge.files import write_json
 from nasforge.observer import Observers
 from nasforge.plugins import Registry
 from nasforge.recipe import check, load
@@ -33,7 +35,7 @@ from nasforge.recipe.shipped import find_shipped, shipped_recipes
 from nasforge.runs.folder import RunFolder
 from nasforge.runtime import Runtime
 from nasforge.runtime.environment import processor_name
-from nasforge.stages import STAGES, trial
+from nasforge.stages import STAGES
 from nasforge.stages.forecast import forecast_run
 from nasforge.stages.runner import Run
 
@@ -41,7 +43,7 @@ FILE = Path(__file__).parents[1] / "recipes" / "costs.json"
 CIFAR = {"cifar10": 10, "cifar100": 100}
 
 ONCE = 4.0
-"""Seconds of a unit that is timed once; a run times it three times if it takes less than `trial.LONG`."""
+"""Seconds of a unit that is timed once, unless ``--long`` says otherwise; shorter units are repeated."""
 
 SEARCH_DATA = {"batch_size", "arch_share", "select_share", "split_by"}
 """Options of the images that only a search depends on."""
@@ -60,13 +62,14 @@ def training_key(tables: dict[str, Any]) -> str:
     return json.dumps({**shared, "train": train, "data": data}, sort_keys=True)
 
 
-def derive(name: str, profile: str, trainings: dict[str, dict[str, float]]) -> dict[str, Any]:
+def derive(name: str, profile: str, trainings: dict[str, dict[str, float]], once: float) -> dict[str, Any]:
     """Forecast a shipped recipe on this computer.
 
     Args:
         name: Name of the recipe.
         profile: Name of the profile; empty for none.
         trainings: Seconds of the stages after the search, by `training_key`; those of this recipe are added.
+        once: Seconds of a unit that is timed once.
     """
     registry = Registry.discover()
     tables = load(name, registry, profile=profile or None).resolved()
@@ -91,7 +94,7 @@ def derive(name: str, profile: str, trainings: dict[str, dict[str, float]]) -> d
         run = Run(recipe, RunFolder(Path(folder)), Runtime.of(recipe.run), Observers(()))
         stages = [stage for stage in STAGES if stage.needed({*recipe.parts, *run.resolved})]
         left = [stage for stage in stages if stage.name not in known]
-        forecast = forecast_run(run, left, time.process_time)
+        forecast = forecast_run(run, left, time.process_time, once)
     found = {stage.stage: stage.seconds for stage in forecast.stages} | known
     if unknown := ", ".join(stage for stage, seconds in found.items() if seconds is None):
         raise NasforgeError(f"{name}: the work of {unknown} is unknown.")
@@ -142,8 +145,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("recipes", nargs="*", help="NAME or NAME:PROFILE; none: all without a time")
     parser.add_argument("--seconds", type=float, default=60.0, help="processor time for each at most")
+    parser.add_argument(
+        "--long", type=float, default=ONCE, metavar="SECONDS", help="a unit that takes longer is timed once"
+    )
     asked = parser.parse_args()
-    trial.LONG = ONCE
     trainings: dict[str, dict[str, float]] = {}
     stored = json.loads(FILE.read_text(encoding="utf8")) if FILE.exists() else {"costs": {}}
     for line in asked.recipes or untimed(stored):
@@ -153,7 +158,7 @@ def main() -> None:
         missing.pop(profile, None)
         try:
             with processor_time(asked.seconds):
-                entry = derive(name, profile, trainings)
+                entry = derive(name, profile, trainings, asked.long)
         except (NasforgeError, TimeoutError, MemoryError) as error:
             missing[profile] = " ".join(str(error).split()) or type(error).__name__
             print(line, "missing:", missing[profile], flush=True)
@@ -164,7 +169,7 @@ def main() -> None:
         stored["machine"] = f"{processor_name()}, torch {torch.__version__}, one thread"
         stored["costs"] = dict(sorted(stored["costs"].items()))
         stored["missing"] = {n: reasons for n, reasons in sorted(stored["missing"].items()) if reasons}
-        FILE.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf8")
+        write_json(FILE, stored)
 
 
 if __name__ == "__main__":

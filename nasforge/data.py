@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from nasforge.component import C, Component
 from nasforge.errors import AccessError
@@ -17,9 +19,49 @@ if TYPE_CHECKING:
     from nasforge.images.preprocessing import Preprocessing
     from nasforge.runtime.shards import Shards
 
-__all__ = ["DataModule", "Split"]
+__all__ = ["DataModule", "Split", "reading_only", "refuse_reading"]
 
 Split = Literal["weights", "arch", "select", "full", "test", "holdout"]
+
+_under_way: ContextVar[tuple[str, frozenset[Split]] | None] = ContextVar("_under_way", default=None)
+"""Stage that runs now, and the splits that may be read in it by any data module."""
+
+
+@contextmanager
+def reading_only(stage: str, splits: frozenset[Split]) -> Iterator[None]:
+    """Limit all data modules to some splits until exit, including those that a component makes itself.
+
+    A stage within a stage, such as a run that a searcher starts, has the splits that both may read.
+
+    Args:
+        stage: Name of the stage, for errors.
+        splits: Splits that may be read.
+    """
+    outer = _under_way.get()
+    token = _under_way.set((stage, splits if outer is None else splits & outer[1]))
+    try:
+        yield
+    finally:
+        _under_way.reset(token)
+
+
+def refuse_reading(reader: str, split: Split, stage: str, splits: frozenset[Split]) -> NoReturn:
+    """Refuse access to a split.
+
+    Args:
+        reader: Name of the component in the error, such as ``"searcher 'cdarts'"``.
+        split: The split.
+        stage: Name of the stage.
+        splits: Splits that may be read in it.
+
+    Raises:
+        AccessError: Always.
+    """
+    allowed = ", ".join(sorted(splits)) or "none"
+    raise AccessError(
+        f"{reader}: asked for the {split!r} images in the {stage} stage, which may read: {allowed}. "
+        "The test images are for the test stage, and the export after it."
+    )
 
 
 class DataModule(Component[C], ABC):
@@ -33,9 +75,9 @@ class DataModule(Component[C], ABC):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make reading in every subclass refuse splits that the stage of its context does not have."""
+        """Make reading in every subclass refuse splits that the stage does not have."""
         super().__init_subclass__(**options)
-        for name in {"batches", "shard_batches"} & vars(cls).keys():
+        for name in {"batches", "shard_batches", "class_counts"} & vars(cls).keys():
             setattr(cls, name, _within_stage(getattr(cls, name)))
 
     @property
@@ -140,19 +182,21 @@ class DataModule(Component[C], ABC):
     def num_batches(self, split: Split, *, batch_size: int | None = None) -> int:
         """Return how many batches one pass over ``split`` has."""
 
-
-def _within_stage(batches: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a reading method: a data module that a component makes has the splits of its stage only."""
-
-    @wraps(batches)
-    def guarded(self: DataModule[Any], split: Split, *more: Any, **options: Any) -> Any:
+    def _check_access(self, split: Split) -> None:
+        """Refuse a split that the module's context or the stage under way does not have."""
         context = getattr(self, "ctx", None)
-        if context is not None and context.splits is not None and split not in context.splits:
-            allowed = ", ".join(sorted(context.splits)) or "none"
-            raise AccessError(
-                f"{type(self).__name__}: asked for the {split!r} images in the {context.stage} stage, which "
-                f"may read: {allowed}. The test images are for the test stage, and the export after it."
-            )
-        return batches(self, split, *more, **options)
+        own = None if context is None or context.splits is None else (context.stage, context.splits)
+        for limit in (own, _under_way.get()):
+            if limit is not None and split not in limit[1]:
+                refuse_reading(type(self).__name__, split, *limit)
+
+
+def _within_stage(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a reading method with the check of access."""
+
+    @wraps(read)
+    def guarded(self: DataModule[Any], split: Split, *more: Any, **options: Any) -> Any:
+        self._check_access(split)
+        return read(self, split, *more, **options)
 
     return guarded

@@ -16,6 +16,7 @@ from nasforge.arch import Arch
 from nasforge.benches.meter import BudgetMeter, BudgetSpent, CpuClock
 from nasforge.confirm import ConfirmedSearcher
 from nasforge.constraints import COSTS
+from nasforge.data import reading_only
 from nasforge.errors import RecipeError, RunError, suggest
 from nasforge.evaluator import Evaluation, Evaluator
 from nasforge.observer import Observers
@@ -27,6 +28,7 @@ from nasforge.recipe.bench_table import HYPERVOLUME
 from nasforge.recipe.budget import Budget
 from nasforge.runs.assembly import Assembly
 from nasforge.runs.folder import RunFolder
+from nasforge.runs.scope import SEARCH
 from nasforge.runtime import Runtime, checkpoint
 from nasforge.searcher import Searcher
 from nasforge.training.loops import random_state, set_random_state
@@ -112,7 +114,7 @@ def search_once(job: Job) -> dict[str, Any]:
     runtime = Runtime.of(options)
     _set_threads(options.threads)
     started = time.monotonic()
-    with RunFolder(job.work).locked():
+    with RunFolder(job.work).locked(), reading_only(SEARCH.stage, SEARCH.reads):
         assembly = Assembly(recipe, RunFolder(job.work), runtime, Observers())
         state = checkpoint.load(job.work / "checkpoint.safetensors")
         clock = CpuClock(0.0 if state is None else state["cpu"])

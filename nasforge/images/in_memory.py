@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -119,6 +120,14 @@ class InMemoryImages(DataModule[C]):
     image of the pass, so order and augmentation do not depend on the batch size or the device.
     """
 
+    _in_setup = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make `load`, which gives test images too, refuse calls from outside `setup`."""
+        super().__init_subclass__(**options)
+        if "load" in vars(cls):
+            cls.load = _for_setup(cls.load)  # type: ignore[method-assign]
+
     @abstractmethod
     def load(self) -> ImageSet:
         """Read the data set, using ``self.config``; called once per run by `setup`.
@@ -139,7 +148,11 @@ class InMemoryImages(DataModule[C]):
         """
         super().setup(ctx)
         config, where = self.config, type(self).__name__
-        images = self.load()
+        self._in_setup = True
+        try:
+            images = self.load()
+        finally:
+            self._in_setup = False
         images.check(where)
         images = self._resized(_limited(images, config))
         _, height, width, channels = images.train_images.shape
@@ -285,6 +298,18 @@ class InMemoryImages(DataModule[C]):
             resize=config.resize,
             background=self.background(channels),
         )
+
+
+def _for_setup(load: Callable[..., ImageSet]) -> Callable[..., ImageSet]:
+    """Wrap `InMemoryImages.load`: calls from outside `setup` count as reading the test images."""
+
+    @wraps(load)
+    def guarded(self: InMemoryImages[Any]) -> ImageSet:
+        if not self._in_setup:
+            self._check_access("test")
+        return load(self)
+
+    return guarded
 
 
 def _limited(images: ImageSet, config: ImageConfig) -> ImageSet:

@@ -10,6 +10,7 @@ import torch
 
 from nasforge.arch import Arch
 from nasforge.component import Stage
+from nasforge.data import reading_only
 from nasforge.errors import RunError
 from nasforge.observer import Observer
 from nasforge.parallel.failures import check_score, evaluate_repeat
@@ -54,7 +55,8 @@ class Worker:
         options = recipe.run
         runtime = Runtime.of(options, device)
         torch.manual_seed(derive_seed(options.seed, SEARCH.stage))
-        self._evaluator = Assembly(recipe, folder, runtime, _Watch(send)).search_evaluator()
+        with reading_only(SEARCH.stage, SEARCH.reads):
+            self._evaluator = Assembly(recipe, folder, runtime, _Watch(send)).search_evaluator()
 
     def answer(self, task: Message) -> dict[str, Any]:
         """Return the evaluation of one candidate as JSON data.
@@ -63,7 +65,8 @@ class Worker:
             task: ``arch``, JSON data of an `Arch`; ``budget`` and ``repeat`` as in `Evaluator.expect`.
         """
         arch, budget, repeat = Arch(task["arch"]), task["budget"], task["repeat"]
-        return check_score(evaluate_repeat(self._evaluator, arch, budget, repeat)).to_json()
+        with reading_only(SEARCH.stage, SEARCH.reads):
+            return check_score(evaluate_repeat(self._evaluator, arch, budget, repeat)).to_json()
 
 
 class _Folder(RunFolder):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nasforge.data import DataModule, Split
-from nasforge.errors import AccessError
+from nasforge.data import DataModule, Split, refuse_reading
 from nasforge.runs.scope import Scope
 from nasforge.space import Task
 
@@ -69,7 +68,6 @@ class GuardedData(DataModule[Any]):
         Raises:
             AccessError: It may not.
         """
-        self._check(split)
         return self._data.class_counts(split)
 
     def batches(
@@ -80,7 +78,6 @@ class GuardedData(DataModule[Any]):
         Raises:
             AccessError: It may not.
         """
-        self._check(split)
         self.batch_sizes[split] = batch_size
         return self._data.batches(split, epoch=epoch, augment=augment, batch_size=batch_size)
 
@@ -92,18 +89,14 @@ class GuardedData(DataModule[Any]):
         Raises:
             AccessError: It may not.
         """
-        self._check(split)
         self.batch_sizes[split] = batch_size
         return self._data.shard_batches(split, shards, epoch=epoch, batch_size=batch_size)
 
-    def _check(self, split: Split) -> None:
+    def _check_access(self, split: Split) -> None:
         """Log the first access to a split, or refuse it."""
-        if split not in self._scope.reads:
-            allowed = ", ".join(sorted(self._scope.reads)) or "none"
-            raise AccessError(
-                f"{self._reader}: asked for the {split!r} images in the {self._scope.stage} stage, "
-                f"which may read: {allowed}. The test images are for the test stage, and the export after it."
-            )
+        scope = self._scope
+        if split not in scope.reads:
+            refuse_reading(self._reader, split, scope.stage, scope.reads)
         if split not in self._seen:
             self._seen.add(split)
             self._log(split)

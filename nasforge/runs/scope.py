@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nasforge.data import Split
+from nasforge.errors import AccessError
 
 __all__ = ["DERIVE", "SEARCH", "TEST", "TRAIN", "Scope"]
 
@@ -25,6 +26,18 @@ class Scope:
     reads: frozenset[Split] = frozenset()
     stepped: bool = False
     slots_of: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse the test images to a stage in which something is chosen by them.
+
+        Raises:
+            AccessError: The stage is neither the test stage nor the export after it.
+        """
+        if "test" in self.reads and self.stage not in ("test", "export"):
+            raise AccessError(
+                f"scope of the {self.stage} stage: it has the split 'test'. The test images are for the test "
+                "stage, and the export after it. Take it out of `reads`."
+            )
 
 
 # Rooms below the stages use these: workers and the conformance kit set up components, and a trained network

@@ -21,7 +21,7 @@ from nasforge.runtime import Runtime
 from nasforge.runtime.peak_memory import PeakMemory
 from nasforge.stages.runner import Run
 from nasforge.stages.stage import Stage
-from nasforge.stages.trial import SCRATCH, TimedWork, TrialRun, rehearsing, time_work
+from nasforge.stages.trial import ONCE, SCRATCH, TimedWork, TrialRun, rehearsing, time_work
 
 __all__ = [
     "FILE",
@@ -157,7 +157,10 @@ def _moment(end: datetime, now: datetime) -> str:
 
 
 def forecast_run(
-    run: Run, stages: Iterable[Stage], clock: Callable[[], float] = time.perf_counter
+    run: Run,
+    stages: Iterable[Stage],
+    clock: Callable[[], float] = time.perf_counter,
+    once: float = ONCE,
 ) -> Forecast:
     """Time a few units of the work of each stage, on a copy that is thrown away.
 
@@ -167,25 +170,26 @@ def forecast_run(
         run: The run; the results of finished stages are known.
         stages: The stages that are left, in order.
         clock: Clock of the units; `time.process_time` leaves out what other programs take.
+        once: Seconds of a first unit of work that is not repeated.
     """
     started, device = time.monotonic(), run.runtime.device
     found = []
     with rehearsing(run) as trial:
         for stage in stages:
-            found.append(_forecast_stage(stage, trial, clock))
+            found.append(_forecast_stage(stage, trial, clock, once))
     known = [one for one in found if one.seconds is None or one.works]
     threads = run.recipe.run.threads
     where = f"{device} with {threads} thread{'s' * (threads > 1)}" if threads else str(device)
     return Forecast(known, where, datetime.now(), time.monotonic() - started)
 
 
-def _forecast_stage(stage: Stage, trial: TrialRun, clock: Callable[[], float]) -> StageForecast:
+def _forecast_stage(stage: Stage, trial: TrialRun, clock: Callable[[], float], once: float) -> StageForecast:
     memory, device = PeakMemory(trial.runtime.device), trial.runtime.device
     trial.sampled = False
     works = stage.workload(trial)
     if works is None:
         return StageForecast(stage.name, None)
-    timed = time_work(works, device, trial.recipe.run.workers, clock)
+    timed = time_work(works, device, trial.recipe.run.workers, clock, once)
     seconds = sum(work.units * work.seconds for work in timed)
     return StageForecast(stage.name, seconds, memory.read(), trial.sampled, timed)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasforge.arch import Arch
+from nasforge.data import reading_only
 from nasforge.errors import ArchError, CheckpointError
 from nasforge.observer import Observer
 from nasforge.recipe import Recipe
@@ -94,7 +95,8 @@ def _result(stage: Stage, run: Run, announce: Callable[[Run, Stage], None]) -> d
     if not stage.scope.stepped:  # an engine announces the stage itself, with its number of steps
         observer.stage_start(name, done_before, None)
     derived = run.results.get(DERIVE.stage, {}).get("architecture")
-    with explaining_out_of_memory(run, stage.scope, Arch(derived) if derived else None):
+    found = Arch(derived) if derived else None
+    with explaining_out_of_memory(run, stage.scope, found), reading_only(name, stage.reads):
         alone = not stage.shared
         result = shards.from_main(lambda: dict(stage.run(run, clock))) if alone else stage.run(run, clock)
     stored = {"stage": name, **result, "seconds": round(clock.seconds(), 3), "fingerprint": mark}

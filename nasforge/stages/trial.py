@@ -16,12 +16,12 @@ import torch
 
 from nasforge.arch import Arch
 from nasforge.component import Slot, Work
-from nasforge.data import DataModule
+from nasforge.data import DataModule, reading_only
 from nasforge.evaluator import Evaluator, sample_allowed
 from nasforge.observer import Observers
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder
-from nasforge.runs.scope import DERIVE, Scope
+from nasforge.runs.scope import DERIVE, TRAIN, Scope
 from nasforge.runs.slots import FileSlot
 from nasforge.runtime import synchronize
 from nasforge.seeding import derive_seed
@@ -29,7 +29,7 @@ from nasforge.space import SearchSpace
 from nasforge.stages.runner import Run
 from nasforge.training.loops import isolated_random
 
-__all__ = ["TimedWork", "TrialRun", "rehearsing", "time_work"]
+__all__ = ["ONCE", "TimedWork", "TrialRun", "rehearsing", "time_work"]
 
 SCRATCH = "forecast"
 """Folder of a trial, in that of its run."""
@@ -40,8 +40,8 @@ SAMPLES = 3
 ENOUGH = 0.4
 """Seconds after which no more units are timed."""
 
-LONG = 20.0
-"""Seconds of a first unit that is not repeated, although it includes what is built once."""
+ONCE = 20.0
+"""Seconds of a first unit that is not repeated, although it includes what is built once; the default."""
 
 SHARE = 0.02
 """Share of all units that is timed at most, as long as that is two."""
@@ -144,7 +144,8 @@ def rehearsing(run: Run) -> Iterator[TrialRun]:
     threads = torch.get_num_threads()
     torch.set_num_threads(run.recipe.run.threads or threads)
     try:
-        with isolated_random(run.runtime.device, derive_seed(run.seed, "forecast")):
+        seed = derive_seed(run.seed, "forecast")
+        with isolated_random(run.runtime.device, seed), reading_only("forecast", TRAIN.reads):
             yield TrialRun(run, RunFolder(path))
     finally:
         torch.set_num_threads(threads)
@@ -161,6 +162,7 @@ def time_work(
     device: torch.device,
     workers: int = 1,
     clock: Callable[[], float] = time.perf_counter,
+    once: float = ONCE,
 ) -> list[TimedWork]:
     """Time a few units of each work; works of one name are added up.
 
@@ -169,12 +171,13 @@ def time_work(
         device: Where it happens.
         workers: Number of workers that share what can be shared, each taken to be as fast as this process.
         clock: Seconds that only grow.
+        once: Seconds of a first unit that is not repeated.
     """
     found: dict[str, TimedWork] = {}
     for work in works:
         if work.units <= 0:
             continue
-        seconds = _seconds_per_unit(work, device, clock) / (workers if work.shared else 1)
+        seconds = _seconds_per_unit(work, device, clock, once) / (workers if work.shared else 1)
         before = found.get(work.name, TimedWork(work.name, 0.0, 0.0))
         units = before.units + work.units
         mean = (before.units * before.seconds + work.units * seconds) / units
@@ -182,12 +185,12 @@ def time_work(
     return list(found.values())
 
 
-def _seconds_per_unit(work: Work, device: torch.device, clock: Callable[[], float]) -> float:
+def _seconds_per_unit(work: Work, device: torch.device, clock: Callable[[], float], once: float) -> float:
     started = clock()
     work.run()
     synchronize(device)
     first = clock() - started
-    if work.units <= 1 or first > LONG:
+    if work.units <= 1 or first > once:
         return first
     started, count = clock(), 0
     while True:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nasforge.data import DataModule, Split
-from nasforge.errors import DataError
+from nasforge.errors import AccessError, DataError
 from nasforge.runs.scope import SEARCH
 from nasforge.testing.common import Rule, Subject, require, scratch
 from nasforge.testing.workbench import Workbench
@@ -143,6 +143,29 @@ def splits_are_disjoint(subject: Subject) -> None:
         )
 
 
+def stages_limit_what_is_read(subject: Subject) -> None:
+    """A module that a searcher makes itself, and sets up with its own context, has no test images."""
+    with scratch() as folder:
+        data: DataModule[Any] = subject.make()
+        bench = Workbench(subject, Path(folder))
+        data.setup(bench.context(SEARCH, data=None, splits=SEARCH.reads))
+        for split in _present(data):
+            try:
+                next(iter(data.batches(split, augment=False)))
+                given = True
+            except AccessError:
+                given = False
+            require(
+                given or split not in SEARCH.reads,
+                f"split {split!r} is refused in a search, which may read it.",
+            )
+            require(
+                not given or split in SEARCH.reads,
+                f"split {split!r} can be read in a search. Call super().setup(ctx) in setup(), so that the "
+                "module knows the splits of its stage.",
+            )
+
+
 def labels_belong_to_images(subject: Subject) -> None:
     """An image has the same label in every split and batch size."""
     data = _data(subject)
@@ -228,6 +251,7 @@ CHECKS: tuple[Rule, ...] = (
     plain_passes_are_plain,
     sizes_are_true,
     splits_are_disjoint,
+    stages_limit_what_is_read,
     labels_belong_to_images,
     batch_size_is_respected,
     classes_have_names,

@@ -188,7 +188,7 @@ def test_all_plugins_are_checked_and_only_what_is_not_ok_is_told(capsys, monkeyp
         "distiller logits",
     ]
     assert not [line for line in lines if line.startswith("  ok ")]
-    assert "  skipped  14 checks: give --set path=…" in lines
+    assert "  skipped  15 checks: give --set path=…" in lines
     monkeypatch.setattr(Registry, "discover", lambda: Registry([*few, broken]))
     assert run_command(["plugins", "check", "--all", "--kind", "distiller", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

@@ -72,6 +72,11 @@ class SameForEverySeed(TinyData):
         super().setup(replace(ctx, seed=0))
 
 
+class ForgetsItsStage(TinyData):
+    def setup(self, ctx):
+        super().setup(replace(ctx, splits=None))
+
+
 class OneStream(TinyData):
     """Order comes from one generator that goes on from pass to pass."""
 
@@ -204,6 +209,7 @@ class NumbersForNames(TinyData):
         (ArchIsWeights, "splits_are_disjoint", "'weights' and 'arch' share 16"),
         (WeightsAreTest, "splits_are_disjoint", "'test'"),
         (FullHasTest, "splits_are_disjoint", "'full' has 56"),
+        (ForgetsItsStage, "stages_limit_what_is_read", "Call super().setup(ctx)"),
         (LabelsOfOthers, "labels_belong_to_images", "'arch': 16"),
         (IgnoresBatchSize, "batch_size_is_respected", "batches of 8"),
         (AcceptsLargeBatches, "batch_size_is_respected", "Raise DataError"),

@@ -206,6 +206,17 @@ def test_what_is_built_in_the_first_unit_is_not_timed():
     assert timed.units == 100
 
 
+@pytest.mark.parametrize(("once", "seconds"), [(20.0, 1.0), (5.0, 9.0)])
+def test_a_long_first_unit_is_not_repeated(once, seconds):
+    now, lengths = [0.0], iter([9.0, 1.0, 1.0, 1.0])
+
+    def unit():
+        now[0] += next(lengths)
+
+    (timed,) = time_work([Work("units", 100, unit)], CPU, clock=lambda: now[0], once=once)
+    assert timed.seconds == seconds
+
+
 def test_works_of_one_name_are_added_up_by_their_units():
     def lasting(seconds):
         def unit():
