@@ -179,7 +179,10 @@ def read_run(path: Path) -> RunRecord:
     reader = _Reader(path)
     resolved = reader.object("resolved.json")
     if not isinstance(resolved.get("run"), Mapping):
-        raise RunError(f"{path / 'resolved.json'}: cannot be read, so it is not known what was run.")
+        raise RunError(
+            f"{path / 'resolved.json'}: cannot be read, so it is not known what was run. "
+            "Put a copy of it back, or run the recipe again."
+        )
     needed = [stage.name for stage in STAGES if stage.needed(resolved)]
     stored = {name: reader.object(name, "result.json") for name in needed}
     results = {name: shaped_result(result) for name, result in stored.items() if result}

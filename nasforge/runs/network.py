@@ -11,17 +11,29 @@ from nasforge.arch import Arch
 from nasforge.errors import CheckpointError, PluginError, RunError
 from nasforge.files import read_json
 from nasforge.plugins import Registry
-from nasforge.recipe import Recipe, check
+from nasforge.recipe import Recipe
 from nasforge.runs.build import build
 from nasforge.runs.folder import RunFolder, not_a_run
+from nasforge.runs.opening import read_recipe
 from nasforge.runs.scope import DERIVE, TRAIN
 from nasforge.runs.stored import ArchitectureFile
 from nasforge.space import NetworkSpace, Task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nasforge.nn.output import Network
 
-__all__ = ["ARCHITECTURE", "WEIGHTS", "Trained", "load_network", "load_trained", "network_space", "untrained"]
+__all__ = [
+    "ARCHITECTURE",
+    "WEIGHTS",
+    "Trained",
+    "load_network",
+    "load_trained",
+    "network_space",
+    "read_weights",
+    "untrained",
+]
 
 ARCHITECTURE = "arch.json"
 """File with the found architecture and its task, in the folder of the derive stage."""
@@ -74,8 +86,6 @@ def load_trained(folder: str | Path) -> Trained:
     Args:
         folder: The run folder.
     """
-    from nasforge.runtime import checkpoint
-
     run_folder = RunFolder(Path(folder))
     resolved = run_folder.resolved
     if resolved is None:
@@ -83,19 +93,36 @@ def load_trained(folder: str | Path) -> Trained:
     weights = run_folder.stage(TRAIN.stage) / WEIGHTS
     if not weights.exists():
         raise RunError(f"{folder}: holds no trained network yet{untrained(run_folder, resolved)}")
-    source = str(run_folder.path / "resolved.json")
-    recipe = check(resolved, Registry.discover(), source=source, folder=run_folder.path)
+    recipe = read_recipe(run_folder, Registry.discover())
     space = network_space(build(recipe.parts["space"]), resolved["space"]["use"])
     derived = read_json(run_folder.stage(DERIVE.stage) / ARCHITECTURE, ArchitectureFile, _ANEW)
     task = Task(**derived["task"])
     network = space.build(task, Arch(derived["architecture"]))
-    tensors, about = checkpoint.load_weights(weights)
+    tensors, about = read_weights(weights)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{weights}: does not fit the architecture: {error}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{weights}: does not fit the architecture ({reason}). {_ANEW}") from None
     network.eval()
     return Trained(network, recipe, task, about, weights)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read trained weights, and what their header says.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is damaged.
+    """
+    from nasforge.runtime import checkpoint
+
+    try:
+        return checkpoint.load_weights(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} {_ANEW}") from None
 
 
 def untrained(folder: RunFolder, resolved: Mapping[str, Any]) -> str:

@@ -113,11 +113,10 @@ def _source(run: Run) -> ExportSource:
     from nasforge.arch import Arch
     from nasforge.exports.source import ExportSource
     from nasforge.images import Preprocessing
-    from nasforge.runs.network import load_network
-    from nasforge.runtime import checkpoint
+    from nasforge.runs.network import load_network, read_weights
 
     options = run.recipe.export or ExportConfig()
-    _, about = checkpoint.load_weights(run.folder.stage(TRAIN.stage) / WEIGHTS)
+    _, about = read_weights(run.folder.stage(TRAIN.stage) / WEIGHTS)
     derived, tested = run.results[DERIVE.stage], run.results.get(TEST.stage, {})
     described = about.get("preprocessing")
     known = Preprocessing.from_json(described) if described else run.data.preprocessing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ from nasforge.errors import RunError
 from nasforge.files import read_json
 from nasforge.observer import Observers
 from nasforge.plugins import Registry
-from nasforge.recipe import Recipe, check
+from nasforge.recipe import Recipe
 from nasforge.recipe.export_table import ExportConfig, FormatName
 from nasforge.runs.folder import RunFolder, not_a_run
 from nasforge.runs.network import untrained
+from nasforge.runs.opening import read_recipe
 from nasforge.runs.scope import DERIVE, TEST, TRAIN
 from nasforge.runs.stored import StageResult
 from nasforge.stages.derive import DeriveResult
@@ -75,10 +75,9 @@ def write_export(
     if TRAIN.stage not in resolved:
         raise RunError(f"{path}: holds no trained network yet{untrained(run_folder, resolved)}")
     overrides = [] if images is None else [f"{EXPORT.stage}.images={images}"]
-    source = str(path / "resolved.json")
-    recipe = check(resolved, Registry.discover(), source=source, overrides=overrides, folder=path)
+    recipe = read_recipe(run_folder, Registry.discover(), overrides)
     with run_folder.locked():
-        return _export(replace(recipe, text=run_folder.text), run_folder, formats)
+        return _export(recipe, run_folder, formats)
 
 
 def _export(recipe: Recipe, folder: RunFolder, formats: Sequence[FormatName] | None) -> dict[str, Any]:

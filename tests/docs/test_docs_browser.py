@@ -105,6 +105,15 @@ def test_what_a_phone_cannot_show_is_found(address, open_page, spoil, found):
     assert any(what.startswith(found) for what in window.evaluate(UNREADABLE))
 
 
+def test_a_phone_breaks_names_of_options_between_words(address, open_page):
+    window = open_page(PHONE)
+    window.goto(f"{address}reference/searchers/")
+    names = window.locator("td:first-child code")
+    assert "confirm.<wbr>least_<wbr>macs" in [name.inner_html() for name in names.all()]
+    widths = "all => all.filter(e => e.scrollWidth > e.parentElement.clientWidth).map(e => e.outerHTML)"
+    assert names.evaluate_all(widths) == []
+
+
 def test_complaints_are_kept(address, open_page, complaints):
     window = open_page(DESKTOP)
     window.goto(address)

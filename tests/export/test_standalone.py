@@ -80,10 +80,19 @@ def test_the_code_computes_the_network_without_nasforge(name, tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("standalone")
-    about = {"name": "tiny", "notation": "a|b", "params": 1234, "accuracy": 87.5}
+    about = {"name": "tiny", "notation": "a|b", "params": 1234, "accuracy": 87.5, "accuracy_best": 93.75}
     source = source_of("darts", about=about, recipe='[space]\nuse = "darts"')
     write_formats(source, place, ["standalone"])
     return source, place / "standalone"
+
+
+def test_the_folder_has_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    found = write_formats(source_of("nasbench201"), tmp_path, ["standalone"]).formats["standalone"]
+    files = {file.name: file.stat().st_size for file in (tmp_path / "standalone").iterdir()}
+    names = "README.md images.py labels.txt model.py predict.py weights.safetensors"
+    assert set(files) - {"architecture.svg"} == set(names.split())
+    assert found["bytes"] == sum(files.values())
 
 
 def test_predict_reads_files_as_the_training_did(folder, tmp_path):
@@ -115,6 +124,7 @@ def test_the_model_card_says_what_the_network_is(folder):
     for text in ("# tiny", "| parameters | 1,234 |", "| accuracy | 87.50 % |", "cat, dog, fox, owl", "a|b"):
         assert text in card
     assert 'use = "darts"' in card
+    assert "93.75" not in card, "the best of several epochs is not the accuracy of these weights"
 
 
 def test_the_code_reads_as_a_person_writes(folder):

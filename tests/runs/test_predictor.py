@@ -10,7 +10,8 @@ from PIL import Image
 
 import nasforge
 from nasforge.component import Context
-from nasforge.errors import DataError, RunError
+from nasforge.errors import CheckpointError, DataError, RecipeError, RunError
+from nasforge.files import read_json, write_json
 from nasforge.plugins import Registry
 from nasforge.runtime import Runtime
 from nasforge.runtime.checkpoint import load_weights, save_weights
@@ -198,6 +199,44 @@ def test_an_older_run_says_what_is_missing_and_its_remedy_works(finished, photos
     after = load_weights(old / "train/weights.safetensors")[0]
     assert all(torch.equal(before[name], after[name]) for name in before | after)
     assert accuracy(nasforge.load_predictor(old), test_files(photos)) == again.results["test"]["accuracy"]
+
+
+def test_damaged_weights_are_written_anew_by_the_advice(finished, tmp_path):
+    run = copy_of(finished.folder, tmp_path)
+    weights = run / "train/weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-8])
+    with pytest.raises(
+        CheckpointError, match=r"is damaged: .*Delete result.json beside it and run the folder"
+    ):
+        nasforge.load_predictor(run)
+    tensors, about = load_weights(finished.folder / "train/weights.safetensors")
+    save_weights(weights, dict(list(tensors.items())[1:]), about)
+    with pytest.raises(
+        CheckpointError, match=r"does not fit the architecture .*Delete result.json beside it"
+    ):
+        nasforge.load_predictor(run)
+    (run / "train/result.json").unlink()
+    nasforge.run(run)
+    assert weights.read_bytes() == whole
+
+
+def test_a_run_of_another_version_names_it(finished, tmp_path):
+    run = copy_of(finished.folder, tmp_path)
+    resolved = read_json(run / "resolved.json")
+    write_json(run / "resolved.json", {**resolved, "space": {**resolved["space"], "cellz": 3}})
+    with pytest.raises(RecipeError) as error:
+        nasforge.load_predictor(run)
+    assert len(error.value.problems) == 1, "this version has made it"
+    write_json(run / "environment.json", {**read_json(run / "environment.json"), "nasforge": "0.0.7"})
+    for use in (nasforge.load_predictor, nasforge.export, nasforge.run):
+        with pytest.raises(
+            RecipeError, match=r"cellz: no such option.*\n.*made with nasforge 0\.0\.7, whose"
+        ):
+            use(run)
+    (run / "environment.json").write_text("{")
+    with pytest.raises(RecipeError, match=r"1 problem\n.*cellz"):
+        nasforge.load_predictor(run)
 
 
 def test_a_run_without_training_says_so(tmp_path):

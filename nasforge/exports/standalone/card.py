@@ -64,6 +64,11 @@ def _numbers(source: ExportSource) -> list[tuple[str, str]]:
     words = {"params": "parameters", "macs": "multiply-adds per image"}
     about = source.about
     rows = [(text, f"{about[key]:,.0f}") for key, text in words.items() if key in about]
-    accuracies = {k: v for k, v in about.items() if "accuracy" in k and isinstance(v, int | float)}
+    # The best of several epochs is not the accuracy of these weights.
+    accuracies = {
+        name: value
+        for name, value in about.items()
+        if "accuracy" in name and not name.endswith("best") and isinstance(value, int | float)
+    }
     rows += [(name.replace("_", " "), f"{value:.2f} %") for name, value in sorted(accuracies.items())]
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,5 +60,10 @@ class Standalone(Format):
         assert spec is not None, "a .py file can be imported"
         assert spec.loader is not None, "a .py file can be imported"
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        before = sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # no __pycache__ in a folder that is given to others
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.dont_write_bytecode = before
         return cast("Call", module.load())
