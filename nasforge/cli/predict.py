@@ -102,10 +102,9 @@ def _readable(found: list[NamedImage]) -> list[NamedImage]:
     broken = find_broken(files, report=lambda count: show_count("reading", count, len(files)))
     if not broken:
         return found
-    message = list_broken("predict", broken, len(found), LEFT_OUT)
     if len(broken) == len(found):
-        raise DataError(message.rpartition("\n")[0])
-    warnings.warn(message, stacklevel=2)
+        raise DataError(list_broken("predict", broken, len(found), "None is left. Give other images."))
+    warnings.warn(list_broken("predict", broken, len(found), LEFT_OUT), stacklevel=2)
     return [image for image in found if image.path not in broken]
 
 

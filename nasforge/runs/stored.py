@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "Architecture",
     "ArchitectureFile",
+    "ClassesFile",
     "ClockFile",
     "EnvironmentFile",
     "Fingerprinted",
@@ -94,6 +95,13 @@ class ProcessEntry(_Shape):
 
     threads: int | None = None
     workers: dict[str, Any] | None = None
+
+
+class ClassesFile(_Shape):
+    """``classes.json``."""
+
+    class_names: list[str]
+    fingerprint: str
 
 
 class EnvironmentFile(_Shape):

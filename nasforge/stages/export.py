@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nasforge.data import Split
 from nasforge.errors import RunError
 from nasforge.recipe.export_table import ExportConfig, FormatName
+from nasforge.runs.classes import refuse_changed_classes
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import inputs_of
 from nasforge.runs.network import WEIGHTS
@@ -142,14 +143,10 @@ def _class_names(run: Run, about: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         RunError: The images have other classes now, so their labels do not belong to its logits.
     """
-    trained, now = tuple(about.get("class_names") or ()), tuple(run.data.class_names)
-    if not trained or trained == now:
-        return now
-    raise RunError(
-        f"{TABLE}: the classes of the images have changed since the training: {', '.join(map(repr, now))} "
-        f"instead of {', '.join(map(repr, trained))}. Restore them, or train again: nasforge run "
-        f"{run.folder.path}"
-    )
+    now = tuple(run.data.class_names)
+    if trained := about.get("class_names"):
+        refuse_changed_classes(TABLE, trained, now)
+    return now
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:

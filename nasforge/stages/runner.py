@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from nasforge.arch import Arch
-from nasforge.data import reading_only
+from nasforge.data import DataModule, reading_only
 from nasforge.errors import ArchError, CheckpointError
 from nasforge.observer import Observer
 from nasforge.recipe import Recipe
 from nasforge.runs.assembly import Assembly
+from nasforge.runs.classes import check_classes
 from nasforge.runs.clock import StageClock
 from nasforge.runs.folder import RunFolder, fingerprint
 from nasforge.runs.out_of_memory import explaining_out_of_memory
@@ -41,6 +43,13 @@ class Run(Assembly):
         super().__init__(recipe, folder, runtime, observer)
         self.results: dict[str, dict[str, Any]] = {}
         self.skipped: list[str] = []
+
+    @cached_property
+    def data(self) -> DataModule[Any]:
+        """The images, with the classes that the run began with."""
+        data = super().data
+        check_classes(self.folder, self.resolved["data"], data.class_names)
+        return data
 
 
 def run_stages(

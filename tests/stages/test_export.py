@@ -98,7 +98,7 @@ def test_an_unfinished_run(copied):
 
 def test_classes_that_changed(copied, monkeypatch):
     monkeypatch.setattr(InMemoryImages, "class_names", ("cow", "dog"))
-    with pytest.raises(RunError, match=r"have changed since the training: 'cow', 'dog' instead of '"):
+    with pytest.raises(RunError, match=r"data: the classes .* have changed.*'cow', 'dog' is new. Restore"):
         nasforge.export(copied, ["pt2"])
 
 
