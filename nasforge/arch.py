@@ -26,7 +26,7 @@ class Choice:
         k: How many of them an architecture picks.
         kind: ``"op"`` picks an operation, ``"edge"`` picks the inputs of a node.
         optional: How many of the ``k`` an architecture may leave out.
-        elastic: Whether the options share weights: each uses a leading slice of the same tensors. They are
+        elastic: Whether the options share weights: each uses a slice of the same tensors. They are
             listed from the smallest to the largest.
     """
 

@@ -231,8 +231,8 @@ class NetworkSpace(SearchSpace[C]):
     """A space whose architectures can be built, and so can the supernet that holds them all.
 
     Laws, checked by `nasforge.testing`: at every scale the parameters of a network are some of its supernet's
-    by name, whole or as leading slices (`nasforge.nn.Sliced`), and after `nasforge.nn.copy_shared` it
-    computes what the supernet computes under the one-hot weights of its architecture.
+    by name, whole or as slices (`nasforge.nn.Sliced`), and after `nasforge.nn.copy_shared` it computes what
+    the supernet computes under the one-hot weights of its architecture.
     """
 
     parameter_free: frozenset[str] = frozenset()

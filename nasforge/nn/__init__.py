@@ -3,7 +3,16 @@
 from nasforge.nn.choice import ChoiceBlock, EdgeSum, pick_options, weighted_sum
 from nasforge.nn.depthwise import convolve_depthwise
 from nasforge.nn.droppath import DropPath, set_drop_path
-from nasforge.nn.elastic import Extent, Sliced, SlicedLayerNorm, SlicedLinear, Width, cut
+from nasforge.nn.elastic import (
+    Extent,
+    Sliced,
+    SlicedBatchNorm2d,
+    SlicedConv2d,
+    SlicedLayerNorm,
+    SlicedLinear,
+    Width,
+    cut,
+)
 from nasforge.nn.output import FeatureInfo, Network, OptionWeights, Output, Picked, is_exporting
 from nasforge.nn.partial import bypass, part_of
 from nasforge.nn.relax import (
@@ -33,6 +42,8 @@ __all__ = [
     "Relaxation",
     "Sigmoid",
     "Sliced",
+    "SlicedBatchNorm2d",
+    "SlicedConv2d",
     "SlicedLayerNorm",
     "SlicedLinear",
     "Softmax",

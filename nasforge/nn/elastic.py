@@ -1,8 +1,8 @@
-"""Elastic choices: options that use leading slices of the same weights.
+"""Elastic choices: options that use slices of the same weights.
 
 The options of an ordinary choice have weights of their own. Those of an elastic one (`Choice.elastic`) share
 theirs, as in once-for-all networks and in the entangled weights of transformers: 48 of 64 channels, 3 of 4
-heads, the first 12 of 14 blocks. Two ways of computing keep the laws of spaces:
+heads, the first 12 of 14 blocks, the middle of a kernel. Two ways of computing keep the laws of spaces:
 
 * an option runs by itself, with its slice: pass the options to `weighted_sum`;
 * a width that runs through the whole network runs once, at full size, and the option weights become a mask
@@ -11,9 +11,10 @@ heads, the first 12 of 14 blocks. Two ways of computing keep the laws of spaces:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +27,26 @@ from nasforge.nn.output import OptionWeights, Picked
 __all__ = [
     "Extent",
     "Sliced",
+    "SlicedBatchNorm2d",
+    "SlicedConv2d",
     "SlicedLayerNorm",
     "SlicedLinear",
     "Width",
     "cut",
-    "leading",
+    "place_slice",
     "sliced_tensors",
 ]
 
 
 class Sliced:
-    """Marks a module whose own tensors are leading slices of those with the same names in a supernet."""
+    """Marks a module whose own tensors are slices of those with the same names in a supernet.
+
+    Slices are leading ones, but for the dimensions in `centred`.
+    """
+
+    centred: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """By name of a tensor, the dimensions in whose middle a slice lies, such as both sides of a kernel. Their
+    lengths are odd in all networks, or even in all."""
 
 
 def cut(tensor: Tensor, *sizes: int) -> Tensor:
@@ -55,18 +65,41 @@ def cut(tensor: Tensor, *sizes: int) -> Tensor:
     return tensor[tuple(map(slice, sizes))].contiguous()
 
 
-def leading(part: Sequence[int], whole: Sequence[int]) -> bool:
-    """Return whether a tensor of shape ``part`` can be a leading slice of one of shape ``whole``."""
-    return len(part) == len(whole) and all(p <= w for p, w in zip(part, whole, strict=True))
+def place_slice(
+    part: Sequence[int], whole: Sequence[int], centred: Sequence[int] = ()
+) -> tuple[slice, ...] | None:
+    """Return where a slice lies in a whole tensor, by dimension; None if it does not fit.
+
+    Args:
+        part: Shape of the slice.
+        whole: Shape of the tensor.
+        centred: Dimensions in whose middle the slice lies; see `Sliced.centred`.
+    """
+    if len(part) != len(whole):
+        return None
+    spare = [w - p for p, w in zip(part, whole, strict=True)]
+    if min(spare, default=0) < 0 or any(spare[dim] % 2 for dim in centred):
+        return None
+    starts = [left // 2 if dim in centred else 0 for dim, left in enumerate(spare)]
+    return tuple(slice(start, start + size) for start, size in zip(starts, part, strict=True))
 
 
-def sliced_tensors(module: nn.Module) -> set[str]:
-    """Return the names of the parameters and buffers that `Sliced` modules inside a module own."""
-    owners = {name for name, part in module.named_modules() if isinstance(part, Sliced)}
+def sliced_tensors(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the parameters and buffers that `Sliced` modules inside a module own.
+
+    Returns:
+        The dimensions in whose middle slices lie, by name of the tensor.
+    """
+    owners = {name: part for name, part in module.named_modules() if isinstance(part, Sliced)}
     tensors = chain(
         module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
     )
-    return {name for name, _ in tensors if name.rpartition(".")[0] in owners}
+    found = {}
+    for name, _ in tensors:
+        owner, _, own = name.rpartition(".")
+        if owner in owners:
+            found[name] = tuple(owners[owner].centred.get(own, ()))
+    return found
 
 
 class Extent(NamedTuple):
@@ -161,3 +194,67 @@ class SlicedLayerNorm(nn.LayerNorm, Sliced):
         centred = x - (x * shares).sum(-1, keepdim=True)
         variance = (centred.square() * shares).sum(-1, keepdim=True)
         return extent.scale(centred * (variance + self.eps).rsqrt() * weight + bias)
+
+
+class SlicedConv2d(nn.Conv2d, Sliced):
+    """A convolution, plain or depthwise, that also computes with fewer channels or a smaller kernel.
+
+    A smaller kernel is the middle of the largest, and the padding shrinks with it, so that maps keep their
+    size. Options are those of `nn.Conv2d`: square kernels, padding in pixels.
+
+    Raises:
+        ValueError: The channels are in groups, but not each in its own.
+    """
+
+    centred = MappingProxyType({"weight": (2, 3)})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.groups > 1 and not self.groups == self.in_channels == self.out_channels:
+            raise ValueError(
+                f"SlicedConv2d: groups={self.groups} for {self.in_channels} channels in and "
+                f"{self.out_channels} out. Take one group, or as many as there are channels in and out."
+            )
+
+    def forward(self, x: Tensor, outputs: int | None = None, kernel: int | None = None) -> Tensor:
+        """Return the first outputs for the first inputs, with the middle of the kernel.
+
+        Args:
+            x: ``(B, inputs, H, W)``: at most as many channels as the layer has.
+            outputs: How many channels are computed; None for all. A depthwise convolution computes those
+                of ``x``.
+            kernel: Side of the kernel; None for the largest.
+        """
+        depthwise, largest, inputs = self.groups > 1, self.kernel_size[0], x.shape[1]
+        rows = inputs if depthwise else self.out_channels if outputs is None else outputs
+        side = largest if kernel is None else kernel
+        weight = cut(self.weight, rows, 1 if depthwise else inputs)
+        shrink = (largest - side) // 2
+        if shrink:
+            weight = weight[..., shrink : shrink + side, shrink : shrink + side].contiguous()
+        padding = [int(pad) - shrink * step for pad, step in zip(self.padding, self.dilation, strict=True)]
+        bias = None if self.bias is None else cut(self.bias, rows)
+        groups = inputs if depthwise else 1
+        return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, groups)
+
+
+class SlicedBatchNorm2d(nn.BatchNorm2d, Sliced):
+    """A batch norm over as many leading channels as there are; the statistics of the others stay."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise maps ``(B, channels, H, W)``."""
+        channels = x.shape[1]
+        if channels == self.num_features:
+            return super().forward(x)
+        momentum = self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1.0 / float(self.num_batches_tracked)
+        mean, variance, weight, bias = (
+            None if tensor is None else tensor[:channels]
+            for tensor in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        return F.batch_norm(
+            x, mean, variance, weight, bias, self.training or mean is None, momentum or 0.0, self.eps
+        )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn.elastic import leading, sliced_tensors
+from nasforge.nn.elastic import place_slice, sliced_tensors
 
 __all__ = ["copy_shared", "one_hot", "tie"]
 
@@ -41,8 +41,8 @@ def one_hot(
 def copy_shared(target: nn.Module, source: nn.Module, skip: Iterable[str] = ()) -> None:
     """Copy every tensor (parameters and buffers) that both modules have under the same name and shape.
 
-    Tensors of `Sliced` modules may differ in shape: what is copied then is the leading slice that both have,
-    and the rest of a larger target stays as it is.
+    Tensors of `Sliced` modules may differ in shape: what is copied then is the slice that both have, and the
+    rest of a larger target stays as it is.
 
     Args:
         target: Receives the values.
@@ -50,17 +50,19 @@ def copy_shared(target: nn.Module, source: nn.Module, skip: Iterable[str] = ()) 
         skip: Beginnings of names that are left alone.
 
     Raises:
-        RuntimeError: A shared name has two shapes, and neither is a leading slice of the other.
+        RuntimeError: A shared name has two shapes, and neither is a slice of the other.
     """
     ours, theirs, skipped = target.state_dict(), source.state_dict(), tuple(skip)
     shared = {n: theirs[n] for n in ours if n in theirs and not n.startswith(skipped)}
-    for name in sliced_tensors(target) & shared.keys():
+    for name, centred in sliced_tensors(target).items():
+        if name not in shared:
+            continue
         mine, other = ours[name], shared[name]
-        if leading(mine.shape, other.shape):
-            shared[name] = other[tuple(map(slice, mine.shape))]
-        elif leading(other.shape, mine.shape):
+        if (inner := place_slice(mine.shape, other.shape, centred)) is not None:
+            shared[name] = other[inner]
+        elif (inner := place_slice(other.shape, mine.shape, centred)) is not None:
             whole = mine.clone()
-            whole[tuple(map(slice, other.shape))] = other
+            whole[inner] = other
             shared[name] = whole
     target.load_state_dict(shared, strict=False)
 

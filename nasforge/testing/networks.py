@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from nasforge.arch import Arch
 from nasforge.cost import count_parameters, measure, measure_arch
 from nasforge.nn import Network, Output, Picked, copy_shared, one_hot
-from nasforge.nn.elastic import leading, sliced_tensors
+from nasforge.nn.elastic import place_slice, sliced_tensors
 from nasforge.space import NetworkSpace, Scale, Task
 from nasforge.testing.common import ConformanceError, Rule, Subject, require
 
@@ -25,7 +25,7 @@ ARCHITECTURES = 2
 
 
 def network_is_part_of_supernet(subject: Subject) -> None:
-    """At every scale, the tensors of a network are some of its supernet's, or leading slices (law 2)."""
+    """At every scale, the tensors of a network are some of its supernet's, or slices of them (law 2)."""
     for scale, supernet, _, network in _pairs(subject, copy=False):
         theirs, sliced = supernet.state_dict(), sliced_tensors(supernet)
         for name, tensor in network.state_dict().items():
@@ -36,9 +36,10 @@ def network_is_part_of_supernet(subject: Subject) -> None:
             )
             shape, whole = tuple(tensor.shape), tuple(theirs[name].shape)
             require(
-                shape == whole or (name in sliced and leading(shape, whole)),
+                shape == whole or (name in sliced and place_slice(shape, whole, sliced[name]) is not None),
                 f"scale {scale!r}: {name!r} is {shape} in the network and {whole} in its supernet. Only "
-                "tensors of modules that derive from nasforge.nn.Sliced may be leading slices.",
+                "tensors of modules that derive from nasforge.nn.Sliced may be slices: leading ones, or, in "
+                "dimensions that 'centred' names, smaller by an even number.",
             )
 
 

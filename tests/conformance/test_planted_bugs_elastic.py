@@ -1,5 +1,7 @@
 """Bugs planted in a sound space with elastic choices: the kit finds each, and says what it is."""
 
+from typing import ClassVar
+
 import pytest
 from torch import nn
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ from nasforge.nn import (
     Network,
     Output,
     Sliced,
+    SlicedConv2d,
     SlicedLayerNorm,
     SlicedLinear,
     Width,
@@ -134,6 +137,57 @@ class TiesASlice(Elastic):
     tied = ("stem",)
 
 
+class KernelNet(Network):
+    """A kernel whose smaller options are the middle of the largest."""
+
+    def __init__(self, space, task, arch):
+        super().__init__()
+        (self.kernel,) = space.choices
+        self.options = pick_options(self.kernel, arch)
+        side = int(self.options[-1])
+        self.conv = space.conv(task.in_channels, 4, side, 1, side // 2)
+        self.classifier = nn.Linear(4, task.num_classes)
+        self.feature_info = (FeatureInfo(4, 1),)
+
+    def forward(self, x, weights=None):
+        terms = ((o, lambda o=o: self.conv(x, kernel=int(o)).relu()) for o in self.options)
+        y = weighted_sum(self.kernel, terms, weights)
+        return Output(self.classifier(y.mean((2, 3))), (y,))
+
+
+class ElasticKernel(TinySpace):
+    tied = ()
+    parameter_free = frozenset()
+    conv = SlicedConv2d
+
+    @property
+    def choices(self):
+        return (Choice("kernel", ("1", "3", "5"), elastic=True),)
+
+    def build(self, task, arch=None, scale="final"):
+        return KernelNet(self, task, arch)
+
+
+class ForgetsTheMiddle(ElasticKernel):
+    class Leading(SlicedConv2d):
+        centred: ClassVar = {}
+
+    conv = Leading
+
+
+class EvenKernel(ElasticKernel):
+    class Wider(SlicedConv2d):
+        """Has a side of 6 in the supernet, where networks have 1, 3 or 5."""
+
+        def __init__(self, c_in, c_out, side, stride, padding):
+            super().__init__(c_in, c_out, 6 if side == 5 else side, stride, padding)
+
+        def forward(self, x, kernel):
+            return super().forward(x)[..., : x.shape[2], : x.shape[3]]
+
+    conv = Wider
+
+
 LAWS = (
     "network_is_part_of_supernet",
     "one_hot_law",
@@ -154,6 +208,11 @@ def test_elastic_choices_without_bugs_are_sound(name):
     find(plugin_of("space", Elastic, **SUPERNET), name)()
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_elastic_kernels_without_bugs_are_sound(name):
+    find(plugin_of("space", ElasticKernel, **SUPERNET), name)()
+
+
 @pytest.mark.parametrize(
     ("target", "name", "words"),
     [
@@ -166,6 +225,8 @@ def test_elastic_choices_without_bugs_are_sound(name):
         (PickedHasNoWeight, "one_path_law", "Picked"),
         (LargestFirst, "elastic_options_grow", "from the smallest slice"),
         (TiesASlice, "tied_modules_exist", "has a slice"),
+        (ForgetsTheMiddle, "one_hot_law", "gives other"),
+        (EvenKernel, "network_is_part_of_supernet", "smaller by an even number"),
     ],
 )
 def test_elastic_choices(target, name, words):

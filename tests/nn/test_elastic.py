@@ -7,7 +7,19 @@ from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
 from nasforge.errors import ArchError
-from nasforge.nn import DropPath, Extent, Picked, SlicedLayerNorm, SlicedLinear, Width, copy_shared, cut
+from nasforge.nn import (
+    DropPath,
+    Extent,
+    Picked,
+    SlicedBatchNorm2d,
+    SlicedConv2d,
+    SlicedLayerNorm,
+    SlicedLinear,
+    Width,
+    copy_shared,
+    cut,
+)
+from nasforge.nn.elastic import place_slice
 
 WIDTH = Choice("width", ("2", "3", "5"), elastic=True)
 
@@ -37,6 +49,75 @@ def test_other_shapes_are_refused(kind, sizes):
     small, large = (layers(kind, *size) for size in sizes)
     with pytest.raises(RuntimeError, match=r"layer\.weight"):
         copy_shared(small, large)
+
+
+def test_a_smaller_kernel_is_the_middle_in_both_directions():
+    small, large = layers(SlicedConv2d, 2, 3, 3), layers(SlicedConv2d, 4, 5, 7)
+    whole = large["layer"].weight.detach().clone()
+    copy_shared(small, large)
+    assert torch.equal(small["layer"].weight, whole[:3, :2, 2:5, 2:5])
+    nn.init.ones_(small["layer"].weight)
+    copy_shared(large, small)
+    whole[:3, :2, 2:5, 2:5] = 1.0
+    assert torch.equal(large["layer"].weight, whole)
+    with pytest.raises(RuntimeError, match=r"layer\.weight"):
+        copy_shared(layers(SlicedConv2d, 2, 3, 4), large)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "centred", "starts"),
+    [
+        ((2, 3), (4, 3), (), (0, 0)),
+        ((2, 3), (4, 7), (1,), (0, 2)),
+        ((2, 3), (4, 6), (1,), None),
+        ((2, 3), (1, 3), (), None),
+        ((2,), (2, 3), (), None),
+        ((), (), (), ()),
+    ],
+)
+def test_slices_have_one_place(part, whole, centred, starts):
+    found = place_slice(part, whole, centred)
+    assert (None if found is None else tuple(s.start for s in found)) == starts
+    assert found is None or tuple(s.stop - s.start for s in found) == part
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_convolution_computes_with_its_slice(depthwise):
+    torch.manual_seed(0)
+    outputs, groups = (4, 4) if depthwise else (6, 1)
+    layer = SlicedConv2d(4, outputs, 5, stride=2, padding=4, dilation=2, groups=groups)
+    x, plain = torch.randn(2, 4, 9, 9), nn.Conv2d
+    assert torch.equal(layer(x), plain.forward(layer, x))
+    rows = 2 if depthwise else 3
+    small = plain(2, rows, 3, stride=2, padding=2, dilation=2, groups=2 if depthwise else 1)
+    small.load_state_dict(
+        {"weight": layer.weight[:rows, : 1 if depthwise else 2, 1:4, 1:4], "bias": layer.bias[:rows]}
+    )
+    assert torch.equal(layer(x[:, :2], rows, kernel=3), small(x[:, :2]))
+
+
+def test_groups_that_cannot_be_sliced_are_refused():
+    with pytest.raises(ValueError, match="groups=2 for 4 channels in and 6 out"):
+        SlicedConv2d(4, 6, 3, groups=2)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_batch_norm_moves_the_statistics_of_its_slice(momentum):
+    torch.manual_seed(0)
+    whole, part = SlicedBatchNorm2d(5, momentum=momentum), nn.BatchNorm2d(3, momentum=momentum)
+    for norm in (whole, part):
+        nn.init.constant_(norm.weight, 2.0)
+    for _ in range(2):
+        x = torch.randn(4, 3, 6, 6)
+        assert torch.equal(whole(x), part(x))
+    assert torch.equal(whole.running_mean[:3], part.running_mean)
+    assert torch.equal(whole.running_var[:3], part.running_var)
+    assert whole.running_mean[3:].eq(0).all()
+    assert whole.running_var[3:].eq(1).all()
+    x = torch.randn(4, 3, 6, 6)
+    assert torch.equal(whole.eval()(x), part.eval()(x))
+    bare = SlicedBatchNorm2d(5, affine=False, track_running_stats=False).eval()
+    assert torch.equal(bare(x), nn.BatchNorm2d(3, affine=False, track_running_stats=False)(x))
 
 
 @pytest.mark.parametrize("outside", [{"k": 2}, {"kind": "edge"}, {"optional": 1}])

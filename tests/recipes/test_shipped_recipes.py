@@ -28,6 +28,7 @@ STAND_IN = [
 ]
 # Their evaluators and trainings have batches of their own size.
 MORE_IMAGES = {
+    "once_for_all_cifar10",
     "shrink_resnet18_cifar10",
     "spos_cifar10",
     "spos_nasbench201",

@@ -13,7 +13,7 @@ from nasforge.space import Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-SPACES = ("darts", "nasbench201", "chain", "mobilenet-chain", "resnet-widths")
+SPACES = ("darts", "nasbench201", "chain", "elastic-chain", "mobilenet-chain", "resnet-widths")
 TASK = Task(3, 16, 4)
 
 
@@ -32,8 +32,9 @@ def space_of(name):
             sys.path.append(folder)
         (plugin,) = importlib.import_module("resnet_widths.plugin").nasforge_plugins()
     else:
-        plugin = Registry.discover().get("space", name)
-    return plugin.load()(plugin.config.model_validate(plugin.tiny))
+        plugin = Registry.discover().get("space", name.removeprefix("elastic-"))
+    elastic = {"elastic": True} if name.startswith("elastic-") else {}
+    return plugin.load()(plugin.config.model_validate({**plugin.tiny, **elastic}))
 
 
 def network_of(name, seed: int = 1) -> Network:

@@ -9,12 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasforge.nn import SlicedBatchNorm2d, SlicedConv2d, SlicedLayerNorm, SlicedLinear
+
 __all__ = ["TorchLayer", "Value", "layer_of", "literal"]
 
 Value = int | float | bool | str | tuple[Any, ...] | None
 """An argument that can be written as a literal."""
 
 _NOT_WRITTEN = frozenset({"self", "device", "dtype", "inplace", "_weight", "_freeze"})
+
+_WHOLE: dict[type[nn.Module], type[nn.Module]] = {
+    SlicedBatchNorm2d: nn.BatchNorm2d,
+    SlicedConv2d: nn.Conv2d,
+    SlicedLayerNorm: nn.LayerNorm,
+    SlicedLinear: nn.Linear,
+}
+"""Layers that compute as another one does while nothing is cut off."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,11 @@ def layer_of(module: nn.Module) -> TorchLayer | None:
     """Describe a layer, or return None if it is not one whose constructor can be written.
 
     Args:
-        module: Any module. Only classes of torch.nn itself count, and only if the described layer has the
-            same settings and the same weights by name and shape.
+        module: Any module whose call is one operator. Only classes of torch.nn itself count, or sliced ones,
+            which cut nothing off then; and only if the described layer has the same settings and the same
+            weights by name and shape.
     """
-    kind = type(module)
+    kind = _WHOLE.get(type(module), type(module))
     if getattr(nn, kind.__name__, None) is not kind or any(True for _ in module.children()):
         return None
     required, optional = [], []
@@ -96,4 +107,4 @@ def _same(module: nn.Module, layer: TorchLayer) -> bool:
     shapes = [{n: (t.shape, t.dtype) for n, t in m.state_dict().items()} for m in (module, rebuilt)]
     if hasattr(module, "inplace"):
         rebuilt.inplace = module.inplace
-    return shapes[0] == shapes[1] and repr(module) == repr(rebuilt)
+    return shapes[0] == shapes[1] and module.extra_repr() == rebuilt.extra_repr()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nasforge.config import PluginConfig
 
@@ -26,7 +26,14 @@ class ChainConfig(PluginConfig):
     """Blocks of stages 1 to 5; with variable_depth the largest number."""
 
     variable_depth: bool = True
-    """Whether every block but the first of its stage may be skipped."""
+    """Whether every block but the first `min_depth` of its stage may be skipped."""
+
+    min_depth: Positive = 1
+    """Blocks that every stage keeps with variable_depth; stages of no more blocks keep all of theirs."""
+
+    elastic: bool = False
+    """Whether kernels, expansions and depths are slices of one set of weights (once-for-all) instead of
+    options with weights of their own. Kernels and expansions are in ascending order then."""
 
     kernels: tuple[Positive, ...] = Field((3, 5, 7), min_length=1)
     """Sides of the depthwise convolutions to choose from; odd numbers."""
@@ -64,7 +71,7 @@ class ChainConfig(PluginConfig):
 
     execution: Literal["fast", "reference"] = "fast"
     """How a block mixes its options: "fast" saves passes over feature maps, "reference" is the plain sum;
-    both compute the same from the same parameters."""
+    both compute the same from the same parameters. Elastic blocks have one way."""
 
     @field_validator("kernels")
     @classmethod
@@ -84,6 +91,16 @@ class ChainConfig(PluginConfig):
         if list(stages) != sorted(set(stages)):
             raise ValueError(f"stages are listed once, in ascending order; got {list(stages)}")
         return stages
+
+    @model_validator(mode="after")
+    def _growing(self) -> Self:
+        for name in ("kernels", "expansions") if self.elastic else ():
+            values = getattr(self, name)
+            if list(values) != sorted(values):
+                raise ValueError(
+                    f"elastic {name} must be in ascending order, smaller ones are slices; got {list(values)}"
+                )
+        return self
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:

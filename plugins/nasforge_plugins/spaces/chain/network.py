@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import groupby
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasforge.arch import Arch, Choice
-from nasforge.nn import ChoiceBlock, FeatureInfo, Network, OptionWeights, Output, part_of
+from nasforge.nn import (
+    ChoiceBlock,
+    FeatureInfo,
+    Network,
+    OptionWeights,
+    Output,
+    part_of,
+    pick_options,
+    weighted_sum,
+)
 from nasforge.space import Scale, Task
-from nasforge_plugins.spaces.chain.blocks import MBConv, SeparableBlock, round_channels
+from nasforge_plugins.spaces.chain.blocks import MBConv, SeparableBlock
+from nasforge_plugins.spaces.chain.choices import SKIP
 from nasforge_plugins.spaces.chain.config import ChainConfig
+from nasforge_plugins.spaces.chain.elastic import ElasticMBConv
 from nasforge_plugins.spaces.chain.mixture import MixedBlock
+from nasforge_plugins.spaces.chain.plan import Place, plan_stages, scale_width, stem_stride
 
-__all__ = ["SKIP", "STRIDES", "ChainNetwork"]
-
-SKIP = "skip"
-"""The option that leaves a block out."""
-
-STRIDES = {"imagenet": (2, (2, 2, 2, 1, 2)), "cifar": (1, (1, 2, 2, 1, 2))}
-"""Per layout: stride of the stem, and of the first block of stages 1 to 5."""
+__all__ = ["ChainNetwork", "make_operation"]
 
 
 class ChainNetwork(Network):
@@ -31,42 +36,44 @@ class ChainNetwork(Network):
 
     Args:
         config: The options of the space.
-        choices: Its choices, block by block.
         task: Input and output sizes.
         arch: The architecture; None builds every option of every block.
         scale: Decides the width and the dropout.
+
+    Attributes:
+        depths: The elastic choice of the number of blocks, by name of the stage.
+        ends: Numbers of blocks behind which the stage may end, by name of the stage.
     """
 
     has_blocks = True
 
-    def __init__(
-        self, config: ChainConfig, choices: Sequence[Choice], task: Task, arch: Arch | None, scale: Scale
-    ) -> None:
+    def __init__(self, config: ChainConfig, task: Task, arch: Arch | None, scale: Scale) -> None:
         super().__init__()
-        multiplier = {"search": config.search_width, "eval": config.eval_width, "final": 1.0}[scale]
-        stem_stride, strides = STRIDES[config.layout]
-        c = config.stem_channels
+        c, stride = config.stem_channels, stem_stride(config)
         self.stem = nn.Sequential(
-            nn.Conv2d(task.in_channels, c, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(c), nn.SiLU()
+            nn.Conv2d(task.in_channels, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c), nn.SiLU()
         )
         self.stage0 = SeparableBlock(c)
-        self.stages = nn.ModuleDict()
-        info, total = {}, stem_stride
-        partial = config.partial_channels if scale == "search" else 1
+        self.stages, self.depths = nn.ModuleDict(), dict[str, Choice]()
+        self.ends: dict[str, tuple[str, ...]] = {}
+        info = {}
+        shares = config.partial_channels if scale == "search" else 1
         # A network has one option per block: there is nothing to share.
         fast = config.execution == "fast" and arch is None
-        for number, (name, blocks) in enumerate(groupby(choices, key=_stage), start=1):
-            width, stage = _scaled(config.widths[number - 1], multiplier), nn.ModuleDict()
-            for i, choice in enumerate(blocks):
-                stride = strides[number - 1] if i == 0 else 1
-                share = partial if stride == 1 and c == width else 1
-                stage[f"block{i}"] = _block(choice, c, width, stride, arch, fast, share)
-                c, total = width, total * stride
-            self.stages[name] = stage
-            info[name] = FeatureInfo(c, total)
+        for name, choices, places in plan_stages(config, scale):
+            self.ends[name] = (str(len(places)),)
+            if choices.depth is not None:
+                self.depths[name] = choices.depth
+                self.ends[name] = pick_options(choices.depth, arch)
+            places = places[: int(self.ends[name][-1])]
+            self.stages[name] = nn.ModuleDict(
+                {f"block{i}": _block(place, arch, fast, shares) for i, place in enumerate(places)}
+            )
+            last = places[-1]
+            c, info[name] = last.c_out, FeatureInfo(last.c_out, last.before * last.stride)
         self.taps = tuple(f"stage{number}" for number in config.feature_stages)
         self.feature_info = tuple(info[name] for name in self.taps)
-        head = _scaled(config.head_channels, multiplier)
+        head = scale_width(config.head_channels, config, scale)
         self.head = nn.Sequential(nn.Conv2d(c, head, 1, bias=False), nn.BatchNorm2d(head), nn.SiLU())
         self.hidden = nn.Conv2d(head, config.classifier_channels, 1)
         self.dropout = nn.Dropout(config.dropout if scale == "final" else 0.0)
@@ -77,37 +84,54 @@ class ChainNetwork(Network):
         """Classify images ``(B, C, S, S)``; see `Network`."""
         x = self.stage0(self.stem(x))
         features = {}
-        for name, stage in self.stages.items():
-            assert isinstance(stage, nn.ModuleDict)
-            for block in stage.values():
-                how = {"plain": self.runs_plainly} if isinstance(block, MixedBlock) else {}
-                x = self.run_block(block, partial(block, weights=weights, **how), x)
+        for name in self.stages:
+            maps = self._behind_blocks(name, x, weights)
+            if name in self.depths:
+                x = weighted_sum(self.depths[name], maps, weights)
+            else:
+                [(_, whole)] = maps
+                x = whole()
             features[name] = x
         pooled = self.head(x).mean((2, 3), keepdim=True)
         hidden = F.silu(self.hidden(pooled)).flatten(1)
         return Output(self.classifier(self.dropout(hidden)), tuple(features[name] for name in self.taps))
 
+    def _behind_blocks(
+        self, name: str, x: Tensor, weights: OptionWeights | None
+    ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+        """Yield the maps behind blocks that may be the last of a stage; later blocks run when asked for."""
+        stage = self.stages[name]
+        assert isinstance(stage, nn.ModuleDict)
+        for number, block in enumerate(stage.values(), start=1):
+            how = {"plain": self.runs_plainly} if isinstance(block, MixedBlock) else {}
+            x = self.run_block(block, partial(block, weights=weights, **how), x)
+            if str(number) in self.ends[name]:
+                yield str(number), partial(_same, x)
 
-def _block(
-    choice: Choice, c_in: int, c_out: int, stride: int, arch: Arch | None, fast: bool, share: int
-) -> ChoiceBlock:
-    c_in, c_out = part_of(c_in, share), part_of(c_out, share)
 
-    def make(option: str) -> nn.Module:
-        if option == SKIP:
-            return nn.Identity()
-        kernel, expansion = (int(number) for number in option[1:].split("e"))
-        return MBConv(c_in, c_out, kernel, expansion, stride)
+def make_operation(place: Place, option: str, share: int = 1) -> nn.Module:
+    """Build the operation of an option that has weights of its own.
 
+    Args:
+        place: Where the block stands.
+        option: ``"skip"``, or kernel and expansion such as ``"k3e6"``.
+        share: The operation sees the first of so many groups of channels.
+    """
+    if option == SKIP:
+        return nn.Identity()
+    kernel, expansion = (int(number) for number in option[1:].split("e"))
+    return MBConv(part_of(place.c_in, share), part_of(place.c_out, share), kernel, expansion, place.stride)
+
+
+def _block(place: Place, arch: Arch | None, fast: bool, shares: int) -> nn.Module:
+    # Channels cannot pass a block by that changes their number or halves the map.
+    share = shares if place.stride == 1 and place.c_in == place.c_out else 1
+    if len(place.choices) == 2:
+        kernel, expansion = place.choices
+        return ElasticMBConv(place.c_in, place.c_out, place.stride, kernel, expansion, arch, share)
+    (choice,) = place.choices
+    make = partial(make_operation, place, share=share)
     return (MixedBlock if fast else ChoiceBlock)(choice, make, arch, share=share)
-
-
-def _stage(choice: Choice) -> str:
-    return choice.name.partition("/")[0]
-
-
-def _scaled(channels: int, multiplier: float) -> int:
-    return channels if multiplier == 1.0 else round_channels(channels * multiplier)
 
 
 def _initialize(module: nn.Module) -> None:
@@ -117,3 +141,7 @@ def _initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _same(x: Tensor) -> Tensor:
+    return x

@@ -23,16 +23,13 @@ PUBLISHED = {
 once and repeats it; here it is written twice."""
 
 
-def read_index_lists(
-    text: str, options: Sequence[str], depths: Sequence[int], variable: bool
-) -> list[list[int]]:
+def read_index_lists(text: str, options: Sequence[str], depths: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Read the option indices of stages 1 to 5.
 
     Args:
         text: The lists, as JSON.
         options: Names of the options, for messages and the range of indices.
-        depths: Blocks per stage.
-        variable: Whether a stage may have fewer blocks.
+        depths: Per stage the smallest and the largest number of blocks.
 
     Raises:
         ArchError: Lists every stage and block that is wrong.
@@ -60,18 +57,19 @@ def read_index_lists(
         if lists[at] != [0]
     ]
     for number, (stage, depth) in enumerate(zip(lists[1:-1], depths, strict=True), start=1):
-        problems += _problems(f"stage {number}", stage, options, depth, variable)
+        problems += _problems(f"stage {number}", stage, options, depth)
     if problems:
         raise ArchError(f"{text!r}: {' '.join(problems)}")
     return lists[1:-1]
 
 
-def _problems(where: str, stage: Any, options: Sequence[str], depth: int, variable: bool) -> list[str]:
+def _problems(where: str, stage: Any, options: Sequence[str], depths: tuple[int, int]) -> list[str]:
     if not isinstance(stage, list):
         return [f"{where} must be a list of option indices, got {json.dumps(stage)}."]
     problems = []
-    if not (1 if variable else depth) <= len(stage) <= depth:
-        takes = f"1 to {depth}" if variable and depth > 1 else str(depth)
+    least, most = depths
+    if not least <= len(stage) <= most:
+        takes = f"{least} to {most}" if least < most else str(most)
         problems.append(f"{where} takes {takes} block(s), got {len(stage)} (option 'depths').")
     problems += [
         f"{where}, block {i}: no option {json.dumps(index)}. Known: "

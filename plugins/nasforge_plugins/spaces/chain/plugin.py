@@ -1,6 +1,7 @@
 """Describes the chain space without importing it."""
 
 from nasforge.plugins import Plugin, hookimpl
+from nasforge.plugins.capabilities import StandaloneParts
 from nasforge.space import NetworkSpace, PartialChannels, PlainNetworks
 from nasforge_plugins.spaces.chain.config import ChainConfig
 
@@ -15,7 +16,7 @@ def nasforge_plugins() -> list[Plugin]:
             "nasforge_plugins.spaces.chain.space:ChainSpace",
             ChainConfig,
             "A chain of mobile inverted bottlenecks with kernel, expansion and depth to choose",
-            provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks}),
+            provides=frozenset({NetworkSpace, PartialChannels, PlainNetworks, StandaloneParts}),
             diagnosis="nasforge_plugins.kernels.door:diagnose",
             tiny={
                 "layout": "cifar",

@@ -7,17 +7,29 @@ was never released.** What is ours is therefore marked in the class docstring.
 from __future__ import annotations
 
 import math
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Self
+
+from torch import nn
 
 from nasforge.arch import Arch, Choice
 from nasforge.drawing import Graph, Node
 from nasforge.errors import ArchError, suggest
 from nasforge.nn import Network
+from nasforge.plugins.capabilities import NetworkPart
 from nasforge.space import NetworkSpace, Scale, Task
+from nasforge_plugins.spaces.chain.choices import (
+    SKIP,
+    choices_of_stages,
+    option_names,
+    range_of_depth,
+)
 from nasforge_plugins.spaces.chain.config import ChainConfig
-from nasforge_plugins.spaces.chain.network import SKIP, ChainNetwork
+from nasforge_plugins.spaces.chain.elastic import ElasticMBConv
+from nasforge_plugins.spaces.chain.network import ChainNetwork, make_operation
 from nasforge_plugins.spaces.chain.notation import PUBLISHED, read_index_lists, write_index_lists
+from nasforge_plugins.spaces.chain.plan import Place, StagePlan, plan_stages
 
 __all__ = ["ChainSpace"]
 
@@ -37,10 +49,20 @@ class ChainSpace(NetworkSpace[ChainConfig]):
 
     A skipped block passes its input on, so only the number of skipped blocks in a stage matters when a
     network is trained from scratch: `canonical` moves skipped blocks to the end of their stage.
+
+    With the option ``elastic``, all architectures are slices of one set of weights (once-for-all, Cai et al.,
+    ICLR 2020). Choices are ``stage2/depth`` and, of every block, ``stage2/block1/kernel`` and
+    ``stage2/block1/expansion``: a kernel is the middle of the largest, an expansion its leading channels, and
+    a depth the first blocks of a stage. `canonical` gives blocks beyond the depth the first options.
     """
 
-    parameter_free = frozenset({SKIP})
     tied = ("stem",)
+
+    def __init__(self, config: ChainConfig) -> None:
+        super().__init__(config)
+        self._stages = choices_of_stages(config)
+        skips = any(SKIP in choice.options for choice in self.choices)
+        self.parameter_free = frozenset({SKIP} if skips else ())
 
     @property
     def reference_task(self) -> Task:
@@ -49,18 +71,13 @@ class ChainSpace(NetworkSpace[ChainConfig]):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the convolutional options, in the order of the published indices."""
-        return tuple(f"k{k}e{e}" for k in self.config.kernels for e in self.config.expansions)
+        """Names of the kinds of blocks, in the order of the published indices."""
+        return option_names(self.config)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """One choice per block, from stage 1 to stage 5."""
-        shorter = (*self.options, SKIP) if self.config.variable_depth else self.options
-        return tuple(
-            Choice(f"stage{number}/block{i}", self.options if i == 0 else shorter)
-            for number, depth in enumerate(self.config.depths, start=1)
-            for i in range(depth)
-        )
+        """The choices of every block, from stage 1 to stage 5; elastic stages begin with their depth."""
+        return tuple(choice for stage in self._stages for choice in stage.flat())
 
     def with_partial_channels(self, share: int) -> Self:
         """Return this space with search networks whose options see one channel in ``share`` (PC-DARTS)."""
@@ -78,22 +95,33 @@ class ChainSpace(NetworkSpace[ChainConfig]):
         """
         if arch is not None:
             self.validate(arch)
-        return ChainNetwork(self.config, self.choices, task, arch, scale)
+        return ChainNetwork(self.config, task, arch, scale)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Move the skipped blocks of every stage behind its other blocks."""
-        picks: dict[str, tuple[str, ...]] = {}
-        for blocks in self._stages():
-            answers = sorted((arch[choice.name] for choice in blocks), key=lambda answer: answer == (SKIP,))
-            picks |= {choice.name: answer for choice, answer in zip(blocks, answers, strict=True)}
+        """Move skipped blocks behind the others; give elastic blocks beyond the depth the first options."""
+        picks: dict[str, str] = {}
+        for stage in self._stages:
+            picks |= stage.write(stage.read(arch))
         return Arch(picks)
 
     def size(self) -> int:
-        """Return the number of different networks: with variable depth, one to all blocks in every stage."""
+        """Return the number of different networks, with every number of blocks that a stage may have."""
         n = len(self.options)
-        if not self.config.variable_depth:
-            return n ** sum(self.config.depths)
-        return math.prod(sum(n**d for d in range(1, depth + 1)) for depth in self.config.depths)
+        ranges = (range_of_depth(self.config, depth) for depth in self.config.depths)
+        return math.prod(sum(n**d for d in range(least, most + 1)) for least, most in ranges)
+
+    def parts(self, task: Task) -> Iterator[NetworkPart]:
+        """Yield every block with every kind that it may have, by the options that they need."""
+        makers: dict[object, Callable[[], nn.Module]] = {}
+        for plan in plan_stages(self.config, "final"):
+            for number, place in enumerate(plan.places, start=1):
+                side = -(-task.image_size // place.before)
+                shape = (1, place.c_in, side, side)
+                for picks, make in _kinds(place):
+                    key = (place[1:], shape, *(answer for _, answer in picks))
+                    make = makers.setdefault(key, make)
+                    for under in _under(plan, number):
+                        yield NetworkPart((*under, *picks), shape, make)
 
     def parse(self, text: str) -> Arch:
         """Read ``CDARTS-a``, ``CDARTS-b``, index lists ``[[0],[3],…,[0]]``, or JSON.
@@ -109,39 +137,50 @@ class ChainSpace(NetworkSpace[ChainConfig]):
                 raise ArchError(f"no published chain architecture {text!r}.{suggest(text, PUBLISHED)}")
             if (self.config.kernels, self.config.expansions) != ((3, 5, 7), (4, 6)):
                 raise ArchError(f"{text} needs the published kernels [3, 5, 7] and expansions [4, 6].")
-        stages = read_index_lists(
-            PUBLISHED.get(text, text), self.options, self.config.depths, self.config.variable_depth
-        )
-        return Arch(
-            {
-                choice.name: self.options[stage[i]] if i < len(stage) else SKIP
-                for blocks, stage in zip(self._stages(), stages, strict=True)
-                for i, choice in enumerate(blocks)
-            }
-        )
+        depths = [range_of_depth(self.config, depth) for depth in self.config.depths]
+        lists = read_index_lists(PUBLISHED.get(text, text), self.options, depths)
+        picks: dict[str, str] = {}
+        for stage, indices in zip(self._stages, lists, strict=True):
+            picks |= stage.write([self.options[index] for index in indices])
+        return Arch(picks)
 
     def notation(self, arch: Arch) -> str:
-        """Write index lists, one per stage, without skipped blocks."""
+        """Write index lists, one per stage, without blocks that are left out."""
         return write_index_lists(
-            [
-                [
-                    self.options.index(arch[choice.name][0])
-                    for choice in blocks
-                    if arch[choice.name] != (SKIP,)
-                ]
-                for blocks in self._stages()
-            ]
+            [[self.options.index(option) for option in stage.read(arch)] for stage in self._stages]
         )
 
     def graphs(self, arch: Arch) -> tuple[Graph, ...]:
-        """Return the chain from stem to head, without skipped blocks; a block is named by stage and place."""
+        """Return the chain from stem to head; a block is named by its stage and its place there."""
         nodes: list[Node] = []
-        for number, blocks in enumerate(self._stages(), start=1):
-            for i, choice in enumerate(blocks):
-                if arch[choice.name] != (SKIP,):
-                    before = nodes[-1].name if nodes else "stem"
-                    nodes.append(Node(f"{number}.{i}", ((arch[choice.name][0], before),)))
+        for number, stage in enumerate(self._stages, start=1):
+            for i, option in enumerate(stage.read(arch)):
+                before = nodes[-1].name if nodes else "stem"
+                nodes.append(Node(f"{number}.{i}", ((option, before),)))
         return (Graph("chain", ("stem",), tuple(nodes)),)
 
-    def _stages(self) -> list[list[Choice]]:
-        return [list(group) for _, group in groupby(self.choices, key=lambda c: c.name.partition("/")[0])]
+
+def _kinds(place: Place) -> Iterator[tuple[tuple[tuple[str, str], ...], Callable[[], nn.Module]]]:
+    """Yield the answers of a block's choices, and what builds the block for them."""
+    if len(place.choices) == 1:
+        (choice,) = place.choices
+        for option in choice.options:
+            yield ((choice.name, option),), partial(make_operation, place, option)
+        return
+    kernel, expansion = place.choices
+    for side in kernel.options:
+        for width in expansion.options:
+            alone = (
+                Choice(kernel.name, (side,), elastic=True),
+                Choice(expansion.name, (width,), elastic=True),
+            )
+            picks = ((kernel.name, side), (expansion.name, width))
+            yield picks, partial(ElasticMBConv, place.c_in, place.c_out, place.stride, *alone)
+
+
+def _under(plan: StagePlan, number: int) -> list[tuple[tuple[str, str], ...]]:
+    """Return the answers under which a stage has its block of a number, from 1; one empty answer: always."""
+    depth = plan.choices.depth
+    if depth is None or number <= int(depth.options[0]):
+        return [()]
+    return [((depth.name, option),) for option in depth.options if int(option) >= number]
