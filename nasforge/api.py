@@ -220,7 +220,7 @@ def bench(
     """Run searchers with many seeds and an equal budget, or resume where an earlier process stopped.
 
     Examples:
-        >>> found = bench("search_nasbench201_table", searchers=["evolution"], seeds=2, budget=30)
+        >>> found = bench("recipe.toml", searchers=["random", "evolution"], seeds=2, budget=30)
         >>> best = max(found.standings, key=lambda line: line.mean)
 
     Args:

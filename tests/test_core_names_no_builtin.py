@@ -1,7 +1,13 @@
-"""The core names no built-in plugin and no shipped recipe: not in code, messages, or help texts."""
+"""The core names no built-in plugin, no shipped recipe and no benchmark: not in code, messages or help texts.
+
+Docstrings and comments may cite a method ("DARTS, Eq. 2"). They spell no name of a plugin or a recipe as
+users write it, except in examples, which have to run.
+"""
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -47,6 +53,16 @@ def word(names):
 
 DISTINCTIVE = word(NAMES - ORDINARY)
 
+UNUSUAL = sorted(NAMES - ORDINARY - {"evolution", "tabular"}, reverse=True)
+SPELLED = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, UNUSUAL))})(?!\w)")
+"""A name as users write it, also in a path; "evolution" and "tabular" are words of sentences."""
+
+BENCHMARKS = re.compile(
+    r"nas-?bench|nats-?bench|hw-?nas|transnas|nb[123]01|autoformer|(?<![^\W_])(?:timm|vits?)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""Benchmarks, transformers and their libraries: named nowhere in the core, not even in a comment."""
+
 
 def docstrings(tree):
     """The docstrings of modules, classes and functions; strings under a field are help texts."""
@@ -80,6 +96,25 @@ def named(source):
             yield node.lineno, node.value
 
 
+def prose(source):
+    """Yield line and text of every comment, and of every docstring without its examples."""
+    skipped = docstrings(tree := ast.parse(source))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(tree):
+        if id(node) in skipped and isinstance(node, ast.Constant):
+            for number, line in enumerate(str(node.value).splitlines(), node.lineno):
+                if not line.strip().startswith((">>>", "...")):
+                    yield number, line
+
+
+def spelled(source):
+    """Yield line and name of every plugin or recipe that a docstring or a comment spells."""
+    for number, line in prose(source):
+        yield from ((number, name) for name in SPELLED.findall(line))
+
+
 def test_the_names_were_found():
     assert {"cdarts", "image-folder", "image_folder", "imagenet", "evolution", "nasbench201"} <= NAMES
     assert {"quickstart", "cdarts_cifar10", "darts_cifar"} <= NAMES
@@ -89,7 +124,45 @@ def test_the_names_were_found():
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: str(path.relative_to(CORE)))
 def test_the_core_names_no_built_in(path):
-    assert list(named(path.read_text(encoding="utf-8"))) == []
+    source = path.read_text(encoding="utf-8")
+    assert list(named(source)) == []
+    assert list(spelled(source)) == []
+    assert BENCHMARKS.findall(source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("# as cdarts does", "cdarts"),
+        ('def f():\n    """See docs/cdarts.md."""', "cdarts"),
+        ('def f():\n    """A folder.\n\n    Such as ``runs/cdarts_cifar10``.\n    """', "cdarts_cifar10"),
+        ('"""Begin with quickstart."""', "quickstart"),
+        ("x = 1  # image-folder", "image-folder"),
+    ],
+)
+def test_a_name_in_prose_is_noticed(source, name):
+    assert [found for _, found in spelled(source)] == [name]
+
+
+def test_citations_and_examples_are_left_alone():
+    assert list(spelled('"""As in PC-DARTS, Eq. 2, by evolution.\n\n>>> run("quickstart")\n"""')) == []
+    assert list(spelled('x = "quickstart"')) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# as NAS-Bench-201",
+        "nasbench_rows = 1",
+        '"""A ViT."""',
+        "import timm",
+        "vit_blocks = 2",
+        "# NATS-Bench",
+    ],
+)
+def test_benchmarks_are_noticed_anywhere(text):
+    assert BENCHMARKS.search(text)
+    assert not BENCHMARKS.search("# activity and timing of invited bench runs, vital")
 
 
 @pytest.mark.parametrize(

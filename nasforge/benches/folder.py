@@ -79,7 +79,7 @@ class BenchFolder:
     """One bench on disk; every file is written beside and renamed.
 
     Args:
-        path: The folder, such as ``benches/search-nasbench201-table``.
+        path: The folder, such as ``benches/my-table``.
     """
 
     def __init__(self, path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from nasforge.arch import Arch
 from nasforge.benches.meter import BudgetMeter, BudgetSpent, CpuClock
+from nasforge.benches.standings import NOTHING_NEW
 from nasforge.confirm import ConfirmedSearcher
 from nasforge.constraints import COSTS
 from nasforge.data import reading_only
@@ -244,7 +245,7 @@ class _MeteredSearch:
             if self.job.budget.unit != "cpu seconds" and self.meter:
                 self.idle = 0 if self.meter.calls > calls else self.idle + 1
             if self.idle == STALLED:
-                return "nothing new"
+                return NOTHING_NEW
             if time.monotonic() - saved > PAUSE or stop_requested():
                 self._save()
                 saved = time.monotonic()

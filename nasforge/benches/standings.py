@@ -11,7 +11,20 @@ from typing import Any
 
 from nasforge.benches.paired import CONFIDENCE, Difference, difference
 
-__all__ = ["Group", "Standing", "cells", "head", "standings", "to_csv", "to_markdown"]
+__all__ = [
+    "NOTHING_NEW",
+    "Group",
+    "Standing",
+    "cells",
+    "describe_stalled",
+    "head",
+    "standings",
+    "to_csv",
+    "to_markdown",
+]
+
+NOTHING_NEW = "nothing new"
+"""Stored of a run that ended because it proposed nothing that it had not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,19 @@ def standings(groups: Iterable[Group], baseline: str) -> list[Standing]:
             )
         )
     return found
+
+
+def describe_stalled(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
+    """Return a sentence about runs that ended before their budget; empty if there are none.
+
+    Args:
+        runs: Rows of finished runs, by searcher.
+    """
+    ends = {label: [row.get("stopped") == NOTHING_NEW for row in rows] for label, rows in runs.items()}
+    found = [f"{label} {sum(own)} of {len(own)}" for label, own in ends.items() if any(own)]
+    if not found:
+        return ""
+    return f"Runs that ended before their budget because they proposed nothing new: {', '.join(found)}."
 
 
 def head(baseline: str) -> tuple[str, ...]:

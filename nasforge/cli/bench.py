@@ -114,12 +114,19 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
 
 
 def _print_notes(found: BenchResult) -> None:
+    from nasforge.benches.folder import BenchFolder
     from nasforge.benches.paired import CONFIDENCE
+    from nasforge.benches.standings import describe_stalled
+
+    folder = BenchFolder(found.folder)
+    stalled = describe_stalled({line.name: folder.read_results(line.name) for line in found.standings})
 
     print(
         f"\nDifferences are paired by seed, with the {CONFIDENCE:.0%} interval of their mean (Student's t); "
         "* leaves zero out.\nThe best of all runs is what many searches would find together, not one."
     )
+    if stalled:
+        print(stalled)
     if found.done_before:
         print(f"{found.done_before} runs were finished before.")
     print(f"Written to {found.folder}: summary.md, summary.csv, summary.json, runs.csv.")

@@ -36,7 +36,7 @@ class Layer:
 
     Attributes:
         order: Where its problems are listed, after those of lower order.
-        label: Stands before a location: ``"base/cdarts.toml, "``, ``"--set "``, or nothing for the recipe.
+        label: Stands before a location: ``"base/mine.toml, "``, ``"--set "``, or nothing for the recipe.
         body: Its content.
         lines: Line numbers by path.
         folder: Where paths in it start; None: the working directory.

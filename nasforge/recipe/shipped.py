@@ -94,7 +94,7 @@ def find_shipped(name: str) -> Path | None:
     """Return the file of a shipped recipe, or None if there is none of that name.
 
     Args:
-        name: ``"quickstart"`` or ``"quickstart.toml"``, with its sub-folder if it has one.
+        name: With or without ``.toml``, and with its sub-folder if it has one.
     """
     folder = _folder()
     path = folder / (name if name.endswith(".toml") else f"{name}.toml")

@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from markupsafe import Markup
 
 from nasforge.benches.paired import CONFIDENCE
+from nasforge.benches.standings import describe_stalled
 from nasforge.report.charts import Box, Series, box_plot
 from nasforge.report.compare_view import Pairing, pair
 from nasforge.report.departures import flatten
@@ -149,6 +150,8 @@ def _findings(record: BenchRecord) -> list[Finding]:
     if fewer := [f"{label} {count}" for label, count in counts.items() if count < most]:
         text = f"fewer runs than the others ({most}): {', '.join(fewer)}. The same command resumes."
         found.append(Finding("note", "unfinished", text))
+    if stalled := describe_stalled(record.runs):
+        found.append(Finding("note", "ended early", stalled))
     if most and not any(row.get("curve") for rows in record.runs.values() for row in rows):
         text = "these runs were made before the best score so far was recorded, so there are no curves."
         found.append(Finding("note", "no curves", text))

@@ -71,7 +71,7 @@ class RunFolder:
     """One run on disk; every file is written beside and renamed.
 
     Args:
-        path: The folder, such as ``runs/cdarts-cifar10``.
+        path: The folder, such as ``runs/my-search``.
         shards: The processes of the run, of which rank 0 alone writes; None for one process.
     """
 

@@ -27,7 +27,7 @@ class GuardedData(DataModule[Any]):
     Args:
         data: The images, already set up.
         scope: Splits that may be read, and the stage.
-        reader: Name of the component in errors and in the access log, such as ``"searcher 'cdarts'"``.
+        reader: Name of the component in errors and in the access log, such as ``"searcher 'NAME'"``.
         log: Called with a split at its first access.
     """
 

@@ -1,7 +1,7 @@
 """The evaluation network inside a search: built from the derived architecture, taught and teaching.
 
 Nothing here belongs to one searcher: every searcher that trains a supernet by gradients can keep a twin and
-compare the two with any distiller; docs/cdarts.md describes the cycle.
+compare the two with any distiller; the documentation of CDARTS describes the cycle.
 """
 
 from __future__ import annotations

@@ -6,7 +6,15 @@ import math
 
 import pytest
 
-from nasforge.benches.standings import Group, cells, head, standings, to_csv, to_markdown
+from nasforge.benches.standings import (
+    Group,
+    cells,
+    describe_stalled,
+    head,
+    standings,
+    to_csv,
+    to_markdown,
+)
 
 RANDOM = Group("random", {0: 1.0, 1: 3.0}, {0: 5, 1: 7}, {0: 10.0, 1: 20.0})
 OTHER = Group("other", {1: 5.0, 0: 2.0}, {}, {})
@@ -27,6 +35,13 @@ def test_a_star_marks_what_is_apart_from_zero():
     assert texts["far"][3].endswith(" *")
     assert not texts["other"][3].endswith(" *")
     assert texts["other"][3].startswith("+1.500 [-")
+
+
+def test_runs_that_ended_early_are_counted_by_searcher():
+    early, whole = {"stopped": "nothing new"}, {"stopped": "budget"}
+    assert describe_stalled({"random": [whole, {}], "none": []}) == ""
+    told = describe_stalled({"random": [whole], "evolution": [early, whole, early], "grid": [early]})
+    assert told.endswith("because they proposed nothing new: evolution 2 of 3, grid 1 of 1.")
 
 
 def test_one_run_has_no_deviation():

@@ -1,5 +1,7 @@
 """``nasforge tables``, with an evaluator of the test's own and with the one that comes along."""
 
+import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -40,6 +42,110 @@ def test_import(shared_data, capsys):
     assert run_command(["tables", "import", path, "--name", "hw", "--replace", "--json"]) == 0
     columns = json.loads(capsys.readouterr().out)["columns"]
     assert "pixel3_latency_ms" in {column["metric"] for column in columns}
+
+
+LETTERS = """
+from nasforge import Arch, Choice, Plugin, PluginConfig, SearchSpace, hookimpl
+from nasforge.errors import ArchError
+
+OPERATIONS = {"a": "pool", "b": "skip", "c": "conv", "d": "dilated"}
+EDGES = tuple(f"edge{i}" for i in range(6))
+
+class LettersConfig(PluginConfig):
+    pass
+
+class Letters(SearchSpace[LettersConfig]):
+    choices = tuple(Choice(edge, tuple(OPERATIONS.values())) for edge in EDGES)
+
+    def parse(self, text):
+        if len(text) != 6 or set(text) - set(OPERATIONS):
+            raise ArchError(f"{text!r} is not a cell: write six letters.")
+        return Arch({edge: OPERATIONS[letter] for edge, letter in zip(EDGES, text, strict=True)})
+
+    def notation(self, arch):
+        letters = {name: letter for letter, name in OPERATIONS.items()}
+        return "".join(letters[arch[edge][0]] for edge in EDGES)
+
+@hookimpl
+def nasforge_plugins():
+    return [Plugin("space", "letters", f"{__name__}:Letters", LettersConfig, "Cells of six letters")]
+"""
+
+LETTERS_RECIPE = """
+[run]
+name = "letters"
+[plugins]
+modules = ["./letters.py"]
+[space]
+use = "letters"
+[searcher]
+use = "random"
+[evaluator]
+use = "tabular"
+table = "letters"
+[bench]
+searchers = ["random"]
+seeds = 2
+budget = 20
+"""
+
+LETTERS_METRICS = ["accuracy=acc:max", "loss=loss:min", "latency_ms=ms:min", "size_kb=kb:min"]
+
+
+@pytest.fixture
+def letters(tmp_path, monkeypatch):
+    """A space of a stranger in a file, its recipe, and a way to import rows for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "letters.py").write_text(LETTERS)
+    (tmp_path / "letters.toml").write_text(LETTERS_RECIPE)
+
+    def imported(rows, column="genotype", name="letters"):
+        head = "genotype,seed,acc,loss,ms,kb,secs"
+        (tmp_path / "letters.csv").write_text("\n".join([head, *rows]))
+        metrics = [part for text in LETTERS_METRICS for part in ("--metric", text)]
+        command = ["tables", "import", "letters.csv", "--name", name, "--recipe", "letters.toml"]
+        command += ["--arch-column", column, "--seed-column", "seed", "--seconds", "secs", *metrics, "--json"]
+        return run_command(command)
+
+    return imported
+
+
+@pytest.mark.filterwarnings("ignore:.*runs code of")
+def test_a_table_of_another_space_is_imported_and_benched(letters, tmp_path, capsys):
+    cells = enumerate("".join(letters) for letters in itertools.product("cd", repeat=6))
+    rows = [f"{cell},{seed},{i + seed},0.5,{i},7,60" for i, cell in cells for seed in (1, 2)]
+    assert letters(rows) == 0
+    columns = {c["metric"]: c for c in json.loads(capsys.readouterr().out)["columns"]}
+    assert set(columns) == {"accuracy", "loss", "latency_ms", "size_kb", "seconds"}
+    assert [columns[name]["direction"] for name in ("accuracy", "loss")] == ["max", "min"]
+    assert (columns["accuracy"]["best"], columns["latency_ms"]["best"]) == (64.5, 0)
+    assert columns["accuracy"]["runs"] == 2 * columns["accuracy"]["known"] == 128
+    assert run_command(["bench", "letters.toml"]) == 0
+    assert "random    2" in capsys.readouterr().out
+    found = list(csv.DictReader((tmp_path / "benches/letters/runs.csv").open()))
+    assert {(row["evaluations"], row["seconds"], row["stopped"]) for row in found} == {
+        ("20", "1200.0", "budget")
+    }
+    assert all(float(row["score"]) == float(row["metrics_latency_ms"]) + 1.5 for row in found)
+    assert run_command(["report", "benches/letters"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*runs code of")
+def test_what_is_wrong_with_its_rows_comes_at_once(letters, capsys):
+    rows = ["aabbcc,1,50,1,2,7,60", "aabxcc,1,50,1,2,7,60", "short,1,50,1,2,7,60", "dddddd,1,,1,n/a,7,60"]
+    assert letters([*rows, "aabbcc,1,51,1,2,7,60", "cccccc,one,50,1,2,7,60"]) == 2
+    told = capsys.readouterr().err
+    for words in (
+        "line 3: 'aabxcc' is not a cell",
+        "line 4: 'short' is not a cell",
+        "line 5: column 'acc' is empty. If values may be missing, add --missing ''.",
+        "line 5: column 'ms': 'n/a' is not a number.",
+        "line 6: column 'acc': 51 disagrees with 50 in line 2, for the same architecture and seed 1.",
+        "line 7: column 'seed': 'one' is not a number.",
+    ):
+        assert words in told
+    assert letters(rows[:1], column="genotyp") == 2
+    assert "--arch-column: there is no column 'genotyp'. Did you mean 'genotype'?" in capsys.readouterr().err
 
 
 SAFE = ["import", "t.csv", "--arch-column", "a", "--metric", "a:max"]

@@ -241,6 +241,13 @@ def test_a_bench_without_curves_says_so(tmp_path):
     assert "so there are no curves" in page.text
 
 
+def test_a_bench_says_which_runs_ended_early(tmp_path):
+    folder = write_bench(tmp_path / "x")
+    path = folder / "runs" / "evolution" / "3.json"
+    write_json(path, {**json.loads(path.read_text()), "stopped": "nothing new"})
+    assert "they proposed nothing new: evolution 1 of 5." in Page(make_report([folder])).text
+
+
 def test_a_bench_without_runs(tmp_path):
     page = Page(make_report([write_bench(tmp_path / "x", seeds=0)]))
     assert page.headings == ["Standings", "Recipe"]

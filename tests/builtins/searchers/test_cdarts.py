@@ -211,6 +211,8 @@ def test_wrong_options_are_refused():
     with pytest.raises(RecipeError, match=r"no choice has 'poool'. Did you mean 'pool'\?") as caught:
         make(penalty={"options": ["skip", "poool"]})
     assert isinstance(caught.value, NasforgeError)
+    assert "set penalty.options = [] to penalise none" in str(caught.value)
+    make(penalty={"options": []})
 
 
 def test_penalised_options_default_to_those_the_space_calls_free():

@@ -82,10 +82,12 @@ class Values:
         if math.isnan(value):
             return
         if not math.isnan(known) and known != value:
+            training, otherwise = "architecture", "name the column of their seeds with --seed-column"
+            if seed is not None:
+                training, otherwise = f"architecture and seed {seed}", "give each a seed of its own"
             raise ValueError(
                 f"column {name!r}: {value:g} disagrees with {known:g} in {places[row]}, for the same "
-                "architecture. Keep one of the rows; if they are several trainings, name the column of their "
-                "seeds with --seed-column."
+                f"{training}. Keep one of the rows; if they are several trainings, {otherwise}."
             )
         values[row], places[row] = value, place
 

@@ -99,7 +99,8 @@ class PenaltyOptions(PluginConfig):
     """Share of the steps after the warm-up in which the penalty falls to zero (CDARTS on ImageNet: 0.5)."""
 
     options: tuple[str, ...] | None = None
-    """Options that are penalised; unset: those the space calls free of parameters."""
+    """Options that are penalised, [] for none; unset: those the space calls free of parameters. Options that
+    the space lacks are refused: name others where a recipe gets another space."""
 
     multiplier: NonNegativeFloat = 1.0
     """Factor of the penalty; 3 in CDARTS, because the published code adds it once for each of three stages

@@ -61,10 +61,11 @@ class L1Penalty:
         choices, options = tuple(choices), sorted(options)
         known = {option for choice in choices for option in choice.options}
         if unknown := [option for option in options if option not in known]:
-            raise RecipeError(
-                "[searcher]",
-                [f"penalty.options: no choice has {option!r}.{suggest(option, known)}" for option in unknown],
-            )
+            problems = [
+                f"penalty.options: no choice has {option!r}.{suggest(option, known)}" for option in unknown
+            ]
+            problems[-1] += " Name options of this space, or set penalty.options = [] to penalise none."
+            raise RecipeError("[searcher]", problems)
         self._names = [c.name for c in choices]
         penalised = [option in options for c in choices for option in c.options]
         found = [i for i, chosen in enumerate(penalised) if chosen]
