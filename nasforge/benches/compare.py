@@ -14,7 +14,7 @@ from nasforge.errors import RunError, suggest
 from nasforge.plugins import Registry
 from nasforge.recipe.bench_table import installed_baselines
 from nasforge.recipe.toml_text import to_toml
-from nasforge.runs.folder import differing
+from nasforge.runs.folder import differing, word_option
 
 __all__ = ["Comparison", "compare_folders"]
 
@@ -117,7 +117,7 @@ def _describe_differences(runs: Sequence[Finished], metric: str) -> list[str]:
     """Return a note per option in which a setup differs from the first one."""
     others = [runs[at] for at in dict.fromkeys(_setups(runs, TABLES)) if at]
     notes = [
-        f"differs: {name}: {_shown(old)} in {runs[0].folder}, {_shown(new)} in {other.folder}"
+        f"differs: {name}: {word_option(old)} in {runs[0].folder}, {word_option(new)} in {other.folder}"
         for other in others
         for name, old, new in _apart(runs[0], other)
     ]
@@ -128,12 +128,6 @@ def _describe_differences(runs: Sequence[Finished], metric: str) -> list[str]:
         options = " and ".join(f"[{table}]" for table in tables)
         notes.append(f"{metric} depends on {options}, which differ: it is not the same number in all runs.")
     return notes
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"use = {value['use']!r}" if "use" in value else to_toml(value)
-    return "nothing" if value is None else repr(value)
 
 
 def _named(runs: Sequence[Finished], tables: Sequence[str], notes: list[str]) -> dict[str, list[Finished]]:

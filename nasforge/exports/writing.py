@@ -90,7 +90,7 @@ def _write(kind: Format, source: ExportSource, folder: Path, expected: torch.Ten
         reason = (
             f"differs from the network by {found.max_difference:.3g} in a logit, and rounding "
             f"explains {found.limit:.3g}; {found.same_top1:.1%} of {found.images} images have the same best "
-            f"class. The file is kept as {aside}"
+            f"class. The file is kept as {aside}. Do not use it, and please report it."
         )
         return {**entry, "file": f"{REJECTED}/{kind.file}", "failed": reason, "rejected": True}
     return {**entry, **time_call(call, images, source.batch_size)}

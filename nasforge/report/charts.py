@@ -231,7 +231,8 @@ def _draw_series(frame: Frame, one: Series) -> None:
     points = [(frame.at_x(x), frame.at_y(y)) for x, y in downsample(one.points)]
     if one.dots or len(points) == 1:
         marks = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
-        frame.shapes.append(f'<path class="dots {tint}" d="{marks}"/>')
+        alone = " alone" * (len(points) == 1)
+        frame.shapes.append(f'<path class="dots{alone} {tint}" d="{marks}"/>')
     if len(points) > 1 and not one.dots:
         kind = "line faint" if one.faint else "line"
         name = f' data-name="{escape(one.name)}"'

@@ -11,7 +11,7 @@ from nasforge.benches.standings import cells, head
 from nasforge.errors import NasforgeError
 from nasforge.report.cells import Drawing, draw_graphs
 from nasforge.report.charts import Series
-from nasforge.report.departures import differing
+from nasforge.report.departures import MISSING, differing, options_of
 from nasforge.report.findings import COSTS_IN_WORDS, Finding, decision, find
 from nasforge.report.numbers import NOTHING, duration, plain
 from nasforge.report.panels import Legend, Panel, colour_class, overlaid_panels, panel
@@ -53,6 +53,7 @@ class CompareView:
     results: list[tuple[str, ...]]
     pairing: Pairing
     differences: list[tuple[str, ...]]
+    unlike: list[tuple[str, ...]]
     search: list[Panel]
     train: list[Panel]
     cells: list[tuple[str, str, list[Drawing]]]
@@ -71,7 +72,7 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
     shown = ("entropy", "confidence") if decided else ()
     rows = {n: r.rows(SEARCH.stage) for n, r in zip(names, records, strict=True)}
     search = overlaid_panels(rows, "step", skip=shown)
-    differences = differing([record.resolved for record in records])
+    differences, unlike = _differences(records)
     findings = [
         replace(finding, run=name)
         for name, record in zip(names, records, strict=True)
@@ -82,9 +83,8 @@ def compare_view(records: Sequence[RunRecord]) -> CompareView:
         legend=[Legend(name, colour_class(colour)) for colour, name in enumerate(names)],
         results=_results(records),
         pairing=_pair_finished(records),
-        differences=[
-            (name, *map(option_text, values)) for name, values in differences if name not in AS_NAMED
-        ],
+        differences=differences,
+        unlike=unlike,
         search=search + ([decided] if decided else []),
         train=overlaid_panels({n: r.rows(TRAIN.stage) for n, r in zip(names, records, strict=True)}, "epoch"),
         cells=[
@@ -126,6 +126,26 @@ def _pair_finished(records: Sequence[RunRecord]) -> Pairing:
     found = pair(finished)
     note = f"Left out, because not finished: {', '.join(left_out)}."
     return replace(found, notes=(*found.notes, note)) if left_out else found
+
+
+def _differences(records: Sequence[RunRecord]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return a row per option that differs, and apart from them the options of one plugin at their defaults.
+
+    Runs with other plugins have other options; only those that were set tell something.
+    """
+    options = [{one.name: one for one in options_of(record.resolved)} for record in records]
+    shown, unlike = [], []
+    for name, values in differing([record.resolved for record in records]):
+        if name in AS_NAMED:
+            continue
+        there = [
+            own[name]
+            for own, value in zip(options, values, strict=True)
+            if value is not MISSING and name in own
+        ]
+        defaults = len(there) < len(values) and not any(one.departs or one.required for one in there)
+        (unlike if defaults else shown).append((name, *map(option_text, values)))
+    return shown, unlike
 
 
 def _names(records: Sequence[RunRecord]) -> list[str]:

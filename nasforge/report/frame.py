@@ -16,6 +16,9 @@ __all__ = ["BOTTOM", "TOP", "Frame", "ends", "log_ends", "robust_minimum"]
 WIDTH, HEIGHT = 330.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 10.0, 36.0
 
+LETTER = 6.8
+"""Width of a digit on the vertical axis, which gets more room for long numbers."""
+
 
 @dataclass
 class Frame:
@@ -64,13 +67,16 @@ class Frame:
             whole: Whether the horizontal axis counts, so that it has no fractions.
             rows: Whether the vertical axis has ticks.
         """
-        left, right, bottom = self.left, self.width - RIGHT, self.height - self.bottom
+        texts: dict[float, str] = {}
         if rows:
             levels = log_ticks(*self.y) if self.log_y else ticks(*self.y)
-            for value in levels:
+            texts = {v: plain(v, 2) if self.log_y else tick_text(v, levels) for v in levels}
+            self.left = max(self.left, 8 + LETTER * max(map(len, texts.values()), default=0))
+        left, right, bottom = self.left, self.width - RIGHT, self.height - self.bottom
+        if rows:
+            for value, text in texts.items():
                 y = self.at_y(value)
                 self.shapes.append(f'<path class="grid" d="M{left:g} {y:.1f}H{right:g}"/>')
-                text = plain(value, 2) if self.log_y else tick_text(value, levels)
                 self.shapes.append(f'<text x="{left - 6:g}" y="{y + 3.5:.1f}" class="end">{text}</text>')
         levels = log_ticks(*self.x) if self.log_x else ticks(*self.x, 5)
         levels = [v for v in levels if not whole or v == int(v)]

@@ -77,9 +77,14 @@ def make_report(folders: Sequence[Path]) -> str:
     for record in benches:
         view = bench_view(record)
         parts.append((record.name, view.subtitle, view.lead, bench_sections(view)))
-    title, kicker, lead, sections = parts[0]
-    for number, (name, _, about, more) in enumerate(parts[1:], 2):
-        titled = [replace(s, id=f"{s.id}-{number}", title=f"{name}: {s.title}") for s in more]
-        sections = [*sections, *titled]
-        lead = f"{lead} {name}: {about}"
-    return render_page(title, kicker, lead, sections)
+    if len(parts) == 1:
+        return render_page(*parts[0])
+    sections = []
+    for number, (name, _, _, own) in enumerate(parts, 1):
+        for place, section in enumerate(own):
+            short = section.short if place else f"{name}: {section.short}"
+            sections.append(
+                replace(section, id=f"{section.id}-{number}", title=f"{name}: {section.title}", name=short)
+            )
+    lead = " ".join(f"{name}: {about}" for name, _, about, _ in parts)
+    return render_page(" and ".join(name for name, *_ in parts), "side by side", lead, sections)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nasforge.component import Stage
 from nasforge.errors import RunError, suggest
 from nasforge.files import open_own, read_json, refuse_special, write_bytes, write_json, write_text
+from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
@@ -35,6 +36,7 @@ __all__ = [
     "fingerprint",
     "inputs_of",
     "not_a_run",
+    "word_option",
 ]
 
 TRAJECTORY = "trajectory.jsonl"
@@ -260,7 +262,7 @@ def differences(
         here: Where the other is.
     """
     for name, old, new in differing(known, wanted, at):
-        yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
+        yield f"{name}: {word_option(old)} {there}, {word_option(new)} {here}"
 
 
 def differing(
@@ -279,9 +281,12 @@ def differing(
             yield name, old, new
 
 
-def _shown(value: Any) -> str:
+def word_option(value: Any) -> str:
+    """Write the value of an option, or of a whole table, in a sentence."""
     if isinstance(value, dict):
-        return f"use = {value.get('use')!r}"
+        return f"use = {value['use']!r}" if "use" in value else to_toml(value)
+    if isinstance(value, bool):
+        return str(value).lower()  # as in a recipe
     return "nothing" if value is None else repr(value)
 
 

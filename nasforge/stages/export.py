@@ -105,9 +105,7 @@ def refuse_rejected(formats: Mapping[str, Mapping[str, Any]]) -> None:
     """
     wrong = [f"{name} {found['failed']}" for name, found in formats.items() if found.get("rejected")]
     if wrong:
-        raise RunError(
-            f"{TABLE}: {'; '.join(wrong)}. Do not use it, and please report it. All other results are stored."
-        )
+        raise RunError(f"{TABLE}: {' '.join(wrong)} All other results are stored.")
 
 
 def _source(run: Run) -> ExportSource:

@@ -40,6 +40,21 @@ def test_an_axis_is_logarithmic_where_values_are_spread_widely():
     assert 'data-log=""' in line_chart([Series("loss", [(1, 100.0), (2, 0.0)])], label="Loss", log=True)
 
 
+def test_long_numbers_on_an_axis_have_room():
+    svg = line_chart([Series("entropy", [(1, 1.0), (2, 0.999985)])], label="Entropy")
+    root = ET.fromstring(str(svg))
+    left = float(root.attrib["data-inner"].split()[0])
+    labels = [e for e in root.iter("text") if e.attrib["class"] == "end" and float(e.attrib["x"]) < left]
+    assert max(len(e.text) for e in labels) == len("0.999990")
+    for label in labels:
+        assert float(label.attrib["x"]) - 6.5 * len(label.text) >= 0, "6.5 pixels are a digit's width"
+
+
+def test_a_single_point_can_be_seen():
+    svg = line_chart([Series("long", [(1, 1.0), (2, 2.0)]), Series("short", [(1, 1.5)], 1)], label="x")
+    assert [path["class"] for path in paths(svg, "alone")] == ["dots alone c1"]
+
+
 def test_a_step_stays_until_the_next_point():
     svg = line_chart([Series("best", [(0, 0.0), (1, 1.0)], step=True)], label="Best")
     (x1, y1), (x2, y2), (x3, y3) = points(paths(svg, "line")[0])

@@ -208,6 +208,25 @@ def test_runs_that_are_not_comparable_are_shown_with_the_reason(tmp_path):
     assert "train.epochs 2 7" in page.text
 
 
+def test_options_of_another_plugin_are_shown_apart_unless_they_were_set(tmp_path):
+    one = write_run(tmp_path / "one")
+    recipe = resolved()
+    other = {**recipe, "searcher": {"use": "evolution", "population": 50, "sample": 7}}
+    text = make_report([one, write_run(tmp_path / "other", recipe=other)])
+    table, apart = text.split('aria-label="Options that differ"')[1].split("<details>", 1)
+    assert "searcher.use" in table
+    assert "searcher.sample<" in table
+    assert "searcher.population" not in table, "it is the default of evolution"
+    assert "searcher.population" in apart.split("</details>")[0]
+
+
+def test_a_run_and_a_bench_on_one_page(tmp_path):
+    page = Page(make_report([write_run(tmp_path / "own"), write_bench(tmp_path / "x")]))
+    assert page.headings[0] == "own: Summary"
+    assert page.headings[-2:] == ["x: Best so far", "x: Recipe"]
+    assert "own and x" in page.text
+
+
 def test_an_unfinished_run_beside_finished_ones(tmp_path):
     runs = [write_run(tmp_path / f"run{seed}", seed=seed) for seed in range(3)]
     (runs[2] / "test/result.json").unlink()

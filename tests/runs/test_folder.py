@@ -6,7 +6,7 @@ import pytest
 
 from nasforge.errors import CheckpointError, RunError
 from nasforge.files import read_json, write_json, write_text
-from nasforge.runs.folder import MetricsLog, RunFolder, fingerprint, inputs_of
+from nasforge.runs.folder import MetricsLog, RunFolder, differences, fingerprint, inputs_of
 from nasforge.runtime.seal import read_sealed
 
 RESOLVED = {
@@ -44,6 +44,16 @@ def test_another_recipe_is_refused_with_every_difference(tmp_path):
     assert "train: nothing in the folder, use = 'train' now" in text
     folder.claim(other, "", update=True)
     assert folder.resolved == other
+
+
+def test_differences_read_as_a_recipe_does():
+    known = {"space": {"use": "darts", "none": True, "cells": 3}, "data": {"use": "digits", "mean": None}}
+    wanted = {"space": {"use": "darts", "none": False}, "data": {"use": "digits", "mean": [0.5]}}
+    assert list(differences(known, wanted)) == [
+        "data.mean: nothing in the folder, [0.5] now",
+        "space.cells: 3 in the folder, nothing now",
+        "space.none: true in the folder, false now",
+    ]
 
 
 def test_a_folder_belongs_to_a_recipe_once_a_stage_has_begun(tmp_path):

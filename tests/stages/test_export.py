@@ -170,6 +170,7 @@ def test_the_command_shows_the_other_formats_beside_one_that_disagrees(copied, m
     assert run_command(["export", str(copied), "-f", "pt2", "-f", "standalone"]) == 1
     shown = capsys.readouterr()
     assert "error: pt2: differs from the network by 1 in a logit" in shown.err
+    assert "Do not use it, and please report it." in shown.err
     assert "standalone" in shown.out
 
 
