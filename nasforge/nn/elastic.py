@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -203,7 +203,8 @@ class SlicedConv2d(nn.Conv2d, Sliced):
     size. Options are those of `nn.Conv2d`: square kernels, padding in pixels.
 
     Raises:
-        ValueError: The channels are in groups, but not each in its own.
+        ValueError: The channels are in groups, but not each in its own; the kernel is not square; or the
+            padding is not a number of zeros.
     """
 
     centred = MappingProxyType({"weight": (2, 3)})
@@ -214,6 +215,13 @@ class SlicedConv2d(nn.Conv2d, Sliced):
             raise ValueError(
                 f"SlicedConv2d: groups={self.groups} for {self.in_channels} channels in and "
                 f"{self.out_channels} out. Take one group, or as many as there are channels in and out."
+            )
+        if len(set(self.kernel_size)) > 1:
+            raise ValueError(f"SlicedConv2d: a kernel of {self.kernel_size} is not square. Give one side.")
+        if isinstance(self.padding, str) or self.padding_mode != "zeros":
+            raise ValueError(
+                f"SlicedConv2d: padding={self.padding!r}, padding_mode={self.padding_mode!r}. A smaller "
+                "kernel needs fewer zeros: give their number."
             )
 
     def forward(self, x: Tensor, outputs: int | None = None, kernel: int | None = None) -> Tensor:
@@ -232,7 +240,8 @@ class SlicedConv2d(nn.Conv2d, Sliced):
         shrink = (largest - side) // 2
         if shrink:
             weight = weight[..., shrink : shrink + side, shrink : shrink + side].contiguous()
-        padding = [int(pad) - shrink * step for pad, step in zip(self.padding, self.dilation, strict=True)]
+        pads = cast("tuple[int, ...]", self.padding)
+        padding = [pad - shrink * step for pad, step in zip(pads, self.dilation, strict=True)]
         bias = None if self.bias is None else cut(self.bias, rows)
         groups = inputs if depthwise else 1
         return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, groups)

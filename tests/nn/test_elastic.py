@@ -96,9 +96,18 @@ def test_a_convolution_computes_with_its_slice(depthwise):
     assert torch.equal(layer(x[:, :2], rows, kernel=3), small(x[:, :2]))
 
 
-def test_groups_that_cannot_be_sliced_are_refused():
-    with pytest.raises(ValueError, match="groups=2 for 4 channels in and 6 out"):
-        SlicedConv2d(4, 6, 3, groups=2)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kernel_size": 3, "groups": 2}, "groups=2 for 4 channels in and 6 out"),
+        ({"kernel_size": (3, 5)}, r"a kernel of \(3, 5\) is not square"),
+        ({"kernel_size": 3, "padding": "same"}, "padding='same'"),
+        ({"kernel_size": 3, "padding": 1, "padding_mode": "reflect"}, "padding_mode='reflect'"),
+    ],
+)
+def test_convolutions_that_cannot_be_sliced_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        SlicedConv2d(4, 6, **options)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

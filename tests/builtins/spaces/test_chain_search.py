@@ -1,18 +1,22 @@
-"""CDARTS on the chain space: with its own distiller, resumed bit for bit."""
+"""CDARTS on the chain space: with its own distiller, resumed bit for bit, also with shared weights."""
+
+import pytest
 
 from nasforge.plugins import Registry
 from nasforge.testing import Partners, checks_for
 
 
-def test_cdarts_searches_the_chain_and_resumes_exactly():
+@pytest.mark.parametrize("elastic", [False, True])
+def test_cdarts_searches_the_chain_and_resumes_exactly(elastic):
     registry = Registry.discover()
+    few = {"search_width": 0.5, "depths": (1, 1, 2, 1, 1), "widths": (16,) * 5, "elastic": elastic}
 
     def make(kind, name, **options):
         plugin = registry.get(kind, name)
         return plugin.load()(plugin.config(**{**plugin.tiny, **options}))
 
     partners = Partners(
-        space=lambda: make("space", "chain", search_width=0.5, depths=(1, 1, 2, 1, 1), widths=(16,) * 5),
+        space=lambda: make("space", "chain", **few),
         distiller=lambda: make("distiller", "stages"),
     )
     searcher = registry.get("searcher", "cdarts")
