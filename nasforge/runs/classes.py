@@ -1,4 +1,4 @@
-"""The classes of a run's images: a run that goes on must find those that it began with."""
+"""The classes of a run's images: a resumed run must find those that it began with."""
 
 from __future__ import annotations
 
