@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasforge.exports.program import record
-from nasforge.exports.standalone.code import WIDTH, write_model
+from nasforge.exports.standalone.code import WIDTH, _wrapped, write_model
 from nasforge.exports.standalone.layers import layer_of
 from nasforge.exports.standalone.naming import short_names
 from nasforge.exports.writing import write_formats
@@ -134,6 +134,16 @@ def test_the_code_reads_as_a_person_writes(folder):
     assert text.count("class SeparableConv(") == 1
     assert "torch.ops" not in text
     assert "\n        before = self.before(" in text
+
+
+def test_no_argument_is_broken_in_two():
+    words = ["self", *(f"{name}_channels: int" for name in ("in", "out", "previous_in", "hidden", "last"))]
+    *_, body, tail = _wrapped("    def __init__(", words, ") -> None:").splitlines()
+    assert tail == "    ) -> None:"
+    assert body.endswith(": int,")
+    whole = _wrapped("    def __init__(", words * 3, ") -> None:").splitlines()
+    assert all(line.endswith((": int,", "self,")) for line in whole[1:-1])
+    assert " ".join(line.strip() for line in whole[1:-1]) == ", ".join(words * 3) + ","
 
 
 class Odd(nn.Module):
