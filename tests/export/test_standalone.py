@@ -136,14 +136,13 @@ def test_the_code_reads_as_a_person_writes(folder):
     assert "\n        before = self.before(" in text
 
 
-def test_no_argument_is_broken_in_two():
-    words = ["self", *(f"{name}_channels: int" for name in ("in", "out", "previous_in", "hidden", "last"))]
-    *_, body, tail = _wrapped("    def __init__(", words, ") -> None:").splitlines()
-    assert tail == "    ) -> None:"
-    assert body.endswith(": int,")
-    whole = _wrapped("    def __init__(", words * 3, ") -> None:").splitlines()
-    assert all(line.endswith((": int,", "self,")) for line in whole[1:-1])
-    assert " ".join(line.strip() for line in whole[1:-1]) == ", ".join(words * 3) + ","
+@pytest.mark.parametrize("length", range(1, 20))
+def test_no_argument_is_broken_in_two(length):
+    words = ["self", *(f"{'x' * length}{i}: int" for i in range(20))]
+    head, *body, tail = _wrapped("    def __init__(", words, ") -> None:").splitlines()
+    assert (head, tail) == ("    def __init__(", "    ) -> None:")
+    assert all(line.endswith(": int,") for line in body)
+    assert " ".join(line.strip() for line in body) == ", ".join(words) + ","
 
 
 class Odd(nn.Module):
