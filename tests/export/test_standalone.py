@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasforge.exports.program import record
-from nasforge.exports.standalone.code import WIDTH, write_model
+from nasforge.exports.standalone.code import WIDTH, _wrapped, write_model
 from nasforge.exports.standalone.layers import layer_of
 from nasforge.exports.standalone.naming import short_names
 from nasforge.exports.writing import write_formats
@@ -134,6 +134,15 @@ def test_the_code_reads_as_a_person_writes(folder):
     assert text.count("class SeparableConv(") == 1
     assert "torch.ops" not in text
     assert "\n        before = self.before(" in text
+
+
+@pytest.mark.parametrize("length", range(1, 20))
+def test_no_argument_is_broken_in_two(length):
+    words = ["self", *(f"{'x' * length}{i}: int" for i in range(20))]
+    head, *body, tail = _wrapped("    def __init__(", words, ") -> None:").splitlines()
+    assert (head, tail) == ("    def __init__(", "    ) -> None:")
+    assert all(line.endswith(": int,") for line in body)
+    assert " ".join(line.strip() for line in body) == ", ".join(words) + ","
 
 
 class Odd(nn.Module):

@@ -20,6 +20,9 @@ __all__ = ["WIDTH", "write_model"]
 WIDTH = 100
 """Longest line that is written."""
 
+GLUE = "\N{NO-BREAK SPACE}"
+"""Stands for spaces at which no line is broken."""
+
 HEAD = """
 from __future__ import annotations
 
@@ -135,8 +138,11 @@ def _wrapped(head: str, words: Sequence[str], tail: str, used: int = 0) -> str:
         return line
     margin = " " * (len(head) - len(head.lstrip()))
     inner = f"{margin}    "
-    body = fill(f"{', '.join(words)},", WIDTH - 16, initial_indent=inner, subsequent_indent=inner)
-    return f"{head}\n{body}\n{margin}{tail}"
+    whole = ", ".join(word.replace(" ", GLUE) for word in words)  # no argument is broken in two
+    body = fill(
+        f"{whole},", WIDTH - 16, initial_indent=inner, subsequent_indent=inner, break_on_hyphens=False
+    )
+    return f"{head}\n{body.replace(GLUE, ' ')}\n{margin}{tail}"
 
 
 def _with_shapes(text: str, block: Block) -> str:
