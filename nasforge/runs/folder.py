@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nasforge.component import Stage
 from nasforge.errors import RunError, suggest
 from nasforge.files import open_own, read_json, refuse_special, write_bytes, write_json, write_text
+from nasforge.plugins.masking import mask_options
 from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
 from nasforge.runs.stored import Fingerprinted
@@ -260,7 +261,8 @@ def differences(
         here: Where the other is.
     """
     for name, old, new in differing(known, wanted, at):
-        yield f"{name}: {_shown(old)} {there}, {_shown(new)} {here}"
+        old, new = (_shown(mask_options(value, name)) for value in (old, new))
+        yield f"{name}: {old} {there}, {new} {here}"
 
 
 def differing(
