@@ -16,6 +16,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "ImageError",
+    "InaccessibleError",
     "NasforgeError",
     "PluginError",
     "RecipeError",
@@ -23,6 +24,7 @@ __all__ = [
     "describe_system_error",
     "is_out_of_memory",
     "suggest",
+    "unreadable",
 ]
 
 
@@ -84,6 +86,10 @@ class CheckpointError(NasforgeError):
     exit_code = 1
 
 
+class InaccessibleError(CheckpointError):
+    """A file of a run may be sound, but cannot be opened: its permissions, or too many open files."""
+
+
 class RunError(NasforgeError):
     """A run cannot continue: not-a-number loss, a run folder of another recipe, a device that is missing."""
 
@@ -134,11 +140,31 @@ ADVICE = {
 
 def describe_system_error(error: OSError) -> str:
     """Word an error of the operating system: the file, the reason, and what to do."""
-    where = error.filename if isinstance(error.filename, str | bytes) else getattr(error, "filename2", None)
+    # Where a file is renamed, its new name is the one that users know.
+    names = (getattr(error, "filename2", None), error.filename)
+    where = next((name for name in names if isinstance(name, str | bytes)), None)
     place = f"{where!r}: " if where else ""
     reason = error.strerror or str(error) or type(error).__name__
     advice = ADVICE.get(error.errno or 0, "")
     return f"{place}{reason[:1].lower()}{reason[1:].rstrip('.')}.{' ' if advice else ''}{advice}"
+
+
+_INACCESSIBLE = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+
+
+def unreadable(path: object, error: OSError, advice: str = "") -> CheckpointError:
+    """Return the error for a file of a run that cannot be read.
+
+    Args:
+        path: The file.
+        error: The error of the operating system.
+        advice: Advice for a file that is not sound, such as to delete it.
+    """
+    reason = error.strerror or str(error) or type(error).__name__
+    sound = error.errno in _INACCESSIBLE
+    told = ADVICE[error.errno or 0] if sound else advice
+    text = f"{path}: cannot be read ({reason[:1].lower()}{reason[1:]}).{' ' if told else ''}{told}"
+    return InaccessibleError(text) if sound else CheckpointError(text)
 
 
 OUT_OF_MEMORY = (

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import CheckpointError, unreadable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -87,8 +87,10 @@ def read_json(
     try:
         refuse_special(path)
         data = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
+    except OSError as error:
+        raise unreadable(path, error, advice) from None
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise CheckpointError(f"{path}: cannot be read as JSON ({reason}). {advice}") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: holds a JSON {type(data).__name__} instead of an object. {advice}")

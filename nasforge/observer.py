@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 from nasforge.component import Stage
 from nasforge.config import PluginConfig
 from nasforge.plugins import capability
+from nasforge.plugins.masking import mask_options
 
 __all__ = ["Observer", "Observers", "TerminalObserver", "describe_duration"]
 
@@ -58,7 +59,7 @@ class Observer(Generic[C]):
 
         Args:
             name: Name of the run.
-            resolved: The whole recipe, defaults included.
+            resolved: The whole recipe, defaults included. Texts of options that look like secrets are masked.
         """
 
     def forecast(self, forecast: Mapping[str, Any]) -> None:
@@ -182,7 +183,7 @@ class Observers(Observer[PluginConfig]):
 
     def run_start(self, name: str, resolved: Mapping[str, Any]) -> None:
         """Pass on."""
-        self._notify("run_start", name, resolved)
+        self._notify("run_start", name, mask_options(resolved))
 
     def handles(self, event: str) -> bool:
         """Return whether an observer overrides a method.

@@ -12,6 +12,7 @@ from nasforge.benches.finished import TABLES, Finished, read_folder
 from nasforge.benches.standings import Group, Standing, standings
 from nasforge.errors import RunError, suggest
 from nasforge.plugins import Registry
+from nasforge.plugins.masking import is_secret, mask_options
 from nasforge.recipe.bench_table import installed_baselines
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.folder import differing, word_option
@@ -117,7 +118,8 @@ def _describe_differences(runs: Sequence[Finished], metric: str) -> list[str]:
     """Return a note per option in which a setup differs from the first one."""
     others = [runs[at] for at in dict.fromkeys(_setups(runs, TABLES)) if at]
     notes = [
-        f"differs: {name}: {word_option(old)} in {runs[0].folder}, {word_option(new)} in {other.folder}"
+        f"differs: {name}: {word_option(mask_options(old, name))} in {runs[0].folder}, "
+        f"{word_option(mask_options(new, name))} in {other.folder}"
         for other in others
         for name, old, new in _apart(runs[0], other)
     ]
@@ -173,7 +175,7 @@ def _named(runs: Sequence[Finished], tables: Sequence[str], notes: list[str]) ->
 def _name_setup(mine: Finished, others: Iterable[Finished], tables: Iterable[str]) -> list[str]:
     """Return what is special about a setup, for the name of its line; the folder, if that is too much."""
     special = {name: value for other in others for name, value, _ in _apart(mine, other, tables)}
-    if len(special) > MOST_PARTS:
+    if len(special) > MOST_PARTS or any(map(is_secret, special)):
         return [str(mine.folder)]
     return [f"no {k}" if v is None else f"{k} = {to_toml(v)}" for k, v in special.items()]
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from nasforge.config import walk_options
 from nasforge.errors import suggest
+from nasforge.plugins.masking import MASK, is_secret
 from nasforge.recipe.toml_text import to_toml
 
 __all__ = ["MANY", "Location", "group_errors", "word_errors"]
@@ -122,6 +123,7 @@ def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]
     of_interest = [d for d in found if d["type"] not in {*_EXPECTED, *_NAMES}] or list(found)
     details = of_interest[0]
     kind, value = details["type"], details["input"]
+    quoted = MASK if is_secret(".".join(map(str, where))) else _quote(value)
     if kind == "extra_forbidden":
         home = _suggest_table(str(where[-1]), model)
         return f"no such option.{home or suggest(str(where[-1]), _options(model, where[:-1]))}"
@@ -130,14 +132,14 @@ def _word(where: Location, found: Sequence[ErrorDetails], model: type[BaseModel]
     if kind in ("value_error", "assertion_error"):
         message = re.sub(r"^(Value|Assertion) error, ", "", details["msg"]).rstrip(".")
         # A complaint about several options together comes with the whole table as its input.
-        return f"{message}." if isinstance(value, Mapping) else f"{message}, got {_quote(value)}."
+        return f"{message}." if isinstance(value, Mapping) else f"{message}, got {quoted}."
     if kind in _LIMITS:
-        return f"must be {_LIMITS[kind](details['ctx'])}, got {_quote(value)}."
+        return f"must be {_LIMITS[kind](details['ctx'])}, got {quoted}."
     if kind in _EXPECTED or kind in _NAMES:
         expected = " or ".join(dict.fromkeys(map(_expected, of_interest)))
-        return f"must be {expected}, got {_quote(value)}.{_advise(of_interest, value)}"
+        return f"must be {expected}, got {quoted}.{_advise(of_interest, value)}"
     message = details["msg"].rstrip(".")
-    return f"{message[:1].lower()}{message[1:]}, got {_quote(value)}."
+    return f"{message[:1].lower()}{message[1:]}, got {quoted}."
 
 
 def _expected(details: ErrorDetails) -> str:

@@ -21,6 +21,7 @@ from nasforge.report.frame import Frame, ends
 from nasforge.report.panels import Panel, panel
 from nasforge.report.reading import BenchRecord, Row
 from nasforge.report.run_view import environment_rows, option_text
+from nasforge.report.shapes import is_number
 
 __all__ = ["BenchView", "anytime", "bench_view"]
 
@@ -121,7 +122,7 @@ def _steps(row: Row, axis: int) -> list[tuple[float, float]]:
     return [
         (float(point[axis]), float(point[2]))
         for point in curve
-        if isinstance(point, list) and len(point) == 3 and all(isinstance(v, int | float) for v in point)
+        if isinstance(point, list) and len(point) == 3 and all(map(is_number, point))
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nasforge.report.reading import Row, RunRecord
+from nasforge.report.shapes import is_number
 from nasforge.runs.scope import TEST
 
 __all__ = ["ClassRow", "Confusion", "Mistakes", "Thumbnail", "find_mistakes"]
@@ -15,6 +16,9 @@ MOST_CLASSES = 20
 """Classes of a confusion matrix; of more, the most frequent confusions are listed instead."""
 
 LISTED = 15
+
+LARGEST = 1_000_000
+"""No data set has so many classes: a larger label is damage, and would take memory for the names."""
 
 PICTURE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=]+")
 
@@ -116,7 +120,8 @@ def find_mistakes(record: RunRecord) -> Mistakes | None:
 def _counts(rows: object) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = {}
     for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, list) and len(row) == 3 and all(isinstance(v, int) and v >= 0 for v in row):
+        whole = isinstance(row, list) and all(isinstance(v, int) and v >= 0 for v in row)
+        if whole and len(row) == 3 and max(row[:2]) < LARGEST:
             found[row[0], row[1]] = row[2]
     return found
 
@@ -135,8 +140,10 @@ def _thumbnails(rows: object, names: Sequence[str]) -> list[Thumbnail]:
             continue
         label, predicted = _name(row, "label", names), _name(row, "predicted", names)
         chance = row.get("probability")
-        percent = f"{100 * chance:.0f} %" if isinstance(chance, int | float) else ""
-        found.append(Thumbnail(str(row["image"]), label, predicted, percent, int(row.get("index", 0))))
+        percent = f"{100 * chance:.0f} %" if is_number(chance) else ""
+        index = row.get("index")
+        index = index if isinstance(index, int) else 0
+        found.append(Thumbnail(str(row["image"]), label, predicted, percent, index))
     return found
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from nasforge.benches.folder import SEED, BenchFolder
 from nasforge.errors import CheckpointError, RunError
 from nasforge.files import read_json
+from nasforge.plugins.masking import mask_options, mask_text
 from nasforge.report.shapes import (
-    is_number,
     shaped_choices,
     shaped_result,
     shaped_rows,
+    shaped_runs,
     shaped_trajectory,
 )
 from nasforge.rows import parse_row
@@ -189,8 +190,8 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         folder=path,
         name=path.resolve().name,
-        resolved=resolved,
-        recipe=reader.text("recipe.toml"),
+        resolved=mask_options(resolved),
+        recipe=mask_text(reader.text("recipe.toml")),
         results=results,
         missing=tuple(name for name in needed if name not in results),
         metrics=shaped_rows(reader.lines(RunFolder(path).metrics.path.name)),
@@ -227,12 +228,12 @@ def read_bench(path: Path) -> BenchRecord:
         found = [file for file in (path / "runs" / label).glob("*.json") if SEED.fullmatch(file.stem)]
         files = sorted(found, key=lambda file: int(file.stem))
         rows = [reader.object("runs", label, file.name) for file in files]
-        runs[label] = [row for row in rows if is_number(row.get("score")) and "seed" in row]
+        runs[label] = shaped_runs(rows)
     return BenchRecord(
         folder=path,
         name=BenchFolder(path).path.resolve().name,
-        inputs=inputs,
-        recipe=reader.text("recipe.toml"),
+        inputs=mask_options(inputs),
+        recipe=mask_text(reader.text("recipe.toml")),
         runs=runs,
         environment=reader.object("environment.json"),
         problems=tuple(reader.problems),

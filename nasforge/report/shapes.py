@@ -6,12 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["is_number", "shaped_choices", "shaped_result", "shaped_rows", "shaped_trajectory"]
+__all__ = ["is_number", "shaped_choices", "shaped_result", "shaped_rows", "shaped_runs", "shaped_trajectory"]
+
+
+LARGEST = 10**300
 
 
 def is_number(value: object) -> bool:
     """Return whether a value is a finite number; truth values are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):  # one of 400 digits is no float
+        return not isinstance(value, bool) and abs(value) < LARGEST
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_count(value: object) -> bool:
@@ -30,19 +35,23 @@ def _are_mappings(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_mapping, value))
 
 
+def _are_picks(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(one, str | list) for one in value.values())
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
 RESULT: Mapping[str, Callable[[object], bool]] = {
     "accuracy": is_number,
-    "architecture": _is_mapping,
+    "architecture": _are_picks,
     "baseline": _is_mapping,
     "class_names": lambda value: isinstance(value, list),
     "failed": _are_mappings,
     "front": lambda value: isinstance(value, list),
     "latency_ms": is_number,
-    "looked_up": _is_mapping,
+    "looked_up": _are_numbers,
     "macs": is_number,
     "memory": is_number,
     "notation": _is_text,
@@ -60,9 +69,22 @@ def shaped_result(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in RESULT or RESULT[key](value)}
 
 
+def shaped_runs(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the results of runs of a bench that have a seed and a score, with the numbers that are sound."""
+    return [
+        {k: v for k, v in row.items() if k not in ("evaluations", "seconds") or is_number(v)}
+        for row in rows
+        if is_number(row.get("score")) and _is_count(row.get("seed"))
+    ]
+
+
 def shaped_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows of metrics that have a stage and a step."""
-    return [row for row in rows if is_number(row.get("step")) and _is_text(row.get("stage"))]
+    """Return the rows of metrics that have a stage and a step, with the values that are numbers."""
+    return [
+        {k: v for k, v in row.items() if k in ("stage", "arch") or isinstance(v, float) or is_number(v)}
+        for row in rows
+        if is_number(row.get("step")) and _is_text(row.get("stage"))
+    ]
 
 
 def shaped_trajectory(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nasforge.component import Stage
 from nasforge.errors import RunError, suggest
 from nasforge.files import open_own, read_json, refuse_special, write_bytes, write_json, write_text
+from nasforge.plugins.masking import mask_options
 from nasforge.recipe.toml_text import to_toml
 from nasforge.runs.lock import LOCK_FILES, lock_folder
 from nasforge.runs.metrics_log import MetricsLog
@@ -262,7 +263,8 @@ def differences(
         here: Where the other is.
     """
     for name, old, new in differing(known, wanted, at):
-        yield f"{name}: {word_option(old)} {there}, {word_option(new)} {here}"
+        old, new = (word_option(mask_options(value, name)) for value in (old, new))
+        yield f"{name}: {old} {there}, {new} {here}"
 
 
 def differing(

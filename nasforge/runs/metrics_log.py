@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import unreadable
 from nasforge.files import open_own, write_text
 from nasforge.rows import parse_row
 
@@ -78,7 +78,7 @@ class MetricsLog:
                     elif line.endswith(b"\n"):
                         warnings.warn(f"{self.path}: line {number} is damaged and is left out.", stacklevel=4)
         except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror}).") from None
+            raise unreadable(self.path, error) from None
 
     def _ends_well(self) -> bool:
         if not self.path.exists():

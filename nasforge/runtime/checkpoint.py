@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import CheckpointError, InaccessibleError
 from nasforge.files import replacing, sync
 from nasforge.rows import AppendOnly
 from nasforge.runtime.row_file import append_rows, read_rows
@@ -67,6 +67,7 @@ def load(path: Path) -> dict[str, Any] | None:
 
     Raises:
         CheckpointError: Files exist, but none can be read.
+        InaccessibleError: The newest may be sound, but this process cannot open it.
     """
     problems = []
     for candidate in (path, previous_path(path)):
@@ -74,6 +75,8 @@ def load(path: Path) -> dict[str, Any] | None:
             continue
         try:
             state = read(candidate)
+        except InaccessibleError:
+            raise
         except CheckpointError as error:
             problems.append(str(error))
             continue

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,16 +15,11 @@ from typing import Any
 import torch
 
 import nasforge
+from nasforge.plugins.masking import mask_secrets
 from nasforge.runtime import Runtime
 from nasforge.runtime.settings import describe_settings
 
-__all__ = ["describe_environment", "mask_secrets", "processor_name"]
-
-SECRET = re.compile(
-    r"((?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential)[\w-]*\s*)=.*",
-    re.IGNORECASE | re.DOTALL,
-)
-"""An assignment whose key looks like that of a secret."""
+__all__ = ["describe_environment", "processor_name"]
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pluggy", "scikit-learn")
 
@@ -90,12 +84,3 @@ def processor_name() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def mask_secrets(words: Sequence[str]) -> list[str]:
-    """Return a command line without the values of options that look like secrets.
-
-    Args:
-        words: Such as ``["run", "x.toml", "--set", "observers.post.api_key=abc"]``.
-    """
-    return [SECRET.sub(r"\1=***", word) for word in words]

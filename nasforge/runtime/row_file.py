@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import CheckpointError, unreadable
 from nasforge.files import open_own
 from nasforge.rows import AppendOnly, Mark, parse_row
 
@@ -67,7 +67,7 @@ def read_rows(folder: Path, about: Any) -> AppendOnly:
         with open_own(path, "rb") as file:
             content = file.read(about["bytes"])
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise unreadable(path, error) from None
     lines = content.splitlines(keepends=True)
     if hashlib.sha256(content).hexdigest() != about["sha256"] or len(lines) != about["rows"]:
         raise CheckpointError(f"{path}: {_damage(lines, about['rows'])}.")

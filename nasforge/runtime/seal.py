@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import CheckpointError, unreadable
 from nasforge.files import refuse_special
 
 __all__ = ["NO_CHECKSUM", "read_sealed", "write_sealed"]
@@ -73,6 +73,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         CheckpointError: The file is missing, truncated, damaged, or has no checksum.
+        InaccessibleError: It may be sound, but this process cannot open it.
     """
     try:
         refuse_special(path)
@@ -85,7 +86,9 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt", device="cpu") as file:
             found = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}).") from None
     entries = {name: data for name, data in found.items() if isinstance(data, dict)}
     return tensors, {name: {k: v for k, v in data.items() if k != KEY} for name, data in entries.items()}

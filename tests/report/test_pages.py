@@ -147,35 +147,6 @@ def test_damaged_files_are_named(tmp_path):
     assert "Test/predictions.json cannot be read as JSON. It is left out." in text
 
 
-ODD = [1, "x", None, [], {}, [None], [[1]], {"a": None}, [{"name": 1}], [{"step": "x"}], float("nan")]
-FILES = {
-    "search/choices.json": ["choices"],
-    "derive/graphs.json": ["best", "front"],
-    "test/predictions.json": ["confusion", "worst", "images"],
-    "export/result.json": ["formats"],
-    "environment.json": ["command", "versions", "processes", "started"],
-    "search/result.json": ["architecture", "front", "searcher", "failed", "seconds", "steps"],
-    "derive/result.json": ["looked_up", "over_limit", "params", "notation", "seconds"],
-    "test/result.json": ["class_names", "accuracy", "params"],
-}
-
-
-@pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_files_of_other_shapes_do_no_harm(tmp_path, odd):
-    folder = write_run(tmp_path / "x")
-    for place, keys in FILES.items():
-        write_json(folder / place, dict.fromkeys(keys, odd))
-    rows = [
-        {"step": 1, "weights": odd},
-        {"step": odd, "evaluated": odd},
-        {"step": 2, "evaluated": {"metrics": odd}},
-    ]
-    (folder / "search/trajectory.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "metrics.jsonl").write_text(json.dumps({"stage": "search", "step": odd, "loss": odd}) + "\n")
-    assert "Summary" in Page(make_report([folder])).headings
-    assert "Results" in Page(make_report([folder, write_run(tmp_path / "y")])).headings
-
-
 def test_the_front_of_several_objectives(tmp_path):
     text = make_report([write_search(tmp_path / "x")])
     assert "Pareto front" in Page(text).headings

@@ -86,3 +86,12 @@ def test_a_bench_whose_run_is_damaged(tmp_path):
     assert isinstance(record, BenchRecord)
     assert [row["seed"] for row in record.runs["random"]] == [0, 2]
     assert record.problems == ("runs/random/1.json cannot be read as JSON. It is left out.",)
+
+
+def test_secrets_of_recipes_are_masked(tmp_path):
+    secret = {"run": {"seed": 0}, "observers": {"post": {"token": "abc123"}}}
+    folder = write_run(tmp_path / "x", recipe=secret)
+    (folder / "recipe.toml").write_text('[observers.post]\ntoken = "abc123"\n')
+    record = read_folder(folder)
+    assert record.resolved["observers"] == {"post": {"token": "***"}}
+    assert record.recipe == '[observers.post]\ntoken = "***"\n'

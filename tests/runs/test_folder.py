@@ -1,10 +1,11 @@
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from nasforge.errors import CheckpointError, RunError
+from nasforge.errors import CheckpointError, RunError, describe_system_error
 from nasforge.files import read_json, write_json, write_text
 from nasforge.runs.folder import MetricsLog, RunFolder, differences, fingerprint, inputs_of
 from nasforge.runtime.seal import read_sealed
@@ -134,6 +135,31 @@ def test_unreadable_json_says_what_to_do(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="Delete it"):
         read_json(tmp_path / "result.json")
+
+
+def test_json_that_this_user_may_not_read_is_not_to_be_deleted(tmp_path, monkeypatch):
+    (tmp_path / "result.json").write_text("{}")
+
+    def refuse(self, *more, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(CheckpointError, match=r"\(permission denied\)\. Change its permissions") as caught:
+        read_json(tmp_path / "result.json")
+    assert "Delete" not in str(caught.value)
+
+
+def test_json_that_is_nested_too_deeply(tmp_path):
+    (tmp_path / "result.json").write_text("[" * 5000 + "]" * 5000)
+    with pytest.raises(CheckpointError, match=r"as JSON \(it is nested too deeply\)\. Delete it"):
+        read_json(tmp_path / "result.json")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(OSError, match="directory") as caught:
+        write_text(tmp_path / "result.json", "x")
+    assert describe_system_error(caught.value).startswith(f"'{tmp_path / 'result.json'}': is a directory. A")
 
 
 @pytest.mark.parametrize("name", [".result.json.partial", "result.json"])

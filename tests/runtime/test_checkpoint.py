@@ -1,3 +1,5 @@
+import errno
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nasforge.errors import CheckpointError
+from nasforge.errors import CheckpointError, InaccessibleError
 from nasforge.runtime import checkpoint
 from nasforge.runtime.seal import write_sealed
 from support.damage import flip
@@ -134,6 +136,21 @@ def test_a_damaged_file_does_not_replace_the_generation_that_is_good(tmp_path):
     checkpoint.save(path, state(2))
     assert checkpoint.read(checkpoint.previous_path(path))["step"] == 1
     assert (tmp_path / "s.damaged.safetensors").exists()
+
+
+def test_a_file_that_may_be_sound_is_neither_passed_over_nor_to_be_deleted(tmp_path, monkeypatch):
+    path = tmp_path / "s.safetensors"
+    for step in (1, 2):
+        checkpoint.save(path, state(step))
+
+    def refuse(self, *more, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(InaccessibleError, match=r"\(permission denied\)\. Change its perm"):
+            checkpoint.load(path)
+    assert checkpoint.load(path)["step"] == 2
 
 
 FLIPS = [40, pytest.param(300, marks=pytest.mark.slow)]

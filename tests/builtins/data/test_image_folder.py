@@ -75,7 +75,7 @@ def test_a_damaged_cache_is_made_anew(loaded, image_tree, tmp_path, damage):
     good = [c.read_bytes() for c in caches(tmp_path)]
     for cache, content in zip(caches(tmp_path), good, strict=True):
         cache.write_bytes(damage(content))
-    with pytest.warns(UserWarning, match="image cache is damaged and is made anew"):
+    with pytest.warns(UserWarning, match="image cache cannot be used and is made anew"):
         again = loaded("image-folder", root=root).stored("full")[0]
     assert torch.equal(again, first)
     assert [c.read_bytes() for c in caches(tmp_path)] == good

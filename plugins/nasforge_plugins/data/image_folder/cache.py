@@ -53,7 +53,7 @@ def load(path: Path, count: int) -> tuple[Tensor, dict[str, str]] | None:
         tensors, about = load_weights(path)
         images, broken = tensors["images"], dict(about["broken"])
     except (CheckpointError, KeyError) as error:
-        warnings.warn(f"The image cache is damaged and is made anew ({error})", stacklevel=2)
+        warnings.warn(f"The image cache cannot be used and is made anew ({error})", stacklevel=2)
         return None
     return (images, broken) if images.dtype == torch.uint8 and len(images) + len(broken) == count else None
 
