@@ -134,7 +134,8 @@ def _differences(records: Sequence[RunRecord]) -> tuple[list[tuple[str, ...]], l
     Runs with other plugins have other options; only those that were set tell something.
     """
     options = [{one.name: one for one in options_of(record.resolved)} for record in records]
-    shown, unlike = [], []
+    shown: list[tuple[str, ...]] = []
+    unlike: list[tuple[str, ...]] = []
     for name, values in differing([record.resolved for record in records]):
         if name in AS_NAMED:
             continue

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ class ImagePredictor:
         Raises:
             DataError: Images cannot be read, or they are something else. All are listed.
         """
-        sources: Iterator[Source] = iter([images] if _is_single(images) else images)
+        sources = _each(images)
         found: list[Prediction] = []
         broken: dict[str, str] = {}
         position = 0
@@ -149,13 +150,14 @@ class ImagePredictor:
                     yield pixels
 
 
-def _is_single(images: object) -> bool:
-    """Return whether this is one image; types that are not accepted count too, so that one error tells it."""
+def _each(images: Source | Iterable[Source]) -> Iterator[Source]:
+    """Iterate over images; what is neither an image nor a list counts as one, for a single error."""
     if isinstance(images, Tensor):
-        return images.dim() != 4
-    return isinstance(images, str | Path | Image.Image | bytes | np.ndarray) or not isinstance(
-        images, Iterable
-    )
+        single = images.dim() != 4
+    else:
+        known = isinstance(images, str | Path | Image.Image | bytes | np.ndarray)
+        single = known or not isinstance(images, Iterable)
+    return iter(cast("Iterable[Source]", [images] if single else images))
 
 
 def load_predictor(folder: str | Path, device: str | None = None) -> ImagePredictor:

@@ -67,7 +67,7 @@ def export(
 def write_export(
     folder: str | Path, formats: Sequence[FormatName] | None = None, images: int | None = None
 ) -> dict[str, Any]:
-    """Do the same as `export`, but mark files that disagree as ``failed`` and ``rejected`` only."""
+    """Write and store the formats, but only mark files that disagree as ``rejected``; see `export`."""
     path = Path(folder)
     run_folder = RunFolder(path)
     if (resolved := run_folder.resolved) is None:
