@@ -218,8 +218,8 @@ class AskTellSearcher(Searcher[C]):
         del self.pending[place]
         self._learn(result)
         numbers = {"score": result.score, "best_score": self._best_evaluation().score}
-        told = {name: value for name, value in numbers.items() if value != -math.inf}
-        return {**result.metrics, **told, **({"failed": 1.0} if result.failed else {})}
+        finite = {name: value for name, value in numbers.items() if value != -math.inf}
+        return {**result.metrics, **finite, **({"failed": 1.0} if result.failed else {})}
 
     def planned(self) -> Mapping[Effort, float]:
         """Return the number of evaluations that are left, by effort, for `workload`."""

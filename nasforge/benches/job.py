@@ -128,14 +128,14 @@ def search_once(job: Job) -> dict[str, Any]:
         search.run(state)
         best = searcher.best()
         metrics = dict(assembly.space.lookup(best))
-        score, judged = _score(job, best, metrics, meter)
+        score, final = _score(job, best, metrics, meter)
     return {
         "searcher": job.label,
         "seed": job.seed,
         "score": score,
         "notation": assembly.space.notation(best),
         "architecture": best.to_json(),
-        "metrics": {**metrics, **judged},
+        "metrics": {**metrics, **final},
         "evaluations": meter.evaluations if meter else 0,
         "seconds": meter.seconds if meter and job.budget.unit != "cpu seconds" else round(clock.seconds, 3),
         "steps": search.steps,
@@ -173,10 +173,10 @@ def _score(
             )
         return float(known[job.metric]), {}
     assert meter is not None, "the recipe check requires an [evaluator] table"
-    judged = meter.evaluate_result(best)
-    if judged.failed:
-        raise RunError(f"bench: {job.label!r} with seed {job.seed} found nothing that works: {judged.failed}")
-    return judged.score, judged.metrics
+    final = meter.evaluate_result(best)
+    if final.failed:
+        raise RunError(f"bench: {job.label!r} with seed {job.seed} found nothing that works: {final.failed}")
+    return final.score, final.metrics
 
 
 class _MeteredSearch:

@@ -38,7 +38,7 @@ class FolderReader:
 
     def reads(self) -> bool:
         """Return whether the plugin reads the layout of the folder."""
-        return self._ask(self.found.side) is not None
+        return self._find_options(self.found.side) is not None
 
     def options(self, side: int) -> FolderOptions:
         """Return the options that read the folder.
@@ -49,7 +49,7 @@ class FolderReader:
         Raises:
             PluginError: The plugin failed, or does not read the folder.
         """
-        options = self._ask(side)
+        options = self._find_options(side)
         if options is None:
             raise PluginError(
                 f"data {self.plugin.name!r} ({self.plugin.origin}): does not read {self.found.root} at "
@@ -57,7 +57,7 @@ class FolderReader:
             )
         return options
 
-    def _ask(self, side: int) -> FolderOptions | None:
+    def _find_options(self, side: int) -> FolderOptions | None:
         config = self.plugin.config
         if not issubclass(config, FolderConfig):
             return None

@@ -109,7 +109,7 @@ class CommandBackend(Backend):
             for i, job in enumerate(jobs):
                 path = Path(folder) / f"{i}.onnx"
                 _write(job, path)
-                timings.append(self._ask(path))
+                timings.append(self._time_file(path))
                 report((i + 1) / len(jobs))
         return timings
 
@@ -117,7 +117,7 @@ class CommandBackend(Backend):
         """Return the name of the device, if the command says it, else the command."""
         return {"device": "command", "hardware": self._device or self._command, "precision": "fp32"}
 
-    def _ask(self, path: Path) -> Timing:
+    def _time_file(self, path: Path) -> Timing:
         words = [word.replace("{file}", str(path)) for word in shlex.split(self._command)]
         try:
             done = subprocess.run(

@@ -151,8 +151,8 @@ class _LayerReader:
 
     def _refuse_size(self) -> None:
         """End the reading at once: files that extend another one twice double its layers each time."""
-        told = f"extends: this recipe is made of more than {MOST_FILES} files. Extend each file once."
-        raise RecipeError(self.draft.source, [told])
+        problem = f"extends: this recipe is made of more than {MOST_FILES} files. Extend each file once."
+        raise RecipeError(self.draft.source, [problem])
 
 
 def _extended(path: Path, name: str) -> Path | None:

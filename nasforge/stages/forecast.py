@@ -236,9 +236,9 @@ class Forecaster:
             warnings.warn(f"forecast: cannot be made: {_reason(error)}", stacklevel=2)
             return
         self._guessed = frozenset(one.stage for one in forecast.stages if one.sampled)
-        told = forecast.to_json()
-        run.folder.store_file("", FILE, {"forecasts": [*_stored(run), told]})
-        self._observers.forecast(told)
+        shown = forecast.to_json()
+        run.folder.store_file("", FILE, {"forecasts": [*_stored(run), shown]})
+        self._observers.forecast(shown)
 
 
 def _stages_from(run: Run, first: Stage | None = None) -> list[Stage]:

@@ -114,10 +114,10 @@ def sizes_are_true(subject: Subject) -> None:
                 f"split {split!r}: a pass with augment={augment} gives {images} images, sizes() says {size}.",
             )
             if augment == (split != "test"):  # the test split is never trained on
-                told = data.num_batches(split)
+                stated = data.num_batches(split)
                 require(
-                    told == len(batches),
-                    f"split {split!r}: num_batches() says {told}, a pass has {len(batches)}.",
+                    stated == len(batches),
+                    f"split {split!r}: num_batches() says {stated}, a pass has {len(batches)}.",
                 )
 
 

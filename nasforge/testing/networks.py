@@ -231,16 +231,16 @@ def path_costs_what_its_network_costs(subject: Subject) -> None:
 
 
 def cost_is_what_is_measured(subject: Subject) -> None:
-    """``cost`` tells the parameters and MACs that the final network has."""
+    """``cost`` returns the parameters and MACs that the final network has."""
     space, task, rng = subject.make(), subject.partners.task, Random(0)
     if NetworkSpace not in subject.plugin.provides:
         return  # there is no network to measure
     for arch in (space.sample(rng) for _ in range(ARCHITECTURES)):
-        told, true = space.cost(arch, task), measure_arch(space, task, arch)
+        stated, true = space.cost(arch, task), measure_arch(space, task, arch)
         for name in ("params", "macs"):
             require(
-                told.get(name) == getattr(true, name),
-                f"cost() says {told.get(name)} {name} of {space.notation(arch)}, but its final network has "
+                stated.get(name) == getattr(true, name),
+                f"cost() says {stated.get(name)} {name} of {space.notation(arch)}, but its final network has "
                 f"{getattr(true, name)}. Limits and objectives are read from cost().",
             )
 

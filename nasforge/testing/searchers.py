@@ -188,11 +188,12 @@ def best_is_the_best_seen(subject: Subject) -> None:
         driver = SearchDriver(subject, folder)
         if not isinstance(driver.searcher, AskTellSearcher):
             return
-        told = driver.searcher.history
+        history = driver.searcher.history
         while not driver.searcher.done and driver.steps < LIMIT:
             driver.step()
             require(
-                len(told) == driver.steps, f"after {driver.steps} steps the history has {len(told)} entries."
+                len(history) == driver.steps,
+                f"after {driver.steps} steps the history has {len(history)} entries.",
             )
             compared = driver.searcher.comparable()
             best = max(evaluation.score for evaluation in compared)

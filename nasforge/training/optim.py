@@ -19,13 +19,13 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     Args:
         parameters: Switched off, and on again at the end; those already off stay off.
     """
-    resting = [p for p in parameters if p.requires_grad]
-    for parameter in resting:
+    learning = [p for p in parameters if p.requires_grad]
+    for parameter in learning:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in resting:
+        for parameter in learning:
             parameter.requires_grad_(True)
 
 

@@ -67,15 +67,15 @@ class Predictor(Evaluator[PredictorConfig]):
         record = self._record(budget)
         if (known := record.known(self.ctx.space.canonical(arch))) is not None:
             return replace(known, arch=arch, cost=0.0)
-        if len(record.told) < self.config.initial:
-            return self._ask(record, arch, budget, None)
+        if len(record.evaluations) < self.config.initial:
+            return self._evaluate_base(record, arch, budget, None)
         started = time.perf_counter()
         mean, deviation = record.predict(arch)
         facts = {**record.quality(), "predicted": mean, "predicted_deviation": deviation}
         if record.select(mean):
-            result = self._ask(record, arch, budget, mean)
+            result = self._evaluate_base(record, arch, budget, mean)
             return replace(result, metrics={**result.metrics, **facts})
-        metrics = {**self._costs(arch, record), "evaluated": float(len(record.told)), **facts}
+        metrics = {**self._costs(arch, record), "evaluated": float(len(record.evaluations)), **facts}
         return Evaluation(arch, mean, time.perf_counter() - started, metrics, estimated=True)
 
     def summary(self) -> Mapping[str, float]:
@@ -90,11 +90,13 @@ class Predictor(Evaluator[PredictorConfig]):
         budgets = sorted(self._records, key=lambda budget: float("inf") if budget is None else budget)
         record = self._records[budgets[-1]]
         found = {
-            "evaluated": float(sum(len(r.told) for r in self._records.values())),
+            "evaluated": float(sum(len(r.evaluations) for r in self._records.values())),
             "estimated": float(sum(r.estimates for r in self._records.values())),
             **record.quality(latest=True),
         }
-        ahead = [(p, e.score) for p, e in zip(record.predicted, record.told, strict=True) if p is not None]
+        ahead = [
+            (p, e.score) for p, e in zip(record.predicted, record.evaluations, strict=True) if p is not None
+        ]
         if len(ahead) > 1:
             guessed, true = np.array(ahead, dtype=np.float64).T
             tau, rho = rank_correlations(guessed, true)
@@ -119,12 +121,14 @@ class Predictor(Evaluator[PredictorConfig]):
             self._records[budget] = Record(self.config, self.ctx.space, self.ctx.seed, budget)
         return self._records[budget]
 
-    def _ask(self, record: Record, arch: Arch, budget: int | None, predicted: float | None) -> Evaluation:
+    def _evaluate_base(
+        self, record: Record, arch: Arch, budget: int | None, predicted: float | None
+    ) -> Evaluation:
         result = self.base.evaluate(arch, budget=budget)
         if result.failed:
             return result
         record.add(replace(result, budget=budget), predicted)
-        return replace(result, metrics={**result.metrics, "evaluated": float(len(record.told))})
+        return replace(result, metrics={**result.metrics, "evaluated": float(len(record.evaluations))})
 
     def _costs(self, arch: Arch, record: Record) -> dict[str, float]:
         """Return those metrics of the base that the space knows of an architecture without evaluating it."""
@@ -132,4 +136,4 @@ class Predictor(Evaluator[PredictorConfig]):
             costs = self.ctx.constraints.cost(arch)
         except RunError:  # unknown, and a searcher would have been refused
             return {}
-        return {name: float(value) for name, value in costs.items() if name in record.told[-1].metrics}
+        return {name: float(value) for name, value in costs.items() if name in record.evaluations[-1].metrics}

@@ -44,7 +44,7 @@ class Record:
         self, config: PredictorConfig, space: SearchSpace[Any], seed: int, budget: int | None
     ) -> None:
         self._config, self._space, self._seed, self._budget = config, space, seed, budget
-        self.told: list[Evaluation] = []
+        self.evaluations: list[Evaluation] = []
         self.predicted: list[float | None] = []
         self.estimates = 0
         self._known: dict[Arch, Evaluation] = {}
@@ -65,14 +65,14 @@ class Record:
             result: The evaluation.
             predicted: The prediction before it was evaluated.
         """
-        self.told.append(result)
+        self.evaluations.append(result)
         self.predicted.append(predicted)
         self._known[self._space.canonical(result.arch)] = result
 
     def predict(self, arch: Arch) -> tuple[float, float]:
         """Return mean and deviation of the score, from a model that is fitted anew when it is time."""
-        if not self._fitted or len(self.told) - self._fitted >= self._config.refit:
-            self._fitted, self._model = len(self.told), None
+        if not self._fitted or len(self.evaluations) - self._fitted >= self._config.refit:
+            self._fitted, self._model = len(self.evaluations), None
         if self._model is None:
             self._model = self._fit(np.arange(self._fitted), self._fitted)
         ensemble, encoding = self._model
@@ -97,14 +97,14 @@ class Record:
         Args:
             latest: Of a model fitted to everything, instead of the one that predicts now.
         """
-        count = len(self.told) if latest else self._fitted
+        count = len(self.evaluations) if latest else self._fitted
         if count < max(5, self._config.folds):
             return {}
         if count not in self._quality:
 
             def predict(rest: Any, part: Any) -> Array:
                 ensemble, encoding = self._fit(rest, count)
-                return ensemble.predict(encoding.encode([self.told[i].arch for i in part]))[0]
+                return ensemble.predict(encoding.encode([self.evaluations[i].arch for i in part]))[0]
 
             seed = derive_seed(self._seed, "predictor", "folds", str(self._budget), count) % 2**32
             tau, rho = rank_correlations(
@@ -116,7 +116,7 @@ class Record:
     def state_dict(self) -> dict[str, Any]:
         """Return what was evaluated and predicted."""
         return {
-            "told": [evaluation.to_json() for evaluation in self.told],
+            "told": [evaluation.to_json() for evaluation in self.evaluations],
             "predicted": list(self.predicted),
             "estimates": self.estimates,
             "recent": list(self._recent),
@@ -132,7 +132,7 @@ class Record:
         self._recent = list(state["recent"])
 
     def _scores(self, which: Any) -> Array:
-        return np.array([self.told[i].score for i in which])
+        return np.array([self.evaluations[i].score for i in which])
 
     def _fit(self, which: Any, count: int) -> tuple[Ensemble, Encoding]:
         config = self._config
@@ -140,5 +140,5 @@ class Record:
             derive_seed(self._seed, "predictor", str(self._budget), count, m) for m in range(config.members)
         ]
         ensemble, encoding = Ensemble(config.predictor, seeds), Encoding(self._space, config.encoding)
-        ensemble.fit(encoding.fit([self.told[i].arch for i in which]), self._scores(which))
+        ensemble.fit(encoding.fit([self.evaluations[i].arch for i in which]), self._scores(which))
         return ensemble, encoding
