@@ -173,6 +173,7 @@ OUT_OF_MEMORY = (
     "not enough memory",
     "out of memory",
     "bad_alloc",
+    "could not create a primitive",  # oneDNN, in convolutions
 )
 """Phrases in errors of torch's allocators; on a CPU they are plain RuntimeErrors."""
 

@@ -158,6 +158,10 @@ def _quote(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+LONGEST = 1000
+"""Characters of a number. Longer ones, which Python does not read, became text without quotes."""
+
+
 def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
     """Point at the commonest reasons: a misspelt name, quotes where none belong."""
     kinds = {d["type"].partition("_")[0] for d in found}
@@ -166,7 +170,7 @@ def _advise(found: Sequence[ErrorDetails], value: Any) -> str:
         near = suggest(value, re.findall(r"'([^']*)'", listed))
         if near.startswith(" Did you mean"):
             return near
-        word = value.strip().lower()
+        word = value.strip().lower() if len(value) < LONGEST else ""
         if kinds & {"int", "float"} and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word):
             return " Leave out the quotes."
         if "bool" in kinds and word in ("true", "false", "yes", "no", "on", "off"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from nasforge.component import Context, Slot
 from nasforge.data import DataModule
-from nasforge.errors import RunError
+from nasforge.errors import DataError, RunError, is_out_of_memory
 from nasforge.recipe import Recipe
 from nasforge.runs.build import build
 from nasforge.runs.scope import SEARCH
@@ -28,7 +28,15 @@ def read_images(recipe: Recipe, space: SearchSpace[Any], runtime: Runtime) -> Da
         DataError: The images cannot be read.
     """
     data: DataModule[Any] = build(recipe.parts["data"])
-    data.setup(Context(space, runtime, recipe.run.seed, SEARCH.stage, _no_slot, lambda values: None))
+    try:
+        data.setup(Context(space, runtime, recipe.run.seed, SEARCH.stage, _no_slot, lambda values: None))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(
+            "data: out of memory: the images do not fit. Use fewer of them (data.limit_train), smaller ones, "
+            "or data that decode images when they are needed."
+        ) from None
     return data
 
 

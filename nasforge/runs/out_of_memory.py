@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 
@@ -42,7 +43,7 @@ def explaining_out_of_memory(run: Assembly, scope: Scope, arch: Arch | None = No
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, NasforgeError) or not is_out_of_memory(error):
             raise
-        message = " ".join(str(error).split())[:150]
+        message = shorten(str(error), 150, placeholder=" …")
     else:
         return
     gc.collect()  # the error held what the stage had allocated

@@ -39,6 +39,10 @@ class StageResult(Fingerprinted):
 
     stage: str
     seconds: Number
+    params: Number | None = None
+    macs: Number | None = None
+    memory: Number | None = None
+    latency_ms: Number | None = None
 
 
 class Architecture(_Shape):

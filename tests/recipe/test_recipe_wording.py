@@ -66,6 +66,7 @@ def message(toml):
         ('whole="many"', 'whole: must be a whole number, got "many".'),
         ("whole=1979-05-27", 'whole: must be a whole number, got "1979-05-27".'),
         ('number="1e-3"', 'number: must be a number, got "1e-3". Leave out the quotes.'),
+        (f'number="{"1" * 5000}"', f'number: must be a number, got "{"1" * 76}....'),
         ("number=[1]", "number: must be a number, got [1]."),
         ('flag="yes"', 'flag: must be true or false, got "yes". Write true or false without quotes.'),
         ("flag=1", "flag: must be true or false, got 1."),

@@ -8,6 +8,7 @@ import pytest
 from nasforge.errors import CheckpointError, RunError, describe_system_error
 from nasforge.files import read_json, write_json, write_text
 from nasforge.runs.folder import MetricsLog, RunFolder, differences, fingerprint, inputs_of
+from nasforge.runs.stored import StageResult
 from nasforge.runtime.seal import read_sealed
 
 RESOLVED = {
@@ -147,6 +148,14 @@ def test_json_that_this_user_may_not_read_is_not_to_be_deleted(tmp_path, monkeyp
     with pytest.raises(CheckpointError, match=r"\(permission denied\)\. Change its permissions") as caught:
         read_json(tmp_path / "result.json")
     assert "Delete" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, "x", [], float("nan")])
+def test_sizes_in_a_result_are_numbers(tmp_path, odd):
+    result = {"stage": "test", "seconds": 1.0, "fingerprint": "0", "params": odd}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    with pytest.raises(CheckpointError, match=r"'params' is wrong: .*\. Delete it to do its stage again"):
+        read_json(tmp_path / "result.json", StageResult)
 
 
 def test_json_that_is_nested_too_deeply(tmp_path):

@@ -10,8 +10,13 @@ from torch import nn
 
 import nasforge
 from nasforge.cost.memory import MIB, training_memory
-from nasforge.errors import RunError, is_out_of_memory
+from nasforge.errors import DataError, RunError, is_out_of_memory
+from nasforge.images import InMemoryImages
+from nasforge.plugins import Registry
+from nasforge.recipe import check
 from nasforge.runs import out_of_memory
+from nasforge.runs.inputs import read_images
+from nasforge.runtime import Runtime
 from nasforge.space import Task
 from support.tiny_recipe import tiny
 
@@ -59,12 +64,23 @@ def test_the_message_has_sizes_that_fit(tmp_path, monkeypatch, free, size):
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("could not create a primitive"), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),
     ],
 )
 def test_which_errors_mean_memory(error, verdict):
     assert is_out_of_memory(error) is verdict
+
+
+def test_images_that_do_not_fit(monkeypatch):
+    def fill(self, ctx):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(InMemoryImages, "setup", fill)
+    recipe = check(tiny(), Registry.discover())
+    with pytest.raises(DataError, match=r"data: out of memory: the images do not fit\. Use fewer"):
+        read_images(recipe, None, Runtime.create("cpu"))
 
 
 LIMITED = """
