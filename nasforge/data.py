@@ -49,7 +49,7 @@ def refuse_reading(reader: str, split: Split, stage: str, splits: frozenset[Spli
     """Refuse access to a split.
 
     Args:
-        reader: Name of the component in the error, such as ``"searcher 'cdarts'"``.
+        reader: Name of the component in the error, such as ``"searcher 'my-searcher'"``.
         split: The split.
         stage: Name of the stage.
         splits: Splits that may be read in it.

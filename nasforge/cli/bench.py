@@ -102,7 +102,7 @@ def _overrides(searchers: str | None, seeds: int | None, budget: str | None, opt
         names = [name.strip() for name in searchers.split(",") if name.strip()]
         if not names:
             raise typer.BadParameter(
-                f"{searchers!r} names no searcher. Write for instance random,evolution.",
+                f"{searchers!r} names no searcher. Give names from nasforge plugins list.",
                 param_hint="--searchers",
             )
         texts.append(f"bench.searchers={to_toml(names)}")

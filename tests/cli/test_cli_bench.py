@@ -55,7 +55,7 @@ def test_some_searchers_of_a_recipe_can_be_picked_and_the_options_of_others_do_n
         ),
         (
             ["--searchers", " ,,"],
-            ["--searchers: ' ,,' names no searcher. Write for instance random,evolution."],
+            ["--searchers: ' ,,' names no searcher. Give names from nasforge plugins list."],
         ),
         (["--budget", "0"], ["--set bench.budget: must be one evaluation or more"]),
         (["--budget", "soon"], ["must be a number of evaluations, or a time such as"]),
