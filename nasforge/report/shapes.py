@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["is_number", "shaped_choices", "shaped_result", "shaped_rows", "shaped_runs", "shaped_trajectory"]
 
@@ -12,7 +12,7 @@ __all__ = ["is_number", "shaped_choices", "shaped_result", "shaped_rows", "shape
 LARGEST = 10**300
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Return whether a value is a finite number; truth values are not."""
     if isinstance(value, int):  # one of 400 digits is no float
         return not isinstance(value, bool) and abs(value) < LARGEST
