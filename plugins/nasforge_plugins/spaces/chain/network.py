@@ -26,7 +26,7 @@ from nasforge_plugins.spaces.chain.choices import SKIP
 from nasforge_plugins.spaces.chain.config import ChainConfig
 from nasforge_plugins.spaces.chain.elastic import ElasticMBConv
 from nasforge_plugins.spaces.chain.mixture import MixedBlock
-from nasforge_plugins.spaces.chain.plan import Place, plan_stages, scale_width, stem_stride
+from nasforge_plugins.spaces.chain.stage_plan import Place, plan_stages, scale_width, stem_stride
 
 __all__ = ["ChainNetwork", "make_operation"]
 

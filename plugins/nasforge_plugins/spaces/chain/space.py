@@ -29,7 +29,7 @@ from nasforge_plugins.spaces.chain.config import ChainConfig
 from nasforge_plugins.spaces.chain.elastic import ElasticMBConv
 from nasforge_plugins.spaces.chain.network import ChainNetwork, make_operation
 from nasforge_plugins.spaces.chain.notation import PUBLISHED, read_index_lists, write_index_lists
-from nasforge_plugins.spaces.chain.plan import Place, StagePlan, plan_stages
+from nasforge_plugins.spaces.chain.stage_plan import Place, StagePlan, plan_stages
 
 __all__ = ["ChainSpace"]
 
