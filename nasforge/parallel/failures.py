@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 import traceback
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nasforge.arch import Arch
-from nasforge.errors import AccessError, NasforgeError, RunError
+from nasforge.errors import AccessError, NasforgeError, RunError, describe_system_error
 from nasforge.evaluator import Evaluation, Evaluator, RepeatedTraining
 
 __all__ = [
@@ -32,6 +33,9 @@ ATTEMPTS = 2
 
 AHEAD = "ahead"
 """Entry of the state for evaluations that workers had made before their turn."""
+
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS})
+"""Errors of a place that takes no more files, such as a full disk: a training cannot store its state then."""
 
 IN_A_ROW = 5
 """Failures in a row after which the search stops: then the fault is not in the candidates."""
@@ -185,15 +189,19 @@ def is_fatal(error: BaseException) -> bool:
     """Return whether an error would be the same for every candidate, so that the search must stop.
 
     This holds for every error that nasforge words itself, except `RunError`: an infinite loss belongs to one
-    candidate.
+    candidate. It also holds for a full disk, on which no training can store its state.
     """
+    if isinstance(error, OSError):
+        return error.errno in FULL
     return isinstance(error, AccessError) or (
         isinstance(error, NasforgeError) and not isinstance(error, RunError)
     )
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error as one line, with the place in the code unless nasforge worded it."""
+    """Return an error as one line, with the place in the code unless nasforge words it."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return describe_system_error(error)
     message = " ".join(str(error).split())
     if isinstance(error, NasforgeError):
         return message

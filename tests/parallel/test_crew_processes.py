@@ -36,6 +36,8 @@ class Answers:
             raise RunError("two\\nlines")
         if task["do"] == "break":
             return 1 / 0
+        if task["do"] == "store":
+            raise OSError(28, "No space left on device", "slot.safetensors")
         os._exit(7)
 """
 
@@ -73,12 +75,13 @@ def test_a_process_builds_the_class_of_its_order_and_answers(answers, tmp_path, 
     crew = answers(on_message=lambda task, worker, message: heard.append(message))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        first, _, refused, broken, threads = finish(
+        first, _, refused, broken, full, threads = finish(
             crew,
             {"do": "add", "x": 1},
             {"do": "send"},
             {"do": "refuse"},
             {"do": "break"},
+            {"do": "store"},
             {"do": "threads"},
         )
     assert first["result"] == {"sum": 11, "pid": first["result"]["pid"], "place": str(tmp_path)}
@@ -88,6 +91,10 @@ def test_a_process_builds_the_class_of_its_order_and_answers(answers, tmp_path, 
     assert (refused["error"], refused["kind"], refused["fatal"]) == ("two\nlines", "RunError", False)
     assert broken["error"].startswith("ZeroDivisionError: division by zero (answers.py, line ")
     assert "return 1 / 0" in broken["traceback"]
+    assert full["fatal"]
+    assert str(revive_error(full)) == (
+        "'slot.safetensors': no space left on device. Free some space, then run the same command again."
+    )
     assert threads["result"] == {"env": "3"}
     crew.close()
     assert "noise" not in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Candidates that cannot be evaluated."""
 
+import errno
 import json
 import math
 import warnings
@@ -80,7 +81,17 @@ def test_a_score_that_is_no_number_is_a_failure(score):
     assert failed.failed == f"the score is {score}, not a number to compare with others."
 
 
-@pytest.mark.parametrize("error", [DataError("no images"), AccessError("locked"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("no images"),
+        AccessError("locked"),
+        KeyboardInterrupt(),
+        OSError(errno.ENOSPC, "No space left on device", "slot.safetensors"),
+        OSError(errno.EFBIG, "File too large", "slot.safetensors"),
+    ],
+    ids=lambda error: getattr(error, "strerror", None) or type(error).__name__,
+)
 def test_what_concerns_the_whole_run_is_raised_at_once(error):
     evaluator = tolerant(inner := Scripted(error))
     with pytest.raises(type(error)):
