@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasforge.arch import Arch
-from nasforge.errors import CheckpointError, PluginError, RunError
+from nasforge.errors import CheckpointError, InaccessibleError, PluginError, RunError
 from nasforge.files import read_json
 from nasforge.plugins import Registry
 from nasforge.recipe import Recipe
@@ -115,12 +115,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path: The file.
 
     Raises:
-        CheckpointError: The file cannot be read, or is damaged.
+        CheckpointError: The file is damaged, or is not one of weights.
+        InaccessibleError: It may be sound, but this process cannot open it.
     """
     from nasforge.runtime import checkpoint
 
     try:
         return checkpoint.load_weights(path)
+    except InaccessibleError:
+        raise  # weights that may be sound are not to be written anew
     except CheckpointError as error:
         raise CheckpointError(f"{error} {_ANEW}") from None
 

@@ -1,4 +1,4 @@
-"""A run goes on with the classes it began with: other ones would be tested under the wrong names."""
+"""Resumed runs whose classes have changed, which would be tested under the wrong names."""
 
 import shutil
 

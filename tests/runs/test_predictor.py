@@ -1,5 +1,6 @@
 """Predictions with the trained network of a run: the same numbers as in its test stage."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import nasforge
 from nasforge.component import Context
-from nasforge.errors import CheckpointError, DataError, RecipeError, RunError
+from nasforge.errors import CheckpointError, DataError, InaccessibleError, RecipeError, RunError
 from nasforge.files import read_json, write_json
 from nasforge.plugins import Registry
 from nasforge.runtime import Runtime
@@ -219,6 +220,16 @@ def test_damaged_weights_are_written_anew_by_the_advice(finished, tmp_path):
     (run / "train/result.json").unlink()
     nasforge.run(run)
     assert weights.read_bytes() == whole
+
+
+def test_weights_without_permission_are_not_to_be_written_anew(finished, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("nasforge.runtime.seal.refuse_special", refuse)  # root may read everything
+    with pytest.raises(InaccessibleError, match="Change its permissions") as refused:
+        nasforge.load_predictor(finished.folder)
+    assert "Delete" not in str(refused.value)
 
 
 def test_a_run_of_another_version_names_it(finished, tmp_path):
